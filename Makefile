@@ -1,0 +1,38 @@
+# `make` says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint bench
+
+PORT ?= 8000
+PYTHON ?= python3
+BIN := .venv/bin
+
+help: ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+serve: .venv/serve ## Run the site at http://127.0.0.1:8000 (PORT=9000 for another)
+	PORT=$(PORT) $(BIN)/gunicorn wsgi:app
+
+test: .venv/dev ## Check style and types, and run the tests
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -W error -m pytest
+
+lint: .venv/dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/dev ## Measure what the README claims about speed
+	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.serving
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/serve: requirements.txt constraints.txt | .venv/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt .venv/serve
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
