@@ -1,0 +1,192 @@
+"""The bundle: the folder that a trained model is, between training and serving.
+
+    model.keras       the network; takes raw RGB, 0 to 255, and does its own scaling
+    card.json         everything known about it (see `model_training.card`)
+    history.csv       one row per epoch
+    predictions.npz   probabilities on the validation and test images, with their labels
+
+This is the only module that knows these files.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model_training.card import Card
+from model_training.files import whole_folder
+
+if TYPE_CHECKING:
+    import keras
+
+    from model_training.training import Epoch
+
+MODEL, CARD, HISTORY, PREDICTIONS = "model.keras", "card.json", "history.csv", "predictions.npz"
+
+
+class BundleError(Exception):
+    """A bundle is damaged or incomplete; the message says in what way."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities, float32 (count, classes), and true labels, uint8 (count,), of two parts."""
+
+    test: NDArray[np.float32]
+    test_labels: NDArray[np.uint8]
+    validation: NDArray[np.float32]
+    validation_labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was read whole and passed its checks.
+
+    `history` maps each column of the table to its values, one per epoch.  `model_path` is None in
+    a bundle that is only a report, of a network too large to ship.
+    """
+
+    card: Card
+    history: dict[str, list[float]]
+    predictions: Predictions
+    model_path: Path | None
+
+    @property
+    def name(self) -> str:
+        """The name by which pages and commands call it."""
+        return self.card.name
+
+
+def write_bundle(
+    path: Path,
+    card: Card,
+    history: Sequence[Epoch],
+    predictions: Predictions,
+    model: keras.Model | None,
+) -> Bundle:
+    """Write a bundle to the folder `path`, whole or not at all, replacing the one before.
+
+    The digest in `card` is set here, from the saved network.
+    """
+    with whole_folder(path) as folder:
+        digest = None
+        if model is not None:
+            model.save(folder / MODEL)
+            digest = file_digest(folder / MODEL)
+        final_card = card.model_copy(update={"model_sha256": digest})
+        (folder / CARD).write_text(final_card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        rows = [dataclasses.asdict(row) for row in history]
+        with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        np.savez_compressed(folder / PREDICTIONS, **vars(predictions))
+    return read_bundle(path)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """Read the bundle in the folder `path` and check it: schema, sizes, digest.
+
+    Raises:
+        BundleError: with what is wrong.
+    """
+    card = _read_card(path / CARD)
+    if card.name != path.name:
+        raise BundleError(f"card.json is of {card.name!r}, but the folder is {path.name!r}")
+    model_path = path / MODEL if card.model_sha256 is not None else None
+    if model_path is not None:
+        if not model_path.is_file():
+            raise BundleError(f"{MODEL} is missing")
+        if file_digest(model_path) != card.model_sha256:
+            raise BundleError(f"{MODEL} is damaged: its SHA-256 is not the one in {CARD}")
+    history = _read_history(path / HISTORY)
+    predictions = _read_predictions(path / PREDICTIONS, len(card.classes))
+    return Bundle(card, history, predictions, model_path)
+
+
+def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
+    """Read every bundle in `folder`, in the order of their names.
+
+    Returns:
+        The good ones, and for each bad one its name and what is wrong with it.
+    """
+    good: list[Bundle] = []
+    bad: dict[str, str] = {}
+    children = sorted(folder.iterdir()) if folder.is_dir() else []
+    for path in children:
+        # A dot marks a bundle that is still being written.
+        if path.is_dir() and not path.name.startswith("."):
+            try:
+                good.append(read_bundle(path))
+            except BundleError as error:
+                bad[path.name] = str(error)
+    return good, bad
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        return Card.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{CARD} is missing or cannot be read") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(f"{CARD} is not valid: {where}: {first['msg']}") from error
+
+
+def _read_history(path: Path) -> dict[str, list[float]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return {name: [float(row[name]) for row in rows] for name in rows[0]}
+    except OSError as error:
+        raise BundleError(f"{HISTORY} is missing or cannot be read") from error
+    except (IndexError, ValueError, TypeError) as error:
+        raise BundleError(f"{HISTORY} is damaged ({error})") from error
+
+
+def _read_predictions(path: Path, classes: int) -> Predictions:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            predictions = Predictions(**{field: stored[field] for field in stored.files})
+    except FileNotFoundError as error:
+        raise BundleError(f"{PREDICTIONS} is missing") from error
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{PREDICTIONS} is damaged ({error})") from error
+    for part in ("test", "validation"):
+        _check_probabilities(
+            part, getattr(predictions, part), getattr(predictions, f"{part}_labels"), classes
+        )
+    return predictions
+
+
+def _check_probabilities(
+    part: str, probabilities: NDArray[Any], labels: NDArray[Any], classes: int
+) -> None:
+    if probabilities.ndim != 2 or probabilities.shape != (len(labels), classes):
+        raise BundleError(
+            f"{PREDICTIONS} is damaged: {part} has the shape {probabilities.shape}, and "
+            f"{len(labels)} labels of {classes} classes"
+        )
+    if len(labels) and (
+        not np.isfinite(probabilities).all()
+        or not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
+        or int(labels.max()) >= classes
+    ):
+        raise BundleError(f"{PREDICTIONS} is damaged: {part} does not hold probabilities")

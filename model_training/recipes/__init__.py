@@ -1,0 +1,34 @@
+"""Every network that can be trained by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from model_training.recipes import custom_cnn
+from model_training.recipes.recipe import Recipe, Reported, Training
+
+__all__ = ["RECIPES", "Recipe", "Reported", "Training", "UnknownRecipe", "find_recipe"]
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (custom_cnn.RECIPE,)}
+
+
+class UnknownRecipe(KeyError):
+    """There is no recipe of that name; the message offers the nearest."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe called `name`.
+
+    Raises:
+        UnknownRecipe: there is none.
+    """
+    try:
+        return RECIPES[name]
+    except KeyError:
+        near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4) or sorted(RECIPES)
+        raise UnknownRecipe(
+            f"There is no recipe called {name!r}. Did you mean {' or '.join(near)}?"
+        ) from None
