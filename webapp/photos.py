@@ -1,0 +1,293 @@
+"""Open a stranger's picture: the only module that lets their bytes reach a decoder.
+
+Whatever the bytes are, the answer is a Photo or a PhotoError with a sentence for the visitor.
+"""
+
+import base64
+import io
+import math
+import re
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+TINY = 64  # pixels: up to this side a picture is sent without loss, so that its pixels stay true
+
+
+class PhotoError(ValueError):
+    """A photo cannot be used. message: what is wrong and what to do; status: for HTTP."""
+
+    status = 400
+    code = "bad-photo"
+    message = "That photo cannot be used. Please choose another one."
+
+    def __init__(self, message: str | None = None) -> None:
+        self.message = message or type(self).message
+        super().__init__(self.message)
+
+
+class NoPhoto(PhotoError):
+    code = "no-photo"
+    message = "No photo was chosen. Please choose a photo first."
+
+
+class EmptyFile(NoPhoto):
+    code = "empty-file"
+    message = "That file is empty. Please choose it again, or choose another photo."
+
+
+class NotAnImage(PhotoError):
+    status = 415
+    code = "not-an-image"
+    message = f"That file is not a picture this site can open. Please choose a {ACCEPTED} picture."
+
+
+class DamagedPhoto(PhotoError):
+    status = 422
+    code = "damaged-photo"
+    message = (
+        "That picture is damaged or incomplete, so it cannot be opened. "
+        "Please copy or download it again, or choose another one."
+    )
+
+
+class PhotoTooLarge(PhotoError):
+    status = 413
+    code = "photo-too-large"
+    message = "That photo is too large. Please make it smaller and try again."
+
+    @classmethod
+    def for_pixels(cls, pixels: int, max_pixels: int) -> Self:
+        has = math.ceil(pixels / 1e5) / 10  # rounded up, so it never reads the same as the limit
+        return cls(
+            f"That photo has {has:.1f} megapixels, and the limit is {max_pixels / 1e6:g}. "
+            "Please make it smaller and try again."
+        )
+
+    @classmethod
+    def for_bytes(cls, max_bytes: int) -> Self:
+        return cls(
+            f"That file is too large: the limit is {max_bytes / 2**20:g} MB. "
+            "Please make it smaller and try again."
+        )
+
+
+@dataclass(frozen=True)
+class Photo:
+    image: Image.Image  # mode RGB, sRGB, upright, long side <= working_side, no metadata
+    original_size: tuple[int, int]  # width, height in pixels, as the visitor sees the photo
+    format: str  # "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF" or "AVIF"
+
+
+# The classes are called directly rather than through Image.open, which would stop at its own,
+# process-wide pixel limit before the photo's size could be told to the visitor.
+# JpegImageFile reads the first, full picture of a phone's MPO file, which is the photo itself.
+_OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+}
+_BEGINNINGS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+_BMP_HEADER_LENGTHS = {12, 16, 40, 52, 56, 64, 108, 124}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_REFUSED = {
+    "HEIC": "That is an HEIC photo, which this site cannot open. "
+    "Please save or export it as JPEG and try again.",
+    "SVG": "That is an SVG drawing, which this site cannot open. "
+    "Please save or export it as PNG and try again.",
+    "PDF": "That is a PDF document, not a picture. Please save the picture in it as JPEG or PNG.",
+    "VIDEO": "That is a video, not a picture. Please save one moment of it as a photo.",
+}
+_T = Image.Transpose
+_TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE}
+_TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
+
+
+def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Photo:
+    """Open data, the bytes of a picture file, whatever the file was called.
+
+    max_pixels is compared with width x height before anything is decoded. The image given back
+    has its long side reduced to working_side pixels if it was longer; it is never enlarged.
+    Raises EmptyFile, NotAnImage, PhotoTooLarge or DamagedPhoto, and nothing else.
+    """
+    if not data:
+        raise EmptyFile
+    kind = _kind(data)
+    if kind in _REFUSED:
+        raise NotAnImage(_REFUSED[kind])
+    if kind not in _OPENERS:
+        raise NotAnImage
+    # Pillow warns of odd metadata in photos that are otherwise fine. Two threads may leave this
+    # filter in place, which does no harm: it names Pillow only.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            return _decode(data, kind, max_pixels, working_side)
+        except PhotoError:
+            raise
+        except Image.DecompressionBombError as error:
+            # Pillow itself measures a WebP first, and tells the size only in this sentence.
+            pixels = re.search(r"\d+", str(error))
+            raise PhotoTooLarge.for_pixels(int(pixels[0]) if pixels else 0, max_pixels) from error
+        except Exception as error:  # decoders raise nearly anything when the bytes are bad
+            raise DamagedPhoto from error
+
+
+def _kind(data: bytes) -> str:
+    for kind, beginnings in _BEGINNINGS.items():
+        if data.startswith(beginnings):
+            return kind
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    # A text may well start with "BM", so the length of a BMP's second header is asked for too.
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_LENGTHS:
+        return "BMP"
+    if data[4:8] == b"ftyp":
+        # The first brand is often only "mif1", which AVIF and HEIC share: look at all of them.
+        end = min(int.from_bytes(data[:4], "big"), 256)
+        brands = {data[at : at + 4] for at in (8, *range(16, end, 4))}
+        if brands & {b"avif", b"avis"}:
+            return "AVIF"
+        return "HEIC" if brands & _HEIF_BRANDS else "VIDEO"
+    text = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<svg", b"<?xml", b"<!")) and b"<svg" in text:
+        return "SVG"
+    return "PDF" if b"%pdf-" in text[:1024] else ""
+
+
+def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo:
+    image = _OPENERS[kind](io.BytesIO(data))  # reads the header only
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PhotoTooLarge.for_pixels(width * height, max_pixels)
+    longest = max(width, height)
+    if longest > working_side:
+        # A JPEG can be decoded straight to 1/2, 1/4 or 1/8 of its size, never below what is asked
+        # for here: less time, and a quarter of the memory. The other formats ignore this, and a
+        # CMYK JPEG keeps its mode.
+        share = Fraction(working_side, longest)
+        image.draft("RGB", (math.ceil(width * share), math.ceil(height * share)))
+    image.load()  # verify() would let a file pass that stops half way
+    orientation = _orientation(image)
+    if orientation in (5, 6, 7, 8):  # lying on its side
+        width, height = height, width
+    plain = _eight_bits(image)
+    plain.thumbnail((working_side, working_side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    if orientation in _TURNS:
+        plain = plain.transpose(_TURNS[orientation])
+    plain = _srgb(plain, image.info.get("icc_profile"))
+    plain.info = {}  # the place, the camera and the old colour profile stay behind
+    return Photo(plain, (width, height), kind)
+
+
+def _orientation(image: Image.Image) -> int:
+    # Asked for after load(), because a TIFF turns itself while loading. ImageOps.exif_transpose is
+    # not used: it writes the EXIF block again, and fails on blocks with mistakes elsewhere.
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # an unreadable EXIF block says nothing about the picture
+        return 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """The same picture in mode L, RGB or CMYK, opaque."""
+    if image.mode.startswith("I;16"):
+        # convert() would clip, which turns nearly every pixel white.
+        deep = np.array(image)
+        if isinstance(clear := image.info.get("transparency"), int):
+            deep[deep == clear] = 65535
+        return Image.fromarray((deep >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        # Such files say nowhere which number is white (1, 255, 65535 and degrees are all in use),
+        # so the darkest becomes black and the brightest white.
+        values = np.array(image, dtype=np.float32)
+        known = values[np.isfinite(values)]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
+        with np.errstate(all="ignore"):
+            values = (values - low) * (255 / (high - low or 1))
+        values = np.nan_to_num(values, nan=0, posinf=255, neginf=0).clip(0, 255)
+        return Image.fromarray(values.round().astype(np.uint8))
+    if image.has_transparency_data:
+        # White, because pictures with the background cut out were made to lie on a white page,
+        # and because the colour stored under clear pixels is usually black or garbage.
+        clear_image = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(clear_image, mask=clear_image.getchannel("A"))
+        return white
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile:
+        with suppress(Exception):  # a broken profile, or one for other colours: do without it
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            # Most profiles are sRGB already: those pixels are left exactly as they are.
+            if not ImageCms.getProfileDescription(source).startswith("sRGB"):
+                target = ImageCms.createProfile("sRGB")
+                changed = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+                if changed is not None:
+                    return changed
+    return image.convert("RGB")
+
+
+def cut(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """What the network sees: the centre square of an RGB image, as uint8 (size, size, 3).
+
+    A larger square is reduced with antialiasing, a smaller one enlarged, and one that is
+    already size x size pixels comes back unchanged.
+    """
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return np.array(square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+def as_data_uri(image: Image.Image, *, long_side: int, pixelated: bool = False) -> str:
+    """An RGB image as a data URI for an <img>, its long side at most long_side pixels.
+
+    JPEG, or PNG (without loss) when pixelated or when no side exceeds TINY pixels. The image is
+    never enlarged and keeps its shape.
+    """
+    shown = image.copy()
+    shown.thumbnail((long_side, long_side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    kind = "png" if pixelated or max(shown.size) <= TINY else "jpeg"
+    buffer = io.BytesIO()
+    shown.save(buffer, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
+def cut_as_data_uri(pixels: NDArray[np.uint8]) -> str:
+    """uint8 pixels (height, width, 3), such as cut() gives, as a PNG data URI without loss."""
+    image = Image.fromarray(pixels)
+    return as_data_uri(image, long_side=max(image.size), pixelated=True)
