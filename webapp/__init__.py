@@ -1,0 +1,45 @@
+"""Ten Classes: the website that shows and serves trained image classifiers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | None = None) -> Flask:
+    """Make the site.
+
+    Settings come from `webapp.settings`, then `config.py` in the instance folder, then environment
+    variables that begin with `TENCLASSES_`, then `config`.
+    """
+    from webapp import (
+        cli,
+        comparison,
+        errors,
+        filters,
+        gallery,
+        health,
+        library,
+        security,
+        settings,
+        upload,
+    )
+
+    app = Flask(
+        __name__,
+        root_path=str(PROJECT),
+        instance_path=str(instance_path or PROJECT / "instance"),
+        instance_relative_config=True,
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    settings.load(app, config)
+    for feature in (security, library, filters, errors, cli):
+        feature.init_app(app)
+    for blueprint in (upload.bp, gallery.bp, comparison.bp, health.bp):
+        app.register_blueprint(blueprint)
+    return app

@@ -1,0 +1,38 @@
+"""`/models/`: what each network reached, and how that compares with what was reported."""
+
+from __future__ import annotations
+
+from flask import Blueprint, abort, render_template
+from flask.typing import ResponseReturnValue
+
+from model_training.recipes import RECIPES
+from webapp.comparison.report import make_report, make_row
+from webapp.library import get_library
+
+bp = Blueprint("comparison", __name__, url_prefix="/models")
+
+
+@bp.get("/")
+def index() -> ResponseReturnValue:
+    """Every bundle, and every recipe that has none yet."""
+    library = get_library()
+    trained = {result.bundle.card.recipe for result in library.results.values()}
+    return render_template(
+        "comparison/index.html",
+        rows=[make_row(result) for result in library.results.values()],
+        default_model=library.default_model,
+        untrained=[recipe for name, recipe in RECIPES.items() if name not in trained],
+        problems=library.problems,
+    )
+
+
+@bp.get("/<name>", strict_slashes=False)
+def model(name: str) -> ResponseReturnValue:
+    """One model's report."""
+    library = get_library()
+    if name in library.problems:
+        abort(404, f"The model “{name}” is damaged and left out: {library.problems[name]}.")
+    if name not in library.results:
+        known = ", ".join(sorted(library.results)) or "none yet"
+        abort(404, f"There is no model called “{name}” here. There is: {known}.")
+    return render_template("comparison/model.html", report=make_report(library.results[name]))

@@ -1,0 +1,43 @@
+"""How numbers are written on the pages."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.9253 as `92.5%`.  Never rounds up to a certainty that is not there."""
+    text = f"{share:.{digits}%}"
+    if share < 1 and text == f"{1:.{digits}%}":
+        return f">{1 - 10.0 ** -(digits + 2):.{digits}%}"
+    return text
+
+
+def count(number: int) -> str:
+    """1117514 as `1,117,514`."""
+    return f"{number:,}"
+
+
+def duration(seconds: float) -> str:
+    """2712 as `45 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def file_size(size: int) -> str:
+    """13495123 as `13.5 MB`."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def a(noun: str) -> str:
+    """`cat` as `a cat`, `airplane` as `an airplane`."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+
+
+def init_app(app: Flask) -> None:
+    """Give `app`'s templates these filters."""
+    for function in (percent, count, duration, file_size, a):
+        app.add_template_filter(function)

@@ -1,0 +1,76 @@
+"""What the gallery says about each image: arithmetic on stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_training.data import CLASSES, ImageSet
+from webapp.library import Result
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One image in the grid.  `x`, `y` are its pixels in the sheet; no model, no prediction."""
+
+    number: int
+    x: int
+    y: int
+    true_class: str
+    predicted_class: str | None
+    share: float | None
+
+    @property
+    def right(self) -> bool | None:
+        """Whether the prediction is the truth."""
+        return None if self.predicted_class is None else self.predicted_class == self.true_class
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One model's probabilities for one image, the largest first."""
+
+    name: str
+    title: str
+    shares: list[tuple[str, float]]
+    right: bool
+
+
+def cells(test: ImageSet, result: Result | None, numbers: Iterable[int]) -> list[Cell]:
+    """The cells of the images `numbers`, laid out ten a row."""
+    shown = []
+    for position, number in enumerate(numbers):
+        predicted = None if result is None else int(result.predicted[number])
+        shown.append(
+            Cell(
+                number=number,
+                x=position % 10 * 32,
+                y=position // 10 * 32,
+                true_class=CLASSES[test.labels[number]],
+                predicted_class=None if predicted is None else CLASSES[predicted],
+                share=None
+                if result is None or predicted is None
+                else float(result.probabilities[number, predicted]),
+            )
+        )
+    return shown
+
+
+def evidence(results: Iterable[Result], number: int) -> list[Evidence]:
+    """What each model made of image `number`."""
+    found = []
+    for result in results:
+        classes = result.bundle.card.classes
+        probabilities = result.probabilities[number]
+        order = np.argsort(-probabilities, kind="stable")
+        found.append(
+            Evidence(
+                name=result.bundle.name,
+                title=result.bundle.card.title,
+                shares=[(classes[place], float(probabilities[place])) for place in order],
+                right=bool(result.bundle.predictions.test_labels[number] == order[0]),
+            )
+        )
+    return found

@@ -1,0 +1,122 @@
+"""What the site serves from: bundles, their classifiers and the test images, read once a process.
+
+Whatever is missing or damaged is left out, logged, and named on the page that would show it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from flask import Flask, current_app
+from numpy.typing import NDArray
+
+from model_training.bundle import Bundle, read_bundles
+from model_training.cifar10_sources import SourceError
+from model_training.data import ImageSet
+from model_training.evaluation import scale_by_temperature
+from model_training.test_images import read_test_images
+from webapp.classifiers import Classifier, ClassifierError
+
+TEST_IMAGES_FOLDER = "cifar10-test"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A bundle with what pages about it are computed from."""
+
+    bundle: Bundle
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.floating]:
+        """Calibrated probabilities on the test images, (10000, classes)."""
+        return scale_by_temperature(
+            self.bundle.predictions.test, self.bundle.card.calibration.temperature
+        )
+
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """The most probable class of each test image, (10000,)."""
+        return np.asarray(self.bundle.predictions.test.argmax(axis=1))
+
+
+@dataclass(frozen=True)
+class Library:
+    """All that was found, by name; `problems` says of each bad bundle what is wrong with it."""
+
+    results: dict[str, Result]
+    classifiers: dict[str, Classifier]
+    problems: dict[str, str]
+    default_model: str | None
+    test_images: ImageSet | None
+    test_images_problem: str | None
+
+
+class _Shelf:
+    """Holds the library of one app, and fills it when it is first wanted."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._lock = threading.Lock()
+        self._library: Library | None = None
+
+    @property
+    def library(self) -> Library:
+        with self._lock:
+            if self._library is None:
+                self._library = _read(self._app)
+            return self._library
+
+
+def init_app(app: Flask) -> None:
+    """Give `app` an empty library, to be read by `load_library` or by the first request."""
+    app.extensions["library"] = _Shelf(app)
+
+
+def load_library(app: Flask) -> Library:
+    """The library of `app`; the first call reads it, which takes seconds."""
+    shelf: _Shelf = app.extensions["library"]
+    return shelf.library
+
+
+def get_library() -> Library:
+    """The library of the app that is answering."""
+    return load_library(current_app._get_current_object())  # type: ignore[attr-defined]
+
+
+def _read(app: Flask) -> Library:
+    bundles, problems = read_bundles(app.config["MODELS_FOLDER"])
+    classifiers: dict[str, Classifier] = {}
+    for bundle in bundles:
+        if bundle.model_path is None:
+            continue
+        try:
+            classifiers[bundle.name] = Classifier(bundle)
+        except ClassifierError as error:
+            problems[bundle.name] = str(error)
+    for name, problem in problems.items():
+        app.logger.error("model %s is left out: %s", name, problem)
+
+    test_images, test_images_problem = None, None
+    try:
+        test_images = read_test_images(app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER)
+    except SourceError as error:
+        test_images_problem = "they are missing or damaged"
+        app.logger.error("the gallery is left out, its images cannot be read: %s", error)
+
+    wanted = app.config["DEFAULT_MODEL"]
+    default = wanted if wanted in classifiers else next(iter(classifiers), None)
+    if default is None:
+        app.logger.error("no model can answer: run `flask train custom-cnn`")
+    elif default != wanted:
+        app.logger.warning("the default model %s is not there: %s answers", wanted, default)
+    return Library(
+        results={bundle.name: Result(bundle) for bundle in bundles if bundle.name not in problems},
+        classifiers=classifiers,
+        problems=problems,
+        default_model=default,
+        test_images=test_images,
+        test_images_problem=test_images_problem,
+    )
