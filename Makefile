@@ -14,7 +14,7 @@ serve: .venv/serve ## Run the site at http://127.0.0.1:8000 (PORT=9000 for anoth
 
 test: .venv/dev ## Check style and types, and run the tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -W error -m pytest
+	$(BIN)/python -m pytest
 
 lint: .venv/dev ## Check style and types
 	$(BIN)/ruff check .

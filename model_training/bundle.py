@@ -13,7 +13,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_training.card import Card
-from model_training.files import whole_folder
+from model_training.files import DamagedFile, read_arrays, whole_folder
 
 if TYPE_CHECKING:
     import keras
@@ -163,11 +162,10 @@ def _read_history(path: Path) -> dict[str, list[float]]:
 
 def _read_predictions(path: Path, classes: int) -> Predictions:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            predictions = Predictions(**{field: stored[field] for field in stored.files})
+        predictions = Predictions(**read_arrays(path))
     except FileNotFoundError as error:
         raise BundleError(f"{PREDICTIONS} is missing") from error
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (DamagedFile, TypeError) as error:
         raise BundleError(f"{PREDICTIONS} is damaged ({error})") from error
     for part in ("test", "validation"):
         _check_probabilities(

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+BUNDLE_NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
+"""A name that is a folder, an address and a word of a command."""
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -74,7 +77,7 @@ class Card(_Part):
     """Schema of `card.json`, version 1."""
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=64)]
+    name: Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
     recipe: str
     title: str
     summary: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from model_training.files import whole_file
+from model_training.files import DamagedFile, read_arrays, whole_file
 
 if TYPE_CHECKING:
     import keras
@@ -68,9 +67,8 @@ def read_progress(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    with _open(folder) as state:
-        progress: dict[str, Any] = json.loads(str(state["progress"]))
-        return progress
+    progress: dict[str, Any] = json.loads(str(_read(folder)["progress"]))
+    return progress
 
 
 def restore(folder: Path, model: keras.Model) -> None:
@@ -80,13 +78,13 @@ def restore(folder: Path, model: keras.Model) -> None:
         CheckpointError: the state is damaged or is that of another network.
     """
     variables = _state(model)
-    with _open(folder) as state:
-        stored = [state[f"v{number}"] for number in range(len(state.files) - 1)]
-    if [value.shape for value in stored] != [tuple(variable.shape) for variable in variables]:
+    stored = _read(folder)
+    values = [stored[f"v{number}"] for number in range(len(stored) - 1)]
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise CheckpointError(
             f"The state in {folder} belongs to another network. Start anew with --restart."
         )
-    for variable, value in zip(variables, stored, strict=True):
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 
@@ -96,15 +94,12 @@ def _state(model: keras.Model) -> list[keras.Variable]:
     return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
 
 
-@contextmanager
-def _open(folder: Path) -> Iterator[Any]:
-    path = folder / STATE_NAME
-    if not path.exists():
-        raise CheckpointError(f"There is no unfinished training in {folder} to resume.")
+def _read(folder: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as state:
-            yield state
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return read_arrays(folder / STATE_NAME)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no unfinished training in {folder} to resume.") from error
+    except DamagedFile as error:
         raise CheckpointError(
             f"The state in {folder} is damaged ({error}). Start anew with --restart."
         ) from error

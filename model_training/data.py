@@ -33,6 +33,7 @@ IMAGE_SIZE = 32
 VALIDATION_COUNT = 5_000
 VALIDATION_SEED = 2009
 CACHE_NAME = "cifar10.npz"
+BATCH_IMAGES = 10_000
 
 # SHA-256 over `<label byte><3072 bytes, channel-major>` per image, in the official order: the
 # bytes of the official binary batch files.
@@ -140,7 +141,7 @@ def batch_digest(images: ImageSet) -> str:
 
 def check_test_images(test: ImageSet) -> None:
     """Raise `SourceError` unless `test` is, byte for byte, the CIFAR-10 test set."""
-    if len(test) != 10_000 or batch_digest(test) != BATCH_DIGESTS["test"]:
+    if len(test) != BATCH_IMAGES or batch_digest(test) != BATCH_DIGESTS["test"]:
         raise SourceError("the test images are damaged: their SHA-256 is not CIFAR-10's")
 
 
@@ -172,20 +173,18 @@ def _verified(arrays: Arrays, source: str, progress: Progress) -> Cifar10:
         ImageSet(arrays["test_images"], arrays["test_labels"]),
         source,
     )
-    if len(data.train) != 50_000 or len(data.test) != 10_000:
+    if len(data.train) != 5 * BATCH_IMAGES or len(data.test) != BATCH_IMAGES:
         raise SourceError(
             f"it holds {len(data.train):,} training and {len(data.test):,} test images; "
-            "CIFAR-10 has 50,000 and 10,000"
+            f"CIFAR-10 has {5 * BATCH_IMAGES:,} and {BATCH_IMAGES:,}"
         )
     for number, (name, expected) in enumerate(BATCH_DIGESTS.items()):
         progress("checking", number, len(BATCH_DIGESTS))
-        start = number * 10_000
+        part = slice(number * BATCH_IMAGES, (number + 1) * BATCH_IMAGES)
         batch = (
             data.test
             if name == "test"
-            else ImageSet(
-                data.train.images[start : start + 10_000], data.train.labels[start : start + 10_000]
-            )
+            else ImageSet(data.train.images[part], data.train.labels[part])
         )
         if batch_digest(batch) != expected:
             raise SourceError(f"{name} is damaged: its SHA-256 is not the one of CIFAR-10")

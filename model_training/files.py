@@ -5,9 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DamagedFile(Exception):
+    """A file does not hold what it should; the message says in what way."""
 
 
 @contextmanager
@@ -57,6 +66,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all of an `.npz` file.
+
+    Raises:
+        DamagedFile: it is not a whole one, or holds more than plain arrays.
+        FileNotFoundError: there is none.
+    """
+    try:
+        # NumPy leaves a file open that it cannot read, so it is opened, and closed, here.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise DamagedFile(str(error) or "it ends too soon") from error
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
 from model_training import checkpoint
+from model_training.card import BUNDLE_NAME
 from model_training.cifar10_sources import Progress
 from model_training.data import CACHE_NAME, Cifar10, DataError, load_cifar10
 from model_training.recipes import Recipe, UnknownRecipe, find_recipe
@@ -120,6 +122,12 @@ def pack_command(data_path: Path | None) -> None:
 
 def _bundle_path(output: str) -> Path:
     path = Path(output)
+    if not re.fullmatch(BUNDLE_NAME, path.name):
+        raise click.BadParameter(
+            "a bundle's name has lower-case letters, digits, dots and dashes, and begins with a "
+            f"letter or digit; {path.name!r} has not.",
+            param_hint="--output",
+        )
     if path.parent == Path("."):
         path = current_app.config["MODELS_FOLDER"] / path
     return path.absolute()

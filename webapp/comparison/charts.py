@@ -75,7 +75,7 @@ def line_chart(
         title=title,
         lines=lines,
         x_ticks=[(x(tick), f"{tick:.0f}") for tick in x_steps],
-        y_ticks=[(y(tick), f"{tick:.0%}" if as_percent else f"{tick:g}") for tick in y_steps],
+        y_ticks=[(y(tick), f"{tick * 100:g}%" if as_percent else f"{tick:g}") for tick in y_steps],
         text=f"{title} over {len(epochs)} epochs; at the end: {ends}.",
     )
 

@@ -6,7 +6,7 @@ import io
 from typing import NoReturn
 
 import numpy as np
-from flask import Blueprint, abort, current_app, render_template, request, send_file
+from flask import Blueprint, abort, current_app, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 from PIL import Image
 
@@ -60,7 +60,6 @@ def image(number: int) -> ResponseReturnValue:
         page=number // SHEET_IMAGES + 1,
         true_class=CLASSES[test.labels[number]],
         evidence=evidence(library.results.values(), number),
-        version=VERSION,
     )
 
 
@@ -90,10 +89,10 @@ def image_file(version: str, number: int) -> ResponseReturnValue:
     return response
 
 
-@bp.app_context_processor
-def image_version() -> dict[str, str]:
-    """Every template can address the test images."""
-    return {"image_version": VERSION}
+@bp.app_template_global()
+def test_image_url(number: int) -> str:
+    """The address of one test image, for every template."""
+    return url_for("gallery.image_file", version=VERSION, number=number)
 
 
 def _test_images(library: Library) -> ImageSet:

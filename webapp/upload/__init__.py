@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, render_template, request, url_for
+from flask import Blueprint, current_app, render_template, request
 from flask.typing import ResponseReturnValue
-from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFError
-from flask_wtf.file import FileField
 from werkzeug.exceptions import RequestEntityTooLarge
-from wtforms import SelectField
 
 from webapp import errors, photos
 from webapp.library import Library, get_library
@@ -16,13 +13,6 @@ from webapp.query import whole_number
 from webapp.upload.answers import Answer, answer_photo, answer_test_image, examples
 
 bp = Blueprint("upload", __name__)
-
-
-class PhotoForm(FlaskForm):  # type: ignore[misc]
-    """One photo, and the model that is asked; a name that is not in the list is refused."""
-
-    image = FileField()
-    model = SelectField()
 
 
 @bp.get("/")
@@ -44,8 +34,7 @@ def classify() -> ResponseReturnValue:
     library = get_library()
     if library.default_model is None:
         return _page(library, problem=_why_no_answer(library), status=503)
-    form = _form(library)
-    name = form.model.data or library.default_model
+    name = request.form.get("model") or library.default_model
     if name not in library.classifiers:
         choices = ", ".join(sorted(library.classifiers))
         problem = f"There is no model called “{name}” here. There is: {choices}."
@@ -87,25 +76,12 @@ def _page(
         answer=answer,
         classes=_classes(library),
         examples=examples(library.test_images),
-        form=_form(library),
         library=library,
         max_bytes=current_app.config["MAX_CONTENT_LENGTH"],
         max_pixels=current_app.config["MAX_PHOTO_PIXELS"],
         problem=problem,
-        again=url_for("upload.index"),
     )
     return page, status
-
-
-def _form(library: Library) -> PhotoForm:
-    # After a refused form the body may be unreadable, so only a POST that arrived fills the form.
-    form = PhotoForm()
-    form.model.choices = [
-        (name, classifier.bundle.card.title) for name, classifier in library.classifiers.items()
-    ]
-    if form.model.data is None:
-        form.model.data = library.default_model
-    return form
 
 
 def _classes(library: Library) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""The tests: they read as a description of the product."""

@@ -1,0 +1,127 @@
+"""What the tests share: a few real images, a small network really trained on them, and a site."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskCliRunner
+from keras import layers
+
+from model_training.bundle import Bundle
+from model_training.data import Cifar10, ImageSet
+from model_training.recipes import RECIPES, Recipe, Reported, Training
+from model_training.run import Options, run
+from model_training.test_images import read_test_images
+from tests.page_client import PageClient
+from webapp import create_app
+from webapp.library import load_library
+
+PROJECT = Path(__file__).resolve().parent.parent
+SHIPPED_TEST_IMAGES = PROJECT / "instance" / "data" / "cifar10-test"
+SHIPPED_MODELS = PROJECT / "instance" / "models"
+
+
+def build_tiny() -> keras.Model:
+    inputs = keras.Input((32, 32, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.RandomFlip("horizontal")(x)
+    x = layers.Conv2D(8, 3, strides=2)(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.ReLU()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(0.1)(x)
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", dtype="float32")(x))
+
+
+TINY = Recipe(
+    name="tiny",
+    title="Tiny network",
+    summary="One convolution, for tests.",
+    augmentation="Horizontal flips.",
+    input_size=32,
+    parameters=346,
+    training=Training(
+        epochs=2,
+        batch_size=64,
+        peak_learning_rate=0.1,
+        warmup=0.3,
+        momentum=0.9,
+        weight_decay=1e-3,
+        label_smoothing=0.1,
+        precision="float32",
+    ),
+    reported=Reported(source="Nobody", test_accuracy=0.5),
+    build=build_tiny,
+)
+
+
+@pytest.fixture(scope="session")
+def test_images() -> ImageSet:
+    """The 10,000 test images that ship."""
+    return read_test_images(SHIPPED_TEST_IMAGES)
+
+
+@pytest.fixture(scope="session")
+def small_data(test_images: ImageSet) -> Cifar10:
+    """800 real images to train on, and the whole test set, as the gallery needs it."""
+    return Cifar10(test_images.take(np.arange(800)), test_images, "the tests")
+
+
+@pytest.fixture
+def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A small network that can be trained by name."""
+    monkeypatch.setitem(RECIPES, "tiny", TINY)
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(small_data: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The bundle of a small network, trained for real."""
+    folder = tmp_path_factory.mktemp("trained")
+    return run(TINY, small_data, Options(), folder / "models" / "tiny", folder / "training")
+
+
+@pytest.fixture(scope="session")
+def site(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """A site with one model and the test images, loaded once for all tests that only read."""
+    assert tiny_bundle.model_path is not None
+    app = make_site(
+        tmp_path_factory.mktemp("instance"),
+        MODELS_FOLDER=tiny_bundle.model_path.parent.parent,
+        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
+    )
+    load_library(app)
+    return app
+
+
+def make_site(instance: Path, **config: object) -> Flask:
+    """A site with an instance folder of its own."""
+    config = {"TESTING": True, "WTF_CSRF_ENABLED": False, "DEFAULT_MODEL": "tiny"} | config
+    return create_app(config, instance_path=instance)
+
+
+@pytest.fixture
+def client(site: Flask) -> Iterator[PageClient]:
+    """Visits pages, and checks that each is sound HTML."""
+    with site.test_client() as plain:
+        yield PageClient(plain)
+
+
+@pytest.fixture
+def empty_site(tmp_path: Path) -> Flask:
+    """A site with no model and no images."""
+    return make_site(tmp_path)
+
+
+@pytest.fixture
+def runner(empty_site: Flask) -> FlaskCliRunner:
+    """Runs the `flask` commands in an empty instance folder."""
+    return empty_site.test_cli_runner()

@@ -1,0 +1,185 @@
+"""One journey in a real browser against a real server: open, upload a photo, read the answer."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.ui import WebDriverWait
+
+from model_training.bundle import read_bundle
+from model_training.data import CLASSES, ImageSet
+from tests.conftest import PROJECT, SHIPPED_MODELS
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        "CI" not in os.environ and not shutil.which("chromium"),
+        reason="Chromium is not installed (Debian: chromium and chromium-driver)",
+    ),
+]
+START_SECONDS = 120
+CHROMIUM_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The site under gunicorn, as `make serve` runs it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    environment = os.environ | {"PORT": str(port), "WEB_CONCURRENCY": "1"}
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            cwd=PROJECT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_until_ready(port, server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(timeout=60) == 0, log.read_text()
+
+
+def _wait_until_ready(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.3)
+    raise AssertionError(f"the server did not become ready:\n{log.read_text()}")
+
+
+def start(*, javascript: bool) -> WebDriver:
+    options = webdriver.ChromeOptions()
+    for option in CHROMIUM_OPTIONS:
+        options.add_argument(option)
+    options.binary_location = shutil.which("chromium") or "chromium"
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    if not javascript:
+        scripts_off = {"profile.managed_default_content_settings.javascript": 2}
+        options.add_experimental_option("prefs", scripts_off)
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    return webdriver.Chrome(options=options, service=service)
+
+
+@pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
+def browser(request: pytest.FixtureRequest) -> Iterator[WebDriver]:
+    driver = start(javascript=request.param)
+    driver.has_scripts = request.param  # type: ignore[attr-defined]
+    yield driver
+    complaints = [entry["message"] for entry in driver.get_log("browser")]
+    driver.quit()
+    assert complaints == [], "the browser's console is silent"
+
+
+@pytest.fixture(scope="session")
+def photo(test_images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A photo of 800x800 pixels with what the shipped network made of it when it was 32x32."""
+    stored = read_bundle(SHIPPED_MODELS / "custom-cnn").predictions
+    # One that is surely answered alike after having been enlarged and compressed.
+    number = int(np.argmax(stored.test.max(axis=1)))
+    path = tmp_path_factory.mktemp("photos") / "photo.jpg"
+    image = Image.fromarray(test_images.images[number])
+    image.resize((800, 800), Image.Resampling.BICUBIC).save(path, quality=92)
+    return path, CLASSES[int(stored.test[number].argmax())]
+
+
+def wait_for_answer(driver: WebDriver) -> str:
+    wait = WebDriverWait(driver, 30)
+    return str(wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".answer-label"))[0].text)
+
+
+def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, str]) -> None:
+    path, expected = photo
+    browser.get(address)
+    assert browser.title == "What is in your photo? · Ten Classes"
+    browser.find_element(By.NAME, "image").send_keys(str(path))
+    if not browser.has_scripts:  # type: ignore[attr-defined]
+        browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+    assert wait_for_answer(browser).split()[-1] == expected
+    bars = browser.find_elements(By.CSS_SELECTOR, ".bars li")
+    assert len(bars) == 10
+    assert bars[0].text.startswith(expected)
+    shown, saw = browser.find_elements(By.CSS_SELECTOR, ".answer-saw img")
+    assert shown.get_property("naturalWidth") == 640
+    assert saw.get_property("naturalWidth") == 32
+
+    browser.find_element(By.LINK_TEXT, "Gallery").click()
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".cell")) == 100
+    browser.find_element(By.LINK_TEXT, "Models").click()
+    browser.find_element(By.LINK_TEXT, "Custom CNN").click()
+    assert "Confusion matrix" in browser.page_source
+
+
+def test_an_example_answers_without_a_photo(browser: WebDriver, address: str) -> None:
+    browser.get(address)
+    browser.find_element(By.CSS_SELECTOR, ".strip a").click()
+    assert wait_for_answer(browser)
+
+
+def test_the_keyboard_reaches_the_photo_field_and_the_examples(
+    browser: WebDriver, address: str
+) -> None:
+    browser.get(address)
+    reached = []
+    for _ in range(12):
+        browser.switch_to.active_element.send_keys(Keys.TAB)
+        focused = browser.switch_to.active_element
+        reached.append(focused.get_attribute("name") or focused.text)
+    assert reached[0] == "Skip to the content"
+    assert "image" in reached
+    assert any("airplane" in str(name) for name in reached)
+
+
+def test_an_upload_over_the_limit_is_answered_and_not_cut_off(address: str) -> None:
+    # A server that stops reading resets the connection, and the visitor never sees why.
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=30)
+    boundary = "limit"
+    body = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="big.jpg"\r\n'
+        f"Content-Type: image/jpeg\r\n\r\n"
+    ).encode() + bytes(30 * 1024 * 1024)
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    connection.request("POST", "/", body, headers)
+    response = connection.getresponse()
+    assert response.status == 413
+    assert "the limit is 20 MB" in response.read().decode()
+    connection.close()

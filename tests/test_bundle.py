@@ -1,0 +1,160 @@
+"""A bundle is read whole or refused, with the reason; a bad one does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_training.bundle import Bundle, BundleError, read_bundle, read_bundles
+from model_training.files import whole_file, whole_folder
+
+
+@pytest.fixture
+def bundle_path(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    """A copy that a test may damage."""
+    assert tiny_bundle.model_path is not None
+    return Path(shutil.copytree(tiny_bundle.model_path.parent, tmp_path / "models" / "tiny"))
+
+
+def edit_card(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        card = json.loads((path / "card.json").read_text())
+        change(card)
+        (path / "card.json").write_text(json.dumps(card))
+
+    return damage
+
+
+def edit_predictions(name: str, change: Callable[[Any], Any]) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        with np.load(path / "predictions.npz") as stored:
+            arrays = dict(stored)
+        arrays[name] = change(arrays[name])
+        np.savez(path / "predictions.npz", **arrays)
+
+    return damage
+
+
+def cut(name: str) -> Callable[[Path], None]:
+    def damage(path: Path) -> None:
+        whole = (path / name).read_bytes()
+        (path / name).write_bytes(whole[: len(whole) // 2])
+
+    return damage
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda path: (path / name).unlink()
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray((path / "model.keras").read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / "model.keras").write_bytes(data)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no card": (remove("card.json"), "card.json is missing"),
+    "half a card": (cut("card.json"), "card.json is not valid"),
+    "card of another version": (
+        edit_card(lambda card: card.update(schema_version=2)),
+        "schema_version",
+    ),
+    "card without a field": (edit_card(lambda card: card.pop("classes")), "classes"),
+    "card with an unknown field": (edit_card(lambda card: card.update(colour="red")), "colour"),
+    "card with an accuracy above 1": (
+        edit_card(lambda card: card["metrics"]["test"].update(accuracy=91.0)),
+        "metrics.test.accuracy",
+    ),
+    "card of another model": (edit_card(lambda card: card.update(name="other")), "other"),
+    "card whose name is a path": (edit_card(lambda card: card.update(name="../x")), "name"),
+    "no network": (remove("model.keras"), "model.keras is missing"),
+    "half a network": (cut("model.keras"), "model.keras is damaged"),
+    "network with one changed bit": (flip_a_bit, "model.keras is damaged"),
+    "no history": (remove("history.csv"), "history.csv is missing"),
+    "empty history": (lambda path: (path / "history.csv").write_text(""), "history.csv is damaged"),
+    "history that is no table": (
+        lambda path: (path / "history.csv").write_text("epoch,loss\n1,much\n"),
+        "history.csv is damaged",
+    ),
+    "no predictions": (remove("predictions.npz"), "predictions.npz is missing"),
+    "half the predictions": (cut("predictions.npz"), "predictions.npz is damaged"),
+    "predictions for nine classes": (
+        edit_predictions("test", lambda array: array[:, :9]),
+        "predictions.npz is damaged",
+    ),
+    "predictions that do not add up": (
+        edit_predictions("test", lambda array: array * 2),
+        "does not hold probabilities",
+    ),
+    "predictions that are not numbers": (
+        edit_predictions("validation", lambda array: array * np.nan),
+        "does not hold probabilities",
+    ),
+    "labels of an eleventh class": (
+        edit_predictions("test_labels", lambda array: array + 1),
+        "does not hold probabilities",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_bundle_is_refused_with_the_reason(
+    damage: Callable[[Path], None], reason: str, bundle_path: Path
+) -> None:
+    read_bundle(bundle_path)
+    damage(bundle_path)
+    with pytest.raises(BundleError) as caught:
+        read_bundle(bundle_path)
+    assert reason in str(caught.value)
+
+
+def test_a_bad_bundle_is_named_and_the_others_are_read(bundle_path: Path) -> None:
+    shutil.copytree(bundle_path, bundle_path.with_name("broken"))
+    (bundle_path.parent / ".tiny-unfinished").mkdir()
+    good, bad = read_bundles(bundle_path.parent)
+    assert [bundle.name for bundle in good] == ["tiny"]
+    assert list(bad) == ["broken"]
+
+
+def test_a_bundle_without_a_network_is_a_report(bundle_path: Path) -> None:
+    edit_card(lambda card: card.update(model_sha256=None))(bundle_path)
+    (bundle_path / "model.keras").unlink()
+    assert read_bundle(bundle_path).model_path is None
+
+
+def test_no_folder_means_no_bundles(tmp_path: Path) -> None:
+    assert read_bundles(tmp_path / "nowhere") == ([], {})
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("before")
+    with pytest.raises(RuntimeError), whole_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "before"
+    with whole_file(target) as temporary:
+        temporary.write_text("after")
+    assert target.read_text() == "after"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "folder"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(RuntimeError), whole_folder(target) as temporary:
+        (temporary / "half").touch()
+        raise RuntimeError
+    assert [path.name for path in target.iterdir()] == ["old"]
+    with whole_folder(target) as temporary:
+        (temporary / "new").touch()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

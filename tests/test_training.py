@@ -1,0 +1,216 @@
+"""Training: the networks are the reference's, runs resume exactly, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+from model_training import checkpoint
+from model_training.bundle import Bundle, read_bundle
+from model_training.checkpoint import CheckpointError
+from model_training.data import Cifar10
+from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
+from model_training.run import Options, divide, run
+from model_training.schedules import OneCycle
+from model_training.training import Interrupted, Watcher, build_for_training, epoch_order
+from tests.conftest import TINY
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_each_network_has_exactly_the_parameters_of_its_source(recipe: Recipe) -> None:
+    assert recipe.build().count_params() == recipe.parameters
+
+
+def test_the_custom_cnn_is_the_reference_layer_by_layer() -> None:
+    model = find_recipe("custom-cnn").build()
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    dropouts = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [layer.filters for layer in convolutions] == [64, 64, 128, 128, 256, 128]
+    assert {layer.kernel_size for layer in convolutions} == {(3, 3)}
+    assert dropouts == [0.1, 0.2, 0.4, 0.3]
+    assert [layer.units for layer in dense] == [128, 10]
+    assert float(dense[0].kernel_regularizer.l2) == pytest.approx(0.005)
+
+
+def test_augmentation_acts_while_training_and_is_inactive_when_serving() -> None:
+    model = find_recipe("custom-cnn").build()
+    augment = keras.Sequential([model.get_layer("shift"), model.get_layer("flip")])
+    images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    assert np.array_equal(augment(images, training=False), images)
+    moved = np.asarray(augment(images, training=True))
+    assert not np.array_equal(moved, images)
+    # Whole pixels: every value that comes out went in.
+    assert np.isin(moved, images).all()
+
+
+def test_scaling_is_in_the_network_so_it_takes_raw_pixels(tiny_bundle: Bundle) -> None:
+    model = keras.saving.load_model(tiny_bundle.model_path, compile=False)
+    assert [type(layer).__name__ for layer in model.layers[:2]] == ["InputLayer", "Rescaling"]
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
+    schedule = OneCycle(peak=0.4, steps=100, warmup=0.2, start=0.1)
+    rates = [float(schedule(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.04)
+    assert int(np.argmax(rates)) == 20 and rates[20] == pytest.approx(0.4)
+    assert rates[60] == pytest.approx(0.2)
+    assert rates[100] == 0
+    assert OneCycle.from_config(schedule.get_config()).get_config() == schedule.get_config()
+
+
+def test_weight_decay_spares_biases_and_normalisation(tiny_recipe: Recipe) -> None:
+    model = build_for_training(tiny_recipe, tiny_recipe.training, 10)
+    decayed = {v.name for v in model.trainable_variables if model.optimizer._use_weight_decay(v)}
+    assert decayed == {"kernel"}
+
+
+def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
+    assert sorted(epoch_order(50, seed=1, epoch=0)) == list(range(50))
+    assert not np.array_equal(epoch_order(50, 1, 0), epoch_order(50, 1, 1))
+    assert not np.array_equal(epoch_order(50, 1, 0), epoch_order(50, 2, 0))
+    assert np.array_equal(epoch_order(50, 1, 0), epoch_order(50, 1, 0))
+
+
+def test_a_run_learns_and_its_card_tells_the_truth(
+    tiny_bundle: Bundle, small_data: Cifar10
+) -> None:
+    card = tiny_bundle.card
+    assert tiny_bundle.history["loss"][-1] < tiny_bundle.history["loss"][0]
+    assert card.metrics["test"].accuracy > 0.12  # better than chance after 24 steps
+    stored = tiny_bundle.predictions
+    assert np.array_equal(stored.test_labels, small_data.test.labels)
+    measured = accuracy_score(stored.test_labels, stored.test.argmax(axis=1))
+    assert card.metrics["test"].accuracy == pytest.approx(measured)
+    assert card.training.images + card.training.validation_images == 800
+    assert card.training.command == "flask train tiny --seed 0"
+    assert sum(layer.parameters for layer in card.layers) == card.parameters == TINY.parameters
+
+
+def test_the_saved_network_gives_the_stored_predictions(
+    tiny_bundle: Bundle, small_data: Cifar10
+) -> None:
+    model = keras.saving.load_model(tiny_bundle.model_path, compile=False)
+    again = model.predict(small_data.test.images[:200], verbose=0)
+    assert np.allclose(again, tiny_bundle.predictions.test[:200], atol=1e-5)
+
+
+def test_the_same_seed_gives_the_same_network_and_another_seed_another(
+    tiny_bundle: Bundle, small_data: Cifar10, tmp_path: Path
+) -> None:
+    same = run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state")
+    assert np.allclose(same.predictions.test, tiny_bundle.predictions.test, atol=1e-6)
+    other = run(TINY, small_data, Options(seed=1), tmp_path / "tiny", tmp_path / "state")
+    assert not np.allclose(other.predictions.test, tiny_bundle.predictions.test, atol=1e-3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop_after", [5, 11], ids=["mid-epoch", "at an epoch's end"])
+def test_an_interrupted_run_resumes_to_the_same_network(
+    number: signal.Signals,
+    stop_after: int,
+    tiny_bundle: Bundle,
+    small_data: Cifar10,
+    tmp_path: Path,
+) -> None:
+    steps = 0
+
+    def stop(_steps: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            os.kill(os.getpid(), number)
+
+    place = (tmp_path / "tiny", tmp_path / "state")
+    with pytest.raises(Interrupted):
+        run(TINY, small_data, Options(), *place, watcher=Watcher(on_step=stop))
+    assert steps == stop_after
+    assert not place[0].exists()
+
+    starts: list[tuple[int, int]] = []
+    watcher = Watcher(on_start=lambda done, total: starts.append((done, total)))
+    resumed = run(TINY, small_data, Options(), *place, resume=True, watcher=watcher)
+    assert starts == [(stop_after, 22)]
+    assert np.array_equal(resumed.predictions.test, tiny_bundle.predictions.test)
+    assert resumed.history["loss"] == pytest.approx(tiny_bundle.history["loss"], rel=1e-6)
+    assert not checkpoint.exists(place[1])
+
+
+def test_an_unfinished_run_is_not_thrown_away_unasked(small_data: Cifar10, tmp_path: Path) -> None:
+    place = (tmp_path / "tiny", tmp_path / "state")
+    stop = Watcher(on_step=lambda _steps: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted):
+        run(TINY, small_data, Options(), *place, watcher=stop)
+    with pytest.raises(CheckpointError, match="--resume.*--restart"):
+        run(TINY, small_data, Options(), *place)
+    with pytest.raises(CheckpointError, match="epochs was 2, now 3"):
+        run(TINY, small_data, Options(epochs=3), *place, resume=True)
+    assert run(TINY, small_data, Options(epochs=1), *place, restart=True).name == "tiny"
+
+
+def test_nothing_to_resume_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no unfinished training"):
+        run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state", resume=True)
+
+
+def test_a_damaged_state_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / checkpoint.STATE_NAME).write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(CheckpointError, match="damaged.*--restart"):
+        run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state", resume=True)
+
+
+def test_two_trainings_of_one_model_exclude_each_other(small_data: Cifar10, tmp_path: Path) -> None:
+    with checkpoint.claim(tmp_path / "state"):
+        with pytest.raises(CheckpointError, match="Another training"):
+            run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state")
+
+
+def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(
+    small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = (tmp_path / "tiny", tmp_path / "state")
+    before = run(TINY, small_data, Options(epochs=1), *place)
+
+    def full(*_arguments: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        with pytest.raises(OSError, match="No space left"):
+            run(TINY, small_data, Options(epochs=1, seed=5), *place)
+    assert read_bundle(place[0]).card == before.card
+    assert [path.name for path in tmp_path.glob(".tiny*")] == []
+    finished = run(TINY, small_data, Options(epochs=1, seed=5), *place, resume=True)
+    assert finished.card.training.seed == 5
+
+
+def test_a_limit_takes_the_first_images_and_a_tenth_of_them_validates(
+    small_data: Cifar10,
+) -> None:
+    fit, validation = divide(small_data.train, 500)
+    assert len(fit) + len(validation) == 500
+    assert len(validation) == pytest.approx(50, abs=5)
+
+
+@pytest.mark.parametrize("limit", [0, 99, 801])
+def test_a_limit_out_of_range_is_said(limit: int, small_data: Cifar10) -> None:
+    with pytest.raises(ValueError, match="from 100 to 800"):
+        divide(small_data.train, limit)
+
+
+def test_a_batch_larger_than_the_data_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="--batch-size"):
+        options = Options(batch_size=5_000)
+        run(TINY, small_data, options, tmp_path / "tiny", tmp_path / "state")
+
+
+def test_a_mistyped_recipe_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UnknownRecipe, match="Did you mean custom-cnn"):
+        find_recipe("custm-cn")
