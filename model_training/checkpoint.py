@@ -89,9 +89,8 @@ def restore(folder: Path, model: keras.Model) -> None:
 
 
 def _state(model: keras.Model) -> list[keras.Variable]:
-    # `variables` holds the seeds of dropout and augmentation too; the metrics' running sums let an
-    # epoch that was interrupted end with the figures of the whole epoch.
-    return [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    # `variables` holds the seeds of dropout and augmentation too.
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _read(folder: Path) -> dict[str, Any]:

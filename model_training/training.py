@@ -90,11 +90,12 @@ def train(
         ValueError: there are fewer images than the batch size.
     """
     watcher = watcher or Watcher()
-    steps_per_epoch = len(fit) // training.batch_size
+    batch = training.batch_size
+    steps_per_epoch = len(fit) // batch
     if steps_per_epoch == 0:
         raise ValueError(
-            f"A batch of {training.batch_size} needs as many images; there are {len(fit)} to "
-            "train on. Give more images or a smaller --batch-size."
+            f"A batch of {batch} needs as many images; there are {len(fit)} to train on. Give "
+            "more images or a smaller --batch-size."
         )
     total_steps = steps_per_epoch * training.epochs
     settings = {"recipe": recipe.name, "seed": seed, "images": len(fit)}
@@ -102,77 +103,49 @@ def train(
 
     keras.utils.set_random_seed(seed)
     model = build_for_training(recipe, training, total_steps)
-    history: list[Epoch] = []
-    step = 0
-    seconds_before = 0.0
-    epoch_seconds_before = 0.0
-    if resume:
-        progress = checkpoint.read_progress(state_folder)
-        _check_same_settings(progress["settings"], settings)
-        checkpoint.restore(state_folder, model)
-        history = [Epoch(**row) for row in progress["history"]]
-        step = progress["step"]
-        seconds_before = progress["seconds"]
-        epoch_seconds_before = progress["epoch_seconds"]
-
-    targets = one_hot(fit.labels)
-    validation_targets = one_hot(validation.labels)
-    watcher.on_start(step, total_steps)
-    started = time.monotonic()
-
-    def save(epoch_seconds: float) -> None:
-        progress = {
-            "settings": settings,
-            "history": [dataclasses.asdict(row) for row in history],
-            "step": step,
-            "seconds": seconds_before + time.monotonic() - started,
-            "epoch_seconds": epoch_seconds,
-        }
-        checkpoint.save(state_folder, model, progress)
+    state = _restore(state_folder, model, settings) if resume else _State(settings)
+    targets, validation_targets = one_hot(fit.labels), one_hot(validation.labels)
+    order = epoch_order(len(fit), seed, state.step // steps_per_epoch)
+    watcher.on_start(state.step, total_steps)
 
     with _stop_signals() as asked_to_stop:
-        while step < total_steps:
-            epoch = step // steps_per_epoch
-            epoch_started = time.monotonic() - epoch_seconds_before
-            order = epoch_order(len(fit), seed, epoch)
-            while True:
-                first = (step % steps_per_epoch) * training.batch_size
-                chosen = order[first : first + training.batch_size]
-                logs = model.train_on_batch(fit.images[chosen], targets[chosen], return_dict=True)
-                step += 1
-                watcher.on_step(1)
-                if step % steps_per_epoch == 0:
-                    break
-                if asked_to_stop.is_set():
-                    save(time.monotonic() - epoch_started)
-                    raise Interrupted
-            model.reset_metrics()
-            measured = model.evaluate(
-                validation.images, validation_targets, batch_size=500, verbose=0, return_dict=True
-            )
-            model.reset_metrics()
-            history.append(
-                Epoch(
-                    epoch=epoch + 1,
-                    learning_rate=float(model.optimizer.learning_rate),
-                    loss=float(logs["loss"]),
-                    accuracy=float(logs["accuracy"]),
-                    validation_loss=float(measured["loss"]),
-                    validation_accuracy=float(measured["accuracy"]),
-                    seconds=time.monotonic() - epoch_started,
+        clock = time.monotonic()
+        while state.step < total_steps:
+            place = state.step % steps_per_epoch
+            chosen = order[place * batch : (place + 1) * batch]
+            logs = model.train_on_batch(fit.images[chosen], targets[chosen], return_dict=True)
+            # `train_on_batch` tells of its own batch only.
+            state.epoch_loss += float(logs["loss"]) / steps_per_epoch
+            state.epoch_accuracy += float(logs["accuracy"]) / steps_per_epoch
+            state.step += 1
+            watcher.on_step(1)
+
+            epoch_ends = state.step % steps_per_epoch == 0
+            if epoch_ends:
+                measured = model.evaluate(
+                    validation.images,
+                    validation_targets,
+                    batch_size=500,
+                    verbose=0,
+                    return_dict=True,
                 )
-            )
-            epoch_seconds_before = 0.0
-            save(0.0)
-            watcher.on_epoch(history[-1])
-            if asked_to_stop.is_set() and step < total_steps:
+            state.epoch_seconds += time.monotonic() - clock
+            clock = time.monotonic()
+            if epoch_ends:
+                rate = float(model.optimizer.learning_rate)
+                watcher.on_epoch(state.finish_epoch(rate, measured))
+                order = epoch_order(len(fit), seed, state.step // steps_per_epoch)
+            stop = asked_to_stop.is_set() and state.step < total_steps
+            if epoch_ends or stop:
+                checkpoint.save(state_folder, model, dataclasses.asdict(state))
+            if stop:
                 raise Interrupted
 
     return Trained(
         model=in_float32(recipe, model),
         optimizer=describe_optimizer(training),
-        history=history,
-        seconds=seconds_before + time.monotonic() - started,
+        history=state.history,
+        seconds=sum(row.seconds for row in state.history),
     )
 
 
@@ -194,12 +167,8 @@ def build_for_training(recipe: Recipe, training: Training, total_steps: int) -> 
         keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
         metrics=["accuracy"],
     )
-    # Otherwise the variables of optimizer and metrics come with the first step, too late to be
-    # restored.
+    # Otherwise its variables come with the first step, too late to be restored.
     optimizer.build(model.trainable_variables)
-    size = recipe.input_size
-    model.test_on_batch(np.zeros((1, size, size, 3), np.uint8), one_hot(np.zeros(1, np.uint8)))
-    model.reset_metrics()
     return model
 
 
@@ -228,6 +197,41 @@ def describe_optimizer(training: Training) -> str:
         f"{training.peak_learning_rate:g} after {training.warmup:.0%} of the steps, decoupled "
         f"weight decay {training.weight_decay:g}, label smoothing {training.label_smoothing:g}"
     )
+
+
+@dataclass
+class _State:
+    """Where a run is: what of it, beside the network's variables, is needed to go on."""
+
+    settings: dict[str, Any]
+    step: int = 0
+    history: list[Epoch] = dataclasses.field(default_factory=list)
+    epoch_loss: float = 0.0
+    epoch_accuracy: float = 0.0
+    epoch_seconds: float = 0.0
+
+    def finish_epoch(self, learning_rate: float, validation: dict[str, float]) -> Epoch:
+        """Turn the sums so far into a row of the history, and begin the next epoch."""
+        row = Epoch(
+            epoch=len(self.history) + 1,
+            learning_rate=learning_rate,
+            loss=self.epoch_loss,
+            accuracy=self.epoch_accuracy,
+            validation_loss=float(validation["loss"]),
+            validation_accuracy=float(validation["accuracy"]),
+            seconds=self.epoch_seconds,
+        )
+        self.history.append(row)
+        self.epoch_loss = self.epoch_accuracy = self.epoch_seconds = 0.0
+        return row
+
+
+def _restore(folder: Path, model: keras.Model, settings: dict[str, Any]) -> _State:
+    state = _State(**checkpoint.read_progress(folder))
+    _check_same_settings(state.settings, settings)
+    checkpoint.restore(folder, model)
+    state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
+    return state
 
 
 def _check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -35,9 +35,10 @@ class PageClient:
 
     def fetch(self, address: str, **options: Any) -> TestResponse:
         """Any file: read to its end and closed, as a browser would."""
-        with self.plain.get(address, **options) as response:
-            response.get_data()
-            return response
+        response = self.plain.get(address, **options)
+        response.get_data()
+        response.close()
+        return response
 
     def post(self, address: str, **options: Any) -> Page:
         return check(self.plain.post(address, **options))

@@ -87,7 +87,7 @@ def _wait_until_ready(port: int, server: subprocess.Popen[bytes], log: Path) -> 
     raise AssertionError(f"the server did not become ready:\n{log.read_text()}")
 
 
-def start(*, javascript: bool) -> WebDriver:
+def start(*, javascript: bool) -> webdriver.Chrome:
     options = webdriver.ChromeOptions()
     for option in CHROMIUM_OPTIONS:
         options.add_argument(option)
@@ -105,7 +105,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[WebDriver]:
     driver = start(javascript=request.param)
     driver.has_scripts = request.param  # type: ignore[attr-defined]
     yield driver
-    complaints = [entry["message"] for entry in driver.get_log("browser")]
+    complaints = [entry["message"] for entry in driver.get_log("browser")]  # type: ignore[no-untyped-call]
     driver.quit()
     assert complaints == [], "the browser's console is silent"
 

@@ -59,7 +59,7 @@ def flip_a_bit(path: Path) -> None:
     (path / "model.keras").write_bytes(data)
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no card": (remove("card.json"), "card.json is missing"),
     "half a card": (cut("card.json"), "card.json is not valid"),
     "card of another version": (

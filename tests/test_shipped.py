@@ -63,7 +63,7 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
     for part in ("test", "validation"):
         labels, answers = getattr(stored, f"{part}_labels"), getattr(stored, part)
         measured = accuracy_score(labels, answers.argmax(axis=1))
-        assert bundle.card.metrics[part].accuracy == pytest.approx(measured)  # type: ignore[index]
+        assert bundle.card.metrics[part].accuracy == pytest.approx(measured)
     assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
 
 

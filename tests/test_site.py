@@ -82,7 +82,7 @@ def test_an_example_is_answered_by_the_network_and_judged_by_its_label(
         page = client.get(f"/?example={number}")
         predicted = CLASSES[tiny_bundle.predictions.test[number].argmax()]
         true = CLASSES[test_images.labels[number]]
-        assert re.search(r'<h1[^>]*class="answer-label"[^>]*>an? (\w+)<', page.html)[1] == predicted
+        assert re.findall(r'class="answer-label">an? (\w+)<', page.html) == [predicted]
         assert ("✓ right" if predicted == true else "✗ wrong") in page.text
 
 
@@ -171,8 +171,8 @@ def test_the_report_is_recomputed_from_the_stored_predictions(
     cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(\d+)</td>', page.html)]
     assert cells == confusion_matrix(labels, predicted).ravel().tolist()
     for name, score in zip(CLASSES, f1_score(labels, predicted, average=None), strict=True):
-        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page.html, re.S)[1]
-        assert f">{score:.3f}</td>" in row
+        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page.html, re.S)
+        assert row and f">{score:.3f}</td>" in row[1]
 
 
 def test_the_report_shows_reported_beside_measured_layers_and_how_to_repeat_it(
