@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import os
 import shutil
@@ -147,6 +148,66 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     browser.find_element(By.LINK_TEXT, "Models").click()
     browser.find_element(By.LINK_TEXT, "Custom CNN").click()
     assert "Confusion matrix" in browser.page_source
+
+
+# What a browser does when a file is dropped or pasted; the file is made from its bytes.
+HAND_OVER = """
+const [kind, encoded] = arguments;
+const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+const data = new DataTransfer();
+data.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
+const event = kind === "drop"
+  ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
+  : new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
+document.body.dispatchEvent(event);
+"""
+
+
+@pytest.mark.parametrize("kind", ["drop", "paste"])
+def test_a_photo_can_be_dropped_and_pasted(
+    kind: str, address: str, photo: tuple[Path, str]
+) -> None:
+    path, expected = photo
+    driver = start(javascript=True)
+    try:
+        driver.get(address)
+        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+        driver.execute_script(HAND_OVER, kind, encoded)
+        assert wait_for_answer(driver).split()[-1] == expected
+    finally:
+        driver.quit()
+
+
+def test_a_file_over_the_limit_is_refused_before_it_is_sent(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "big.jpg"
+    path.write_bytes(bytes(21 * 1024 * 1024))
+    driver = start(javascript=True)
+    try:
+        driver.get(address)
+        driver.find_element(By.NAME, "image").send_keys(str(path))
+        assert "20 MB is the most" in driver.find_element(By.CSS_SELECTOR, ".drop-status").text
+        assert driver.current_url == f"{address}/"
+    finally:
+        driver.quit()
+
+
+def test_nothing_is_wider_than_a_phone(address: str) -> None:
+    driver = start(javascript=True)
+    try:
+        phone = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        for path in (
+            "/",
+            "/?example=3",
+            "/gallery/",
+            "/gallery/3",
+            "/models/",
+            "/models/custom-cnn",
+        ):
+            driver.get(address + path)
+            assert driver.execute_script("return document.documentElement.scrollWidth") <= 360, path
+    finally:
+        driver.quit()
 
 
 def test_an_example_answers_without_a_photo(browser: WebDriver, address: str) -> None:

@@ -17,7 +17,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 from model_training.bundle import Bundle
 from model_training.data import CLASSES, ImageSet
 from model_training.recipes import RECIPES
-from tests.conftest import make_site
+from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient, check
 from webapp import create_app
 from webapp.library import load_library
@@ -156,6 +156,22 @@ def test_one_image_shows_every_models_ten_probabilities(
     page = client.get("/gallery/7")
     assert page.html.count('class="bars-value"') == 10
     assert tiny_bundle.card.title in page.text
+
+
+def test_a_model_that_was_tested_on_other_images_is_not_in_the_gallery(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    assert tiny_bundle.model_path is not None
+    path = shutil.copytree(tiny_bundle.model_path.parent, tmp_path / "models" / "tiny")
+    with np.load(path / "predictions.npz") as stored:
+        fewer = {name: array[:50] for name, array in stored.items()}
+    np.savez(path / "predictions.npz", **fewer)
+    app = make_site(tmp_path, DATA_FOLDER=SHIPPED_TEST_IMAGES.parent)
+    client = PageClient(app.test_client())
+    assert client.get("/gallery/").status == 200
+    assert "No model has been measured" in client.get("/gallery/3").text
+    assert client.get("/gallery/?model=tiny").status == 404
+    assert "of 50 test images" in client.get("/models/tiny").text
 
 
 # The models

@@ -55,7 +55,7 @@ class Classifier:
             blank = np.zeros((1, self.input_size, self.input_size, 3), np.uint8)
             answer = self.probabilities(blank)
         except Exception as error:  # Keras promises nothing about what a bad file raises.
-            raise ClassifierError(f"its network cannot be loaded: {error}") from error
+            raise ClassifierError("its network cannot be loaded (the log says why)") from error
         if answer.shape != (1, len(self.classes)):
             raise ClassifierError(f"its network answers {answer.shape}, not {len(self.classes)}")
 

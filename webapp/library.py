@@ -53,6 +53,14 @@ class Library:
     test_images: ImageSet | None
     test_images_problem: str | None
 
+    def results_on(self, test: ImageSet) -> dict[str, Result]:
+        """The results that were measured on exactly the images of `test`."""
+        return {
+            name: result
+            for name, result in self.results.items()
+            if np.array_equal(result.bundle.predictions.test_labels, test.labels)
+        }
+
 
 class _Shelf:
     """Holds the library of one app, and fills it when it is first wanted."""
@@ -96,6 +104,7 @@ def _read(app: Flask) -> Library:
             classifiers[bundle.name] = Classifier(bundle)
         except ClassifierError as error:
             problems[bundle.name] = str(error)
+            app.logger.error("model %s cannot be loaded", bundle.name, exc_info=error)
     for name, problem in problems.items():
         app.logger.error("model %s is left out: %s", name, problem)
 

@@ -58,8 +58,10 @@ document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) take(event.clipboardData.files);
 });
 
-// Coming back with the browser's Back button shows the page as it was left: ready again.
+// Coming back with the browser's Back button shows the page as it was left: made ready again, or
+// choosing the same photo would change nothing and send nothing.
 window.addEventListener("pageshow", () => {
+  field.value = "";
   form.classList.remove("drop-sending");
   status.textContent = "";
 });

@@ -28,7 +28,8 @@ def index() -> ResponseReturnValue:
     """A page of 10x10 test images, with the true and the predicted class."""
     library = get_library()
     test = _test_images(library)
-    result = _chosen_result(library)
+    results = library.results_on(test)
+    result = _chosen_result(results, library.default_model)
     pages = len(test) // SHEET_IMAGES
     page = whole_number("page", 1, pages, default=1)
     start = (page - 1) * SHEET_IMAGES
@@ -39,7 +40,7 @@ def index() -> ResponseReturnValue:
         page=page,
         pages=pages,
         result=result,
-        results=library.results,
+        results=results,
         right=sum(cell.right is True for cell in shown),
         sheet=page - 1,
         version=VERSION,
@@ -59,7 +60,7 @@ def image(number: int) -> ResponseReturnValue:
         last=len(test) - 1,
         page=number // SHEET_IMAGES + 1,
         true_class=CLASSES[test.labels[number]],
-        evidence=evidence(library.results.values(), number),
+        evidence=evidence(library.results_on(test).values(), number),
     )
 
 
@@ -105,13 +106,11 @@ def _test_images(library: Library) -> ImageSet:
     return library.test_images
 
 
-def _chosen_result(library: Library) -> Result | None:
-    name = request.args.get("model") or library.default_model or next(iter(library.results), None)
-    if name is None:
-        return None
-    if name not in library.results:
-        abort(404, f"There is no model called “{name}” here.")
-    return library.results[name]
+def _chosen_result(results: dict[str, Result], default: str | None) -> Result | None:
+    name = request.args.get("model")
+    if name and name not in results:
+        abort(404, f"There is no model called “{name}” here that was tested on these images.")
+    return results.get(name or default or "", next(iter(results.values()), None))
 
 
 def _no_image(number: int, test: ImageSet) -> NoReturn:
