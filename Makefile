@@ -26,8 +26,10 @@ bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.serving
 
 .venv/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed: name one with PYTHON=python3.11"; exit 1; }
+	@# A half-made environment would pass for a whole one the next time.
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/serve: requirements.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt

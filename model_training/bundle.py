@@ -13,8 +13,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +26,10 @@ from pydantic import ValidationError
 
 from model_training.card import Card
 from model_training.files import DamagedFile, read_arrays, whole_folder
+from model_training.history import HISTORY_COLUMNS, Epoch
 
 if TYPE_CHECKING:
     import keras
-
-    from model_training.training import Epoch
 
 MODEL, CARD, HISTORY, PREDICTIONS = "model.keras", "card.json", "history.csv", "predictions.npz"
 
@@ -84,11 +85,10 @@ def write_bundle(
             digest = file_digest(folder / MODEL)
         final_card = card.model_copy(update={"model_sha256": digest})
         (folder / CARD).write_text(final_card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        rows = [dataclasses.asdict(row) for row in history]
         with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+            writer = csv.DictWriter(file, fieldnames=HISTORY_COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(dataclasses.asdict(row) for row in history)
         np.savez_compressed(folder / PREDICTIONS, **vars(predictions))
     return read_bundle(path)
 
@@ -129,7 +129,14 @@ def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
                 good.append(read_bundle(path))
             except BundleError as error:
                 bad[path.name] = str(error)
+            except OSError as error:
+                bad[path.name] = f"it cannot be read ({error.strerror})"
     return good, bad
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether `path` is a folder that holds a bundle, be it a damaged one."""
+    return (path / CARD).is_file()
 
 
 def file_digest(path: Path) -> str:
@@ -153,10 +160,13 @@ def _read_history(path: Path) -> dict[str, list[float]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]}
+        columns = {name: [float(row[name]) for row in rows] for name in HISTORY_COLUMNS}
+        if not rows or not all(math.isfinite(value) for value in chain(*columns.values())):
+            raise ValueError("a value is missing or not finite")
+        return columns
     except OSError as error:
         raise BundleError(f"{HISTORY} is missing or cannot be read") from error
-    except (IndexError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise BundleError(f"{HISTORY} is damaged ({error})") from error
 
 

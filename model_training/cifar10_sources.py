@@ -63,7 +63,9 @@ def read_path(path: Path) -> Arrays:
             # The "data" filter refuses links and paths that lead out of the folder.
             archive.extractall(temporary, filter="data")
             return _read_folder(Path(temporary))
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except SourceError:
+        raise
+    except Exception as error:  # A damaged archive can raise nearly anything.
         raise SourceError(f"it is not a whole .tar.gz archive ({error})") from error
 
 
@@ -158,7 +160,7 @@ def _read_python_batches(folder: Path) -> Arrays:
                 batch = _ArraysOnlyUnpickler(file, encoding="bytes").load()
             planes = np.asarray(batch[b"data"], np.uint8).reshape(-1, 3, 32, 32)
             return planes.transpose(0, 2, 3, 1), np.asarray(batch[b"labels"], np.uint8)
-        except (OSError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
+        except Exception as error:  # A damaged pickle can raise nearly anything.
             raise SourceError(f"{name} is damaged or missing ({error})") from error
 
     return _assemble(read, "data_batch_{}", "test_batch")
@@ -194,7 +196,7 @@ def _read_npm_package(folder: Path) -> Arrays:
             with Image.open(folder / name, formats=["PNG"]) as picture:
                 rows = np.asarray(picture.convert("RGB"))
             return rows.reshape(-1, 32, 32, 3), np.asarray(labels[name], np.uint8)
-        except (OSError, ValueError, SyntaxError) as error:
+        except Exception as error:  # A damaged PNG can raise nearly anything.
             raise SourceError(f"{name} is damaged or missing ({error})") from error
 
     return _assemble(read, "data_batch_{}.png", "test_batch.png")

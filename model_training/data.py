@@ -173,11 +173,15 @@ def _verified(arrays: Arrays, source: str, progress: Progress) -> Cifar10:
         ImageSet(arrays["test_images"], arrays["test_labels"]),
         source,
     )
-    if len(data.train) != 5 * BATCH_IMAGES or len(data.test) != BATCH_IMAGES:
-        raise SourceError(
-            f"it holds {len(data.train):,} training and {len(data.test):,} test images; "
-            f"CIFAR-10 has {5 * BATCH_IMAGES:,} and {BATCH_IMAGES:,}"
-        )
+    for kind, images, count in (
+        ("training", data.train, 5 * BATCH_IMAGES),
+        ("test", data.test, BATCH_IMAGES),
+    ):
+        if images.images.shape != (count, 32, 32, 3) or images.labels.shape != (count,):
+            raise SourceError(
+                f"its {kind} images have the shape {images.images.shape} and their labels "
+                f"{images.labels.shape}; CIFAR-10 has {count:,} of 32x32 pixels"
+            )
     for number, (name, expected) in enumerate(BATCH_DIGESTS.items()):
         progress("checking", number, len(BATCH_DIGESTS))
         part = slice(number * BATCH_IMAGES, (number + 1) * BATCH_IMAGES)

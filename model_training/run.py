@@ -6,7 +6,6 @@ import dataclasses
 import os
 import platform
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,7 +56,6 @@ def run(
         ValueError: the options do not fit the data.
     """
     training = _with_options(recipe.training, options)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
     fit, validation = divide(data.train, options.limit)
     with checkpoint.claim(state_folder):
         if checkpoint.exists(state_folder) and not resume:
@@ -78,7 +76,7 @@ def run(
             watcher=watcher,
         )
         bundle = _measure_and_write(
-            recipe, training, options, trained, fit, validation, data.test, output, started
+            recipe, training, options, trained, fit, validation, data.test, output
         )
         checkpoint.discard(state_folder)
     return bundle
@@ -109,7 +107,6 @@ def _measure_and_write(
     validation: ImageSet,
     test: ImageSet,
     output: Path,
-    started: str,
 ) -> Bundle:
     model = trained.model
     probabilities = {
@@ -143,7 +140,7 @@ def _measure_and_write(
             validation_images=len(validation),
             all_data=False,
             seconds=round(trained.seconds, 1),
-            started=started,
+            started=trained.started,
             machine=machine(),
             versions=versions(),
             data_set="CIFAR-10",

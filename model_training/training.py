@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import numpy as np
 
 from model_training import checkpoint
 from model_training.data import ImageSet
+from model_training.history import Epoch
 from model_training.recipes import Recipe, Training
 from model_training.schedules import OneCycle
 
@@ -25,28 +28,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """One row of a training's history.  Losses are the objective: with smoothing and penalties."""
-
-    epoch: int
-    learning_rate: float
-    loss: float
-    accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Trained:
     """A trained network, in float32, with how it came about.
 
-    `seconds` is the wall time of all sessions of the run, validation after each epoch included.
+    `started` is when the run began, in ISO 8601; `seconds` is the wall time of all its sessions,
+    validation after each epoch included.
     """
 
     model: keras.Model
     optimizer: str
     history: list[Epoch]
+    started: str
     seconds: float
 
 
@@ -57,6 +49,10 @@ class Watcher:
     on_start: Callable[[int, int], None] = lambda steps_done, steps_total: None
     on_step: Callable[[int], None] = lambda steps: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
+
+
+class Diverged(ValueError):
+    """The loss became infinite or no number at all."""
 
 
 class Interrupted(Exception):
@@ -86,6 +82,7 @@ def train(
 
     Raises:
         Interrupted: after SIGINT or SIGTERM.
+        Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         ValueError: there are fewer images than the batch size.
     """
@@ -121,6 +118,11 @@ def train(
             watcher.on_step(1)
 
             epoch_ends = state.step % steps_per_epoch == 0
+            if epoch_ends and not math.isfinite(state.epoch_loss):
+                raise Diverged(
+                    f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
+                    "longer a number. A smaller learning rate or another seed may help."
+                )
             if epoch_ends:
                 measured = model.evaluate(
                     validation.images,
@@ -145,6 +147,7 @@ def train(
         model=in_float32(recipe, model),
         optimizer=describe_optimizer(training),
         history=state.history,
+        started=state.started,
         seconds=sum(row.seconds for row in state.history),
     )
 
@@ -204,6 +207,9 @@ class _State:
     """Where a run is: what of it, beside the network's variables, is needed to go on."""
 
     settings: dict[str, Any]
+    started: str = dataclasses.field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
+    )
     step: int = 0
     history: list[Epoch] = dataclasses.field(default_factory=list)
     epoch_loss: float = 0.0

@@ -20,11 +20,12 @@ from model_training.data import Cifar10, ImageSet
 from model_training.recipes import RECIPES, Recipe, Reported, Training
 from model_training.run import Options, run
 from model_training.test_images import read_test_images
+from tests import server
 from tests.page_client import PageClient
 from webapp import create_app
 from webapp.library import load_library
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = server.PROJECT
 SHIPPED_TEST_IMAGES = PROJECT / "instance" / "data" / "cifar10-test"
 SHIPPED_MODELS = PROJECT / "instance" / "models"
 
@@ -106,6 +107,13 @@ def make_site(instance: Path, **config: object) -> Flask:
     """A site with an instance folder of its own."""
     config = {"TESTING": True, "WTF_CSRF_ENABLED": False, "DEFAULT_MODEL": "tiny"} | config
     return create_app(config, instance_path=instance)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the site with the shipped models answers, under a gunicorn of its own."""
+    with server.running(tmp_path_factory.mktemp("server") / "log") as address:
+        yield address
 
 
 @pytest.fixture

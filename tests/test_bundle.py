@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model_training import bundle
 from model_training.bundle import Bundle, BundleError, read_bundle, read_bundles
 from model_training.files import whole_file, whole_folder
 
@@ -83,6 +84,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: (path / "history.csv").write_text("epoch,loss\n1,much\n"),
         "history.csv is damaged",
     ),
+    "history with a value that is no number": (
+        lambda path: (path / "history.csv").write_text(
+            (path / "history.csv").read_text().replace("\n1,", "\nnan,")
+        ),
+        "history.csv is damaged",
+    ),
+    "history with an endless field": (
+        lambda path: (path / "history.csv").write_text("epoch\n" + "1" * 200_000),
+        "history.csv is damaged",
+    ),
     "no predictions": (remove("predictions.npz"), "predictions.npz is missing"),
     "half the predictions": (cut("predictions.npz"), "predictions.npz is damaged"),
     "predictions for nine classes": (
@@ -115,11 +126,44 @@ def test_a_damaged_bundle_is_refused_with_the_reason(
     assert reason in str(caught.value)
 
 
+def test_no_flipped_bit_of_the_predictions_is_more_than_a_bad_bundle(bundle_path: Path) -> None:
+    # zipfile, zlib and NumPy raise a dozen kinds of exception; one that got through would stop
+    # the whole site.
+    path = bundle_path / "predictions.npz"
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    near_the_headers = rng.integers(0, 200, 100)
+    near_the_end = len(whole) - 1 - rng.integers(0, 400, 100)
+    anywhere = rng.integers(0, len(whole), 20)
+    refused = 0
+    for place in (*near_the_headers, *near_the_end, *anywhere):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(0, 8))
+        path.write_bytes(damaged)
+        good, bad = read_bundles(bundle_path.parent)
+        assert len(good) + len(bad) == 1
+        refused += len(bad)
+    assert refused > 50
+
+
+def test_a_bundle_that_may_not_be_read_is_named(
+    bundle_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(bundle, "file_digest", refuse)
+    assert read_bundles(bundle_path.parent) == (
+        [],
+        {"tiny": "it cannot be read (Permission denied)"},
+    )
+
+
 def test_a_bad_bundle_is_named_and_the_others_are_read(bundle_path: Path) -> None:
     shutil.copytree(bundle_path, bundle_path.with_name("broken"))
     (bundle_path.parent / ".tiny-unfinished").mkdir()
     good, bad = read_bundles(bundle_path.parent)
-    assert [bundle.name for bundle in good] == ["tiny"]
+    assert [one.name for one in good] == ["tiny"]
     assert list(bad) == ["broken"]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from flask.testing import FlaskCliRunner
 
@@ -61,6 +64,18 @@ def test_the_bundle_goes_where_output_says(runner: FlaskCliRunner, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_a_folder_that_is_not_a_bundle_is_never_replaced(
+    runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "thesis.txt").write_text("three years of work")
+    result = runner.invoke(args=["train", "tiny", "--output", str(tmp_path / "results")])
+    assert result.exit_code == 2
+    assert "is not a bundle" in result.output
+    assert (tmp_path / "results" / "thesis.txt").read_text() == "three years of work"
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
 @pytest.mark.parametrize("name", ["Mine", "my model", ".hidden", "x" * 65])
 def test_a_name_that_no_page_could_show_is_refused_before_training(
     name: str, runner: FlaskCliRunner, instance: Path
@@ -80,6 +95,23 @@ def test_ctrl_c_says_how_to_go_on(runner: FlaskCliRunner, monkeypatch: pytest.Mo
     result = runner.invoke(args=["train", "tiny"])
     assert result.exit_code == 1
     assert "--resume" in result.output
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_an_interrupted_training_goes_on_with_resume(
+    runner: FlaskCliRunner, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        # Ctrl-C as soon as the first epoch is told.
+        patch.setattr(cli, "_print_epoch", lambda _row: os.kill(os.getpid(), signal.SIGINT))
+        assert "--resume" in runner.invoke(args=["train", "tiny"]).output
+    assert not (instance / "models").exists()
+    refused = runner.invoke(args=["train", "tiny"])
+    assert "unfinished training of tiny" in refused.output
+    result = runner.invoke(args=["train", "tiny", "--resume"])
+    assert result.exit_code == 0, result.output
+    assert "resumed after 11 of 22 steps" in result.output
+    assert read_bundle(instance / "models" / "tiny").card.training.epochs == 2
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
@@ -127,6 +159,29 @@ def test_data_fetch_reports_where_the_data_came_from(
     assert result.exit_code == 0, result.output
     assert "800 training and 10,000 test images" in result.output
     assert (Path(runner.app.instance_path) / "data" / "cifar10.npz").exists()
+
+
+def test_data_fetch_keeps_what_a_path_gave(
+    runner: FlaskCliRunner, small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "_verified", lambda *_arguments: small_data)
+    monkeypatch.setattr(cifar10_sources, "read_path", lambda _path: {})
+    result = runner.invoke(args=["data", "fetch", "--data", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert (Path(runner.app.instance_path) / "data" / "cifar10.npz").exists()
+
+
+def test_data_pack_writes_the_gallerys_sheets(
+    runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch, small_data: Cifar10
+) -> None:
+    few = small_data.test.take(np.arange(200))
+    monkeypatch.setattr(data, "BATCH_IMAGES", 200)
+    monkeypatch.setitem(data.BATCH_DIGESTS, "test", data.batch_digest(few))
+    monkeypatch.setattr(cli, "load_cifar10", lambda *_: Cifar10(small_data.train, few, "tests"))
+    result = runner.invoke(args=["data", "pack"])
+    assert result.exit_code == 0, result.output
+    folder = Path(runner.app.instance_path) / "data" / "cifar10-test"
+    assert sorted(path.name for path in folder.iterdir()) == ["00.webp", "01.webp", "labels.npy"]
 
 
 def test_data_fetch_says_when_the_path_is_wrong(runner: FlaskCliRunner) -> None:

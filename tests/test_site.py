@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flask import Flask
+from flask import Flask, request
 from PIL import Image
 from sklearn.metrics import confusion_matrix, f1_score
 
@@ -20,6 +20,7 @@ from model_training.recipes import RECIPES
 from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient, check
 from webapp import create_app
+from webapp.comparison.charts import line_chart, round_ticks
 from webapp.library import load_library
 from webapp.security import HEADERS
 from webapp.settings import SETTINGS, SettingError
@@ -210,6 +211,29 @@ def test_the_comparison_names_what_is_measured_and_what_is_not_yet(client: PageC
     assert f"flask train {next(iter(RECIPES))}" in page.text
 
 
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.125, 0.3, 1.0, 7.5])
+def test_a_curve_of_one_value_is_drawn(value: float) -> None:
+    chart = line_chart("Loss", [1.0], {"training": [value], "validation": [value]})
+    places = [place for place, _ in chart.y_ticks]
+    assert places == sorted(places, reverse=True)
+    assert min(places) <= chart.lines[0].last[1] <= max(places)
+    assert all(chart.top <= place <= chart.bottom for place in places)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (0.41, 0.93, [0.4, 0.6, 0.8, 1]),
+        (0, 36, [0, 10, 20, 30, 40]),
+    ],
+)
+def test_ticks_are_round_numbers_around_the_values(
+    low: float, high: float, ticks: list[float]
+) -> None:
+    assert round_ticks(low, high) == pytest.approx(ticks)
+
+
 # Bad addresses
 
 
@@ -248,6 +272,11 @@ def test_an_error_is_json_for_whoever_asks_for_json(client: PageClient) -> None:
         answer = client.fetch(address, **options)
         assert answer.status_code == 404
         assert set(answer.get_json()["error"]) == {"status", "title", "detail"}
+
+
+@pytest.mark.parametrize("host", ["a..b", ".", "x" * 70 + ".example"])
+def test_a_host_that_is_none_is_refused(host: str, client: PageClient) -> None:
+    assert client.fetch("/", headers={"Host": host}).status_code == 400
 
 
 def test_a_wrong_method_says_which_is_right(client: PageClient) -> None:
@@ -291,6 +320,27 @@ def test_without_the_test_images_only_the_gallery_is_missing(empty_site: Flask) 
     assert client.get("/?example=3").status == 503
 
 
+@pytest.mark.parametrize("damage", ["missing sheet", "cut sheet", "swapped sheets", "no labels"])
+def test_damaged_test_images_close_the_gallery_and_nothing_else(
+    damage: str, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    assert tiny_bundle.model_path is not None
+    sheets = Path(shutil.copytree(SHIPPED_TEST_IMAGES, tmp_path / "data" / "cifar10-test"))
+    if damage == "missing sheet":
+        (sheets / "40.webp").unlink()
+    elif damage == "cut sheet":
+        (sheets / "40.webp").write_bytes((sheets / "40.webp").read_bytes()[:5_000])
+    elif damage == "swapped sheets":
+        shutil.copy(sheets / "41.webp", sheets / "40.webp")
+    else:
+        (sheets / "labels.npy").write_bytes(b"")
+    app = make_site(tmp_path, MODELS_FOLDER=tiny_bundle.model_path.parent.parent)
+    client = PageClient(app.test_client())
+    assert client.get("/gallery/").status == 503
+    assert client.get("/").status == 200
+    assert client.get("/models/tiny").status == 200
+
+
 def test_a_damaged_bundle_is_named_and_the_others_serve(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
@@ -325,19 +375,41 @@ def test_settings_come_from_the_instance_folder_and_the_environment(
     assert app.config["MAX_CONTENT_LENGTH"] == 7_000
 
 
-@pytest.mark.parametrize("value", ["much", "0", "-1", "true"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAX_PHOTO_PIXELS", "much"),
+        ("MAX_PHOTO_PIXELS", "0"),
+        ("MAX_PHOTO_PIXELS", "-1"),
+        ("MAX_PHOTO_PIXELS", "true"),
+        ("TRUSTED_PROXIES", "-1"),
+        ("SESSION_COOKIE_SECURE", "no"),
+        ("SESSION_COOKIE_SAMESITE", "no"),
+        ("DEFAULT_MODEL", '["a"]'),
+        ("DEFAULT_MODEL", "null"),
+        ("MAX_PHOTO_PIXEL", "5"),
+    ],
+)
 def test_a_setting_that_cannot_work_is_named(
-    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TENCLASSES_MAX_PHOTO_PIXELS", value)
-    with pytest.raises(SettingError, match="MAX_PHOTO_PIXELS"):
+    monkeypatch.setenv(f"TENCLASSES_{name}", value)
+    with pytest.raises(SettingError, match=name):
         create_app(instance_path=tmp_path)
+
+
+def test_a_key_of_digits_is_still_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TENCLASSES_SECRET_KEY", "1234567890123456")
+    app = create_app(instance_path=tmp_path)
+    assert app.config["SECRET_KEY"] == "1234567890123456"
+    assert not (tmp_path / "secret_key").exists()
 
 
 def test_every_setting_is_explained_in_the_documentation() -> None:
     text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text(encoding="utf-8")
     for setting in SETTINGS:
-        assert f"`{setting.name}`" in text
+        default = "" if setting.default is None else f"`{setting.default}`"
+        assert f"| `{setting.name}` | {default} | {setting.unit} | {setting.meaning} |" in text
 
 
 def test_the_secret_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
@@ -345,6 +417,32 @@ def test_the_secret_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
     assert first.config["SECRET_KEY"] == second.config["SECRET_KEY"]
     assert len(first.config["SECRET_KEY"]) == 64
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
+def test_a_secret_key_that_cannot_be_kept_or_read_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A key of its own for each worker would refuse the forms of all the others.
+    def refuse(*_arguments: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("os.link", refuse)
+    with pytest.raises(SettingError, match="TENCLASSES_SECRET_KEY"):
+        create_app(instance_path=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "secret_key").mkdir()
+    with pytest.raises(SettingError, match="cannot be read"):
+        create_app(instance_path=tmp_path)
+
+
+@pytest.mark.parametrize(("proxies", "scheme"), [(0, "http"), (1, "https")])
+def test_a_proxys_word_counts_only_where_it_is_trusted(
+    proxies: int, scheme: str, tmp_path: Path
+) -> None:
+    app = make_site(tmp_path, TRUSTED_PROXIES=proxies)
+    app.add_url_rule("/scheme", view_func=lambda: request.scheme)
+    answer = app.test_client().get("/scheme", headers={"X-Forwarded-Proto": "https"})
+    assert answer.text == scheme
 
 
 def test_models_and_images_are_read_once_for_all_requests(site: Flask) -> None:

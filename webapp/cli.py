@@ -14,6 +14,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
 from model_training import checkpoint
+from model_training.bundle import is_bundle
 from model_training.card import BUNDLE_NAME
 from model_training.cifar10_sources import Progress
 from model_training.data import CACHE_NAME, Cifar10, DataError, load_cifar10
@@ -22,7 +23,7 @@ from webapp.library import TEST_IMAGES_FOLDER
 
 if TYPE_CHECKING:
     from model_training.bundle import Bundle
-    from model_training.training import Epoch
+    from model_training.history import Epoch
 
 data_commands = AppGroup("data", help="The images that networks learn from.")
 
@@ -128,8 +129,15 @@ def _bundle_path(output: str) -> Path:
             f"letter or digit; {path.name!r} has not.",
             param_hint="--output",
         )
-    if path.parent == Path("."):
+    if output == path.name:
         path = current_app.config["MODELS_FOLDER"] / path
+    # The bundle takes the place of what is there, which had better be a bundle.
+    if path.exists() and not is_bundle(path) and not (path.is_dir() and not any(path.iterdir())):
+        raise click.BadParameter(
+            f"{path} is there already and is not a bundle, so it is not replaced. Give the name of "
+            "a new folder.",
+            param_hint="--output",
+        )
     return path.absolute()
 
 
@@ -184,16 +192,7 @@ def _train(
         )
         bars.append(bar.__enter__())
 
-    def epoch(row: Epoch) -> None:
-        if sys.stderr.isatty():
-            click.echo("\r\033[K", nl=False, err=True)
-        click.echo(
-            f"epoch {row.epoch:3d}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
-            f"validation {row.validation_loss:.4f} {row.validation_accuracy:.4f}  "
-            f"{row.seconds:.0f} s"
-        )
-
-    watcher = Watcher(start, lambda steps: bars[0].update(steps), epoch)
+    watcher = Watcher(start, lambda steps: bars[0].update(steps), lambda row: _print_epoch(row))
     try:
         return run(
             recipe,
@@ -219,6 +218,15 @@ def _train(
     finally:
         for bar in bars:
             bar.__exit__(None, None, None)
+
+
+def _print_epoch(row: Epoch) -> None:
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)  # The progress bar is on this line.
+    click.echo(
+        f"epoch {row.epoch:3d}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
+        f"validation {row.validation_loss:.4f} {row.validation_accuracy:.4f}  {row.seconds:.0f} s"
+    )
 
 
 def _print_outcome(bundle: Bundle, path: Path) -> None:

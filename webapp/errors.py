@@ -5,7 +5,13 @@ from __future__ import annotations
 from flask import Flask, Request, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError, MethodNotAllowed
+from werkzeug.exceptions import (
+    BadHost,
+    HTTPException,
+    InternalServerError,
+    MethodNotAllowed,
+    SecurityError,
+)
 
 # Status: (title, what to do).
 MESSAGES = {
@@ -29,7 +35,8 @@ def init_app(app: Flask) -> None:
 def show_error(error: HTTPException) -> ResponseReturnValue:
     """The answer to any error that no blueprint has answered itself."""
     status = error.code or 500
-    if status < 400:
+    if status < 400 or isinstance(error, (BadHost, SecurityError)):
+        # Under a host name that is none, no address can be made, and so no page.
         return error.get_response()
     title, advice = MESSAGES.get(status, (error.name, MESSAGES[400][1]))
     own_words = error.description if error.description != type(error).description else None
@@ -51,10 +58,15 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
 
 def form_problem(error: CSRFError) -> str:
     """What a visitor is told whose form was too old, or not ours."""
-    current_app.logger.info("form refused: %s", error.description)
+    current_app.logger.warning("form refused: %s", error.description)
+    if "expired" in (error.description or ""):
+        return (
+            "This page had been open for too long, so the form could not be accepted. Please "
+            "choose your photo again."
+        )
     return (
-        "This page had been open for too long, so the form could not be accepted. "
-        "Please choose your photo again."
+        "The form could not be checked. It may have arrived incomplete, or this browser keeps no "
+        "cookies, which the site needs for that. Please choose your photo again."
     )
 
 
@@ -67,8 +79,10 @@ def wants_json(request: Request) -> bool:
 
 
 def drain(request: Request) -> None:
-    """Read and forget what the client is still sending."""
+    """Read and forget what a client is still sending that was refused for its length."""
     left = min(request.content_length or 0, DRAIN_BYTES)
+    if left <= (request.max_content_length or 0):
+        return  # It was refused for something else, and part of it may have been read.
     stream = request.environ["wsgi.input"]
     while left > 0:
         chunk = stream.read(min(left, 64 * 1024))

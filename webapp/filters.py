@@ -27,11 +27,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def file_size(size: int) -> str:
-    """13495123 as `13.5 MB`."""
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
-
-
 def a(noun: str) -> str:
     """`cat` as `a cat`, `airplane` as `an airplane`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
@@ -39,5 +34,5 @@ def a(noun: str) -> str:
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    for function in (percent, count, duration, file_size, a):
+    for function in (percent, count, duration, a):
         app.add_template_filter(function)

@@ -18,7 +18,7 @@ def livez() -> ResponseReturnValue:
 
 @bp.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """A model is loaded and the gallery's images are there: 200, else 503 with what is missing."""
+    """A model is loaded, so photos are answered: 200, else 503.  What else is missing is named."""
     library = get_library()
     ready = library.default_model is not None
     answer = {

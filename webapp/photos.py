@@ -7,6 +7,7 @@ import base64
 import io
 import math
 import re
+import threading
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -127,6 +128,9 @@ _REFUSED = {
     "PDF": "That is a PDF document, not a picture. Please save the picture in it as JPEG or PNG.",
     "VIDEO": "That is a video, not a picture. Please save one moment of it as a photo.",
 }
+# A pixel takes up to 23 bytes while a photo is decoded and converted: a small file can ask for a
+# gigabyte, and a server with many threads must not grant that to all of them at once.
+_DECODING = threading.BoundedSemaphore(2)
 _T = Image.Transpose
 _TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE}
 _TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
@@ -151,7 +155,8 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            return _decode(data, kind, max_pixels, working_side)
+            with _DECODING:
+                return _decode(data, kind, max_pixels, working_side)
         except PhotoError:
             raise
         except Image.DecompressionBombError as error:

@@ -6,6 +6,7 @@ environment (`TENCLASSES_MAX_PHOTO_PIXELS=20000000`); the environment wins.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -14,18 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 ENVIRONMENT_PREFIX = "TENCLASSES"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting; `unit` is empty where a value has none."""
+    """One setting; `unit` is empty where a value has none, and `choices` where any will do."""
 
     name: str
-    default: Any
+    default: str | int | bool | None
     unit: str
     meaning: str
+    least: int = 1
+    choices: tuple[str, ...] = ()
 
 
 SETTINGS = (
@@ -33,23 +37,50 @@ SETTINGS = (
         "SECRET_KEY",
         None,
         "",
-        "Signs the session cookie. Unset, one is made and kept in instance/secret_key.",
+        "Signs the session cookie. Unset, one is made at the first start and kept in "
+        "`instance/secret_key`, readable by its owner only.",
     ),
-    Setting("DEFAULT_MODEL", "custom-cnn", "", "The model that answers unless another is asked."),
-    Setting("MODELS_FOLDER", "models", "", "Where the bundles are; relative to instance/."),
-    Setting("DATA_FOLDER", "data", "", "Where the data set is; relative to instance/."),
-    Setting("TRAINING_FOLDER", "training", "", "Where unfinished trainings are kept."),
+    Setting(
+        "DEFAULT_MODEL",
+        "custom-cnn",
+        "",
+        "The model that answers unless another is asked. If it is not there, the first that is.",
+    ),
+    Setting("MODELS_FOLDER", "models", "", "Where the bundles are, relative to `instance/`."),
+    Setting("DATA_FOLDER", "data", "", "Where the data set is, relative to `instance/`."),
+    Setting(
+        "TRAINING_FOLDER",
+        "training",
+        "",
+        "Where unfinished trainings are kept, relative to `instance/`.",
+    ),
     Setting("MAX_CONTENT_LENGTH", 20 * 1024 * 1024, "bytes", "The largest upload."),
     Setting(
         "MAX_PHOTO_PIXELS",
         64_000_000,
         "pixels",
-        "The largest photo. A decoded pixel takes 3 to 4 bytes of memory.",
+        "The largest photo, refused before it is decoded. While it is decoded a pixel takes 1 to 6 "
+        "bytes of memory in most photos, 13 in a transparent one, 23 in the rarest; two are "
+        "decoded at a time.",
     ),
     Setting("WTF_CSRF_TIME_LIMIT", 4 * 3600, "seconds", "How long an open page can be sent."),
     Setting("SESSION_COOKIE_SECURE", False, "", "Set it where the site is reached by HTTPS only."),
-    Setting("SESSION_COOKIE_SAMESITE", "Lax", "", "Which requests of other sites carry it."),
+    Setting(
+        "SESSION_COOKIE_SAMESITE",
+        "Lax",
+        "",
+        "Which requests of other sites carry the cookie: Strict, Lax or None.",
+        choices=("Strict", "Lax", "None"),
+    ),
+    Setting(
+        "TRUSTED_PROXIES",
+        0,
+        "proxies",
+        "How many proxies stand before the site whose `X-Forwarded-` headers are believed.",
+        least=0,
+    ),
 )
+FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER")
 
 
 class SettingError(Exception):
@@ -60,35 +91,80 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     """Fill `app.config`; folders become absolute paths.
 
     Raises:
-        SettingError: a value has the wrong type or is out of range.
+        SettingError: a value has the wrong type or is out of range, or nothing has that name.
     """
     app.config.from_mapping({setting.name: setting.default for setting in SETTINGS})
+    _refuse_unknown_names(app)
     app.config.from_pyfile("config.py", silent=True)
     app.config.from_prefixed_env(ENVIRONMENT_PREFIX)
     app.config.from_mapping(config or {})
-    for name in ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER"):
+    for setting in SETTINGS:
+        app.config[setting.name] = _checked(setting, app.config[setting.name])
+    for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
-    for name in ("MAX_CONTENT_LENGTH", "MAX_PHOTO_PIXELS", "WTF_CSRF_TIME_LIMIT"):
-        value = app.config[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-            raise SettingError(f"{name} must be a whole number above 0, not {value!r}.")
     if not app.config["SECRET_KEY"]:
         app.config["SECRET_KEY"] = _kept_secret(Path(app.instance_path) / "secret_key")
+    if proxies := app.config["TRUSTED_PROXIES"]:
+        fixed = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
+        app.wsgi_app = fixed  # type: ignore[method-assign]
+
+
+def _refuse_unknown_names(app: Flask) -> None:
+    # A misspelt name would be ignored, and its owner would believe that it works.
+    for variable in os.environ:
+        name = variable.removeprefix(f"{ENVIRONMENT_PREFIX}_")
+        if name != variable and name not in app.config and not name.startswith("WTF_"):
+            raise SettingError(f"{variable}: there is no setting called {name}.")
+
+
+def _checked(setting: Setting, value: Any) -> Any:
+    if isinstance(setting.default, bool):
+        if not isinstance(value, bool):
+            raise SettingError(f"{setting.name} must be true or false, not {value!r}.")
+    elif isinstance(setting.default, int):
+        if not isinstance(value, int) or isinstance(value, bool) or value < setting.least:
+            raise SettingError(
+                f"{setting.name} must be a whole number from {setting.least}, not {value!r}."
+            )
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        # The environment reads what looks like a number as one: a key of digits is still a key.
+        value = str(value)
+    elif value is not None and not isinstance(value, (str, bytes, Path)):
+        raise SettingError(f"{setting.name} must be text, not {value!r}.")
+    if setting.choices and value not in setting.choices:
+        raise SettingError(f"{setting.name} must be {' or '.join(setting.choices)}, not {value!r}.")
+    if value is None and setting.default is not None:
+        raise SettingError(f"{setting.name} must not be empty.")
+    return value
 
 
 def _kept_secret(path: Path) -> str:
+    """The key in the file `path`, which is made where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return _read_secret(path)
     # All workers must sign with the same key, so the first to come makes it and the rest read it.
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(mode=0o600)
         temporary.write_text(secrets.token_hex(32), encoding="ascii")
-        os.link(temporary, path)  # Fails where there is one already, and never shows half of one.
-    except FileExistsError:
-        pass
-    except OSError:
-        # A read-only instance folder: pages work, but forms end with the process.
-        return secrets.token_hex(32)
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)  # Never shows half of a key, and never replaces one.
+    except OSError as error:
+        raise SettingError(
+            f"SECRET_KEY is not set, and none can be kept in {path} ({error.strerror}). Set "
+            f"{ENVIRONMENT_PREFIX}_SECRET_KEY to a long random text."
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
-    return path.read_text(encoding="ascii").strip()
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise SettingError(f"SECRET_KEY cannot be read from {path}: {error.strerror}.") from error

@@ -3,7 +3,6 @@
 
 const form = document.querySelector("form.drop");
 const field = form.elements.image;
-const button = form.querySelector("button");
 const status = form.querySelector(".drop-status");
 const ways = form.querySelector(".drop-ways");
 const maxBytes = Number(form.dataset.maxBytes);
@@ -13,11 +12,13 @@ form.classList.add("drop-live");
 
 function send() {
   const photo = field.files[0];
-  if (!photo || button.disabled) return;
+  if (!photo) return;
   if (photo.size > maxBytes) {
-    const size = (photo.size / 1048576).toFixed(0);
+    // Rounded up, so that it never reads the same as the limit.
+    const size = Math.ceil(photo.size / 104857.6) / 10;
+    const limit = Math.round(maxBytes / 104857.6) / 10;
     status.textContent =
-      `That file has ${size} MB; ${(maxBytes / 1048576).toFixed(0)} MB is the most that is taken. Choose a smaller one.`;
+      `That file has ${size} MB; ${limit} MB is the most that is taken. Choose a smaller one.`;
     field.value = "";
     return;
   }
@@ -27,14 +28,22 @@ function send() {
 
 function take(files) {
   const photo = [...files].find((file) => file.type.startsWith("image/")) ?? files[0];
-  if (!photo) return;
+  if (!photo || field.disabled) return;
   const one = new DataTransfer();
   one.items.add(photo);
   field.files = one.files;
   send();
 }
 
+function ready() {
+  field.value = "";
+  form.classList.remove("drop-sending");
+  status.textContent = "";
+}
+
 field.addEventListener("change", send);
+// Choosing the same photo again, after it was stopped on its way, is a change only from nothing.
+field.addEventListener("click", ready);
 form.addEventListener("submit", () => {
   form.classList.add("drop-sending");
   status.textContent ||= "Looking …";
@@ -60,8 +69,4 @@ document.addEventListener("paste", (event) => {
 
 // Coming back with the browser's Back button shows the page as it was left: made ready again, or
 // choosing the same photo would change nothing and send nothing.
-window.addEventListener("pageshow", () => {
-  field.value = "";
-  form.classList.remove("drop-sending");
-  status.textContent = "";
-});
+window.addEventListener("pageshow", ready);

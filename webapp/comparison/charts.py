@@ -86,4 +86,5 @@ def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
     magnitude = 10 ** np.floor(np.log10(spread / about))
     step = next(m * magnitude for m in (1, 2, 5, 10) if m * magnitude >= spread / about)
     first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
+    last = max(last, first + 1)  # Where all is one value, the axis still has a length.
     return [float(round(number * step, 10)) for number in range(first, last + 1)]

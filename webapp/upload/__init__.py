@@ -37,7 +37,7 @@ def classify() -> ResponseReturnValue:
     name = request.form.get("model") or library.default_model
     if name not in library.classifiers:
         choices = ", ".join(sorted(library.classifiers))
-        problem = f"There is no model called “{name}” here. There is: {choices}."
+        problem = f"There is no model called “{name[:64]}” here. There is: {choices}."
         return _page(library, problem=problem, status=400)
     upload = request.files.get("image")
     if upload is None or not upload.filename:
@@ -56,7 +56,11 @@ def bad_photo(error: photos.PhotoError) -> ResponseReturnValue:
 def too_large(_error: RequestEntityTooLarge) -> ResponseReturnValue:
     """The form again: the upload is over the limit."""
     errors.drain(request)
-    problem = photos.PhotoTooLarge.for_bytes(current_app.config["MAX_CONTENT_LENGTH"]).message
+    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
+    if (request.content_length or limit + 1) > limit:
+        problem = photos.PhotoTooLarge.for_bytes(limit).message
+    else:
+        problem = "That form has more in it than one photo. Please choose a photo and try again."
     return _page(get_library(), problem=problem, status=413)
 
 

@@ -1,0 +1,22 @@
+"""What a training tells of each epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of a training's history.  Losses are the objective: with smoothing and penalties."""
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    seconds: float
+
+
+HISTORY_COLUMNS = tuple(field.name for field in dataclasses.fields(Epoch))

@@ -1,0 +1,57 @@
+"""A real gunicorn on a free port, for the tests that need one."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+START_SECONDS = 120
+
+
+@contextmanager
+def running(log: Path) -> Iterator[str]:
+    """Run the site as `make serve` does; gives its address, and checks that it ends cleanly."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            cwd=PROJECT,
+            env=os.environ | {"PORT": str(port)},
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            _wait_until_ready(port, server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            status = server.wait(timeout=60)
+    assert status == 0, log.read_text()
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def _wait_until_ready(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_SECONDS)
+        try:
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            pass
+        finally:
+            connection.close()
+        time.sleep(0.3)
+    raise AssertionError(f"the server did not become ready:\n{log.read_text()}")
