@@ -19,7 +19,7 @@ from model_training.bundle import Bundle
 from model_training.data import Cifar10, ImageSet
 from model_training.recipes import RECIPES, Recipe, Reported, Training
 from model_training.run import Options, run
-from model_training.test_images import read_test_images
+from model_training.sheets import read_test_images
 from tests import server
 from tests.page_client import PageClient
 from webapp import create_app

@@ -17,7 +17,7 @@ from PIL import Image
 from model_training import cifar10_sources, data
 from model_training.cifar10_sources import Arrays, SourceError, read_path
 from model_training.data import CLASSES, DataError, ImageSet, load_cifar10, split
-from model_training.test_images import read_test_images, tile, untile, write_test_images
+from model_training.sheets import read_test_images, tile, untile, write_test_images
 
 COUNT = 20  # images in each of the six batches here
 

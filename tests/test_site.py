@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from flask import Flask, request
 from PIL import Image
-from sklearn.metrics import confusion_matrix, f1_score
 
 from model_training.bundle import Bundle
 from model_training.data import CLASSES, ImageSet
 from model_training.recipes import RECIPES
 from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient, check
+from tests.report import check_report
 from webapp import create_app
 from webapp.comparison.charts import line_chart, round_ticks
 from webapp.library import load_library
@@ -181,15 +181,7 @@ def test_a_model_that_was_tested_on_other_images_is_not_in_the_gallery(
 def test_the_report_is_recomputed_from_the_stored_predictions(
     client: PageClient, tiny_bundle: Bundle
 ) -> None:
-    page = client.get("/models/tiny")
-    labels = tiny_bundle.predictions.test_labels
-    predicted = tiny_bundle.predictions.test.argmax(axis=1)
-    assert f"Measured here {(labels == predicted).mean():.2%}" in page.text
-    cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(\d+)</td>', page.html)]
-    assert cells == confusion_matrix(labels, predicted).ravel().tolist()
-    for name, score in zip(CLASSES, f1_score(labels, predicted, average=None), strict=True):
-        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page.html, re.S)
-        assert row and f">{score:.3f}</td>" in row[1]
+    check_report(client.get("/models/tiny"), tiny_bundle)
 
 
 def test_the_report_shows_reported_beside_measured_layers_and_how_to_repeat_it(

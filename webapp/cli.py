@@ -112,7 +112,7 @@ def fetch_command(data_path: Path | None) -> None:
 @click.option("--data", "data_path", type=click.Path(path_type=Path))
 def pack_command(data_path: Path | None) -> None:
     """Write the gallery's test images in the form in which they ship."""
-    from model_training.test_images import read_test_images, write_test_images
+    from model_training.sheets import read_test_images, write_test_images
 
     folder: Path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER
     write_test_images(folder, _load_data(data_path).test)

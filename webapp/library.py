@@ -17,7 +17,7 @@ from model_training.bundle import Bundle, read_bundles
 from model_training.cifar10_sources import SourceError
 from model_training.data import ImageSet
 from model_training.evaluation import scale_by_temperature
-from model_training.test_images import read_test_images
+from model_training.sheets import read_test_images
 from webapp.classifiers import Classifier, ClassifierError
 
 TEST_IMAGES_FOLDER = "cifar10-test"

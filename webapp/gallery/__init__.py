@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from PIL import Image
 
 from model_training.data import BATCH_DIGESTS, CLASSES, ImageSet
-from model_training.test_images import SHEET_IMAGES, sheet_name
+from model_training.sheets import SHEET_IMAGES, sheet_name
 from webapp.gallery.cells import Cell, cells, evidence
 from webapp.library import TEST_IMAGES_FOLDER, Library, Result, get_library
 from webapp.query import whole_number
