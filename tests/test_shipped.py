@@ -75,6 +75,7 @@ def test_the_shipped_network_reaches_its_figure_again(
 def test_the_custom_cnn_beats_the_figure_that_was_reported() -> None:
     (bundle,) = (bundle for bundle in SHIPPED if bundle.name == "custom-cnn")
     card = bundle.card
-    assert card.metrics["test"].accuracy >= 0.925
+    assert card.reported
+    assert card.metrics["test"].accuracy > card.reported.test_accuracy
     assert card.training.seconds <= 3600
     assert (card.training.images, card.training.all_data) == (45_000, False)
