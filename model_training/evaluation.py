@@ -46,7 +46,9 @@ class ClassificationReport:
     support: int
 
 
-def predict(model: keras.Model, images: NDArray[np.uint8], batch_size: int = 500) -> Floats:
+def predict(
+    model: keras.Model, images: NDArray[np.uint8], batch_size: int = 500
+) -> NDArray[np.float32]:
     """`model`'s probabilities for `images`, uint8 (count, size, size, 3): float32 (count, classes).
 
     A batch of 500 keeps the largest activation of a 32-pixel network near 130 MB.

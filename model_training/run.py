@@ -155,9 +155,9 @@ def _measure_and_write(
         model_sha256=None,
     )
     predictions = Predictions(
-        test=probabilities["test"].astype(np.float32),
+        test=probabilities["test"],
         test_labels=test.labels,
-        validation=probabilities["validation"].astype(np.float32),
+        validation=probabilities["validation"],
         validation_labels=validation.labels,
     )
     return write_bundle(output, card, trained.history, predictions, model)

@@ -118,12 +118,12 @@ def train(
             watcher.on_step(1)
 
             epoch_ends = state.step % steps_per_epoch == 0
-            if epoch_ends and not math.isfinite(state.epoch_loss):
-                raise Diverged(
-                    f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
-                    "longer a number. A smaller learning rate or another seed may help."
-                )
             if epoch_ends:
+                if not math.isfinite(state.epoch_loss):
+                    raise Diverged(
+                        f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
+                        "longer a number. A smaller learning rate or another seed may help."
+                    )
                 measured = model.evaluate(
                     validation.images,
                     validation_targets,

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import io
-from typing import NoReturn
+from pathlib import Path
 
 import numpy as np
-from flask import Blueprint, abort, current_app, render_template, request, send_file, url_for
+from flask import (
+    Blueprint,
+    Response,
+    abort,
+    current_app,
+    render_template,
+    request,
+    send_file,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from PIL import Image
 
@@ -53,7 +62,7 @@ def image(number: int) -> ResponseReturnValue:
     library = get_library()
     test = _test_images(library)
     if number >= len(test):
-        _no_image(number, test)
+        abort(404, f"The test images go from 0 to {len(test) - 1:,}; there is no {number:,}.")
     return render_template(
         "gallery/image.html",
         number=number,
@@ -71,9 +80,7 @@ def sheet(version: str, number: int) -> ResponseReturnValue:
     if version != VERSION or number >= len(test) // SHEET_IMAGES:
         abort(404)
     path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER / sheet_name(number)
-    response = send_file(path, mimetype="image/webp", max_age=ONE_YEAR)
-    response.cache_control.immutable = True
-    return response
+    return _kept_for_ever(path, "image/webp")
 
 
 @bp.get("/images/<version>/<int:number>.png")
@@ -85,9 +92,7 @@ def image_file(version: str, number: int) -> ResponseReturnValue:
     encoded = io.BytesIO()
     Image.fromarray(np.asarray(test.images[number])).save(encoded, "PNG")
     encoded.seek(0)
-    response = send_file(encoded, mimetype="image/png", max_age=ONE_YEAR)
-    response.cache_control.immutable = True
-    return response
+    return _kept_for_ever(encoded, "image/png")
 
 
 @bp.app_template_global()
@@ -113,5 +118,7 @@ def _chosen_result(results: dict[str, Result], default: str | None) -> Result | 
     return results.get(name or default or "", next(iter(results.values()), None))
 
 
-def _no_image(number: int, test: ImageSet) -> NoReturn:
-    abort(404, f"The test images go from 0 to {len(test) - 1:,}; there is no {number:,}.")
+def _kept_for_ever(file: Path | io.BytesIO, mimetype: str) -> Response:
+    response = send_file(file, mimetype=mimetype, max_age=ONE_YEAR)
+    response.cache_control.immutable = True
+    return response
