@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.timing import alternate, print_table
+from model_training.learner import compile_network, one_hot
 from model_training.recipes import find_recipe
-from model_training.training import build_for_training, epoch_order, one_hot
+from model_training.training import dtype_policy, epoch_order
 
 
 def main() -> None:
@@ -27,14 +28,16 @@ def main() -> None:
     arguments = parser.parse_args()
 
     recipe = find_recipe("custom-cnn")
-    training = recipe.training
-    batch, count = training.batch_size, training.batch_size * arguments.steps
+    phase = recipe.phases[-1]
+    batch, count = phase.batch_size, phase.batch_size * arguments.steps
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
     targets = one_hot(rng.integers(0, 10, count))
 
     def made(jit_compile: bool | str = "auto") -> keras.Model:
-        model = build_for_training(recipe, training, 10_000)
+        with dtype_policy(recipe.precision):
+            model = recipe.build()
+        compile_network(model, phase, 10_000)
         model.jit_compile = jit_compile
         return model
 
@@ -63,7 +66,7 @@ def main() -> None:
         candidates["fit on NumPy arrays, jit_compile=True"] = lambda: compiled.fit(
             images, targets, batch_size=batch, verbose=0
         )
-    print(f"{recipe.name}, batch {batch}, {training.precision}, {arguments.rounds} rounds\n")
+    print(f"{recipe.name}, batch {batch}, {recipe.precision}, {arguments.rounds} rounds\n")
     print_table(alternate(candidates, arguments.rounds), arguments.steps, "step")
 
 

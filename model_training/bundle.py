@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_training.card import Card
-from model_training.files import DamagedFile, read_arrays, whole_folder
+from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
 from model_training.history import HISTORY_COLUMNS, Epoch
 
 if TYPE_CHECKING:
@@ -137,12 +136,6 @@ def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
 def is_bundle(path: Path) -> bool:
     """Whether `path` is a folder that holds a bundle, be it a damaged one."""
     return (path / CARD).is_file()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_card(path: Path) -> Card:

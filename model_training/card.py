@@ -37,7 +37,11 @@ class Layer(_Part):
 
 
 class TrainingFacts(_Part):
-    """How the weights came about.  `seconds` is wall time, validation after each epoch included."""
+    """How the weights came about.  `seconds` is wall time, validation after each epoch included.
+
+    `pretrained` says where the first weights came from.  `calibrated_by` is the command of the run
+    that the figures on validation are from, where this one learned from all images.
+    """
 
     command: str
     augmentation: str
@@ -49,6 +53,8 @@ class TrainingFacts(_Part):
     images: int
     validation_images: int
     all_data: bool
+    calibrated_by: str | None = None
+    pretrained: str | None = None
     seconds: float
     started: str
     machine: str
@@ -89,6 +95,8 @@ class Card(_Part):
     reported: ReportedFigures | None
     training: TrainingFacts
     metrics: dict[Literal["train", "validation", "test"], Metrics]
+    averaged: dict[Literal["validation", "test"], Metrics] = {}
+    """Measured with test-time augmentation: six views of each image averaged."""
     calibration: Calibration
     rejection_threshold: float | None
     model_sha256: Sha256 | None

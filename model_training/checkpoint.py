@@ -6,10 +6,12 @@ import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_training.files import DamagedFile, read_arrays, whole_file
 
@@ -52,45 +54,72 @@ def discard(folder: Path) -> None:
     (folder / STATE_NAME).unlink(missing_ok=True)
 
 
-def save(folder: Path, model: keras.Model, progress: dict[str, Any]) -> None:
-    """Write `model`'s every variable and `progress` (plain JSON) to `folder`, in one file."""
+@dataclass(frozen=True)
+class Saved:
+    """A state as it was read back.
+
+    `progress` is plain JSON; `learner` is None between two phases.
+    """
+
+    folder: Path
+    progress: dict[str, Any]
+    model: list[NDArray[Any]]
+    learner: list[NDArray[Any]] | None
+
+    def put_into(self, model: keras.Model) -> None:
+        """Put the saved variables into `model`, which must be built as it was.
+
+        Raises:
+            CheckpointError: they are those of another network.
+        """
+        if [value.shape for value in self.model] != [tuple(v.shape) for v in model.variables]:
+            raise of_another_network(self.folder)
+        for variable, value in zip(model.variables, self.model, strict=True):
+            variable.assign(value)
+
+
+def save(
+    folder: Path, model: keras.Model, learner: list[NDArray[Any]] | None, progress: dict[str, Any]
+) -> None:
+    """Write `model`'s every variable, the learner's state and `progress` to `folder`, in one file.
+
+    Args:
+        progress: plain JSON.
+    """
+    # `variables` holds the seeds of dropout and augmentation too.
+    parts = {"model": [np.asarray(variable) for variable in model.variables], "learner": learner}
     arrays: dict[str, Any] = {
-        f"v{number}": np.asarray(variable) for number, variable in enumerate(_state(model))
+        f"{part}{number}": value
+        for part, values in parts.items()
+        for number, value in enumerate(values or [])
     }
+    progress = {"progress": progress, "in_phase": learner is not None}
     with whole_file(folder / STATE_NAME) as temporary:
         np.savez(temporary, progress=np.array(json.dumps(progress)), **arrays)
 
 
-def read_progress(folder: Path) -> dict[str, Any]:
-    """The `progress` that was saved last.
+def read(folder: Path) -> Saved:
+    """The state that was saved last.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
-    progress: dict[str, Any] = json.loads(str(_read(folder)["progress"]))
-    return progress
-
-
-def restore(folder: Path, model: keras.Model) -> None:
-    """Put the saved variables back into `model`, which must be built and compiled as it was.
-
-    Raises:
-        CheckpointError: the state is damaged or is that of another network.
-    """
-    variables = _state(model)
     stored = _read(folder)
-    values = [stored[f"v{number}"] for number in range(len(stored) - 1)]
-    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
-        raise CheckpointError(
-            f"The state in {folder} belongs to another network. Start anew with --restart."
-        )
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
+    said = json.loads(str(stored.pop("progress")))
+    parts = {
+        part: [stored[f"{part}{n}"] for n in range(sum(name.startswith(part) for name in stored))]
+        for part in ("model", "learner")
+    }
+    return Saved(
+        folder, said["progress"], parts["model"], parts["learner"] if said["in_phase"] else None
+    )
 
 
-def _state(model: keras.Model) -> list[keras.Variable]:
-    # `variables` holds the seeds of dropout and augmentation too.
-    return [*model.variables, *model.optimizer.variables]
+def of_another_network(folder: Path) -> CheckpointError:
+    """The error of a state that does not fit what is to go on."""
+    return CheckpointError(
+        f"The state in {folder} belongs to another network. Start anew with --restart."
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.augmentation import View
+
 if TYPE_CHECKING:
     import keras
 
@@ -19,6 +21,12 @@ Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
 CALIBRATION_BINS = 15
+AVERAGED_VIEWS = {
+    View(flip, down=move, right=move): weight
+    for flip in (False, True)
+    for move, weight in ((0, 0.25), (1, 0.125), (-1, 0.125))
+}
+_PIXELS_AT_A_TIME = 500 * 32 * 32
 # Guards the logarithm of a probability that float32 rounded to nothing.
 _TINY = 1e-12
 
@@ -46,14 +54,40 @@ class ClassificationReport:
     support: int
 
 
-def predict(
-    model: keras.Model, images: NDArray[np.uint8], batch_size: int = 500
-) -> NDArray[np.float32]:
-    """`model`'s probabilities for `images`, uint8 (count, size, size, 3): float32 (count, classes).
+def predict(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`model`'s probabilities for `images`, uint8 (count, height, width, 3).
 
-    A batch of 500 keeps the largest activation of a 32-pixel network near 130 MB.
+    Returns:
+        float32 (count, classes).
     """
-    return np.asarray(model.predict(images, batch_size=batch_size, verbose=0), np.float32)
+    size = batch_within_memory(model)
+    return np.asarray(model.predict(images, batch_size=size, verbose=0), np.float32)
+
+
+def predict_averaged(model: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """As `predict`, averaged over six views: mirrored or not, as they are and moved by a pixel.
+
+    The views and their weights are those of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
+    Single GPU", 2024; as there, logits are averaged, not probabilities.
+    """
+    logits = sum(
+        weight * np.log(np.maximum(predict(model, view(images)), _TINY))
+        for view, weight in AVERAGED_VIEWS.items()
+    )
+    return scale_by_temperature(np.exp(logits), 1.0).astype(np.float32)
+
+
+def batch_within_memory(network: keras.Model) -> int:
+    """How many images `network` takes at a time: 500 of 32 pixels, fewer where layers are wider.
+
+    That keeps the largest activation of a network near 130 MB.
+    """
+    sides = [
+        layer.output.shape[1]
+        for layer in network.layers
+        if len(layer.output.shape) == 4 and layer.output.shape[1]
+    ]
+    return max(16, min(500, _PIXELS_AT_A_TIME // max(sides, default=32) ** 2))
 
 
 def accuracy(probabilities: Floats, labels: Labels) -> float:

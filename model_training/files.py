@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -82,6 +83,12 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         raise
     except Exception as error:  # A flipped bit makes zipfile, zlib and NumPy raise nearly anything.
         raise DamagedFile(str(error) or "it ends too soon") from error
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -13,23 +13,33 @@ import keras
 import numpy as np
 
 from model_training import checkpoint, evaluation
-from model_training.bundle import Bundle, Predictions, write_bundle
+from model_training.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
 from model_training.card import Calibration, Card, Layer, Metrics, ReportedFigures, TrainingFacts
 from model_training.data import CLASSES, DIGEST, Cifar10, ImageSet, split
-from model_training.recipes import Recipe, Training
-from model_training.training import Trained, Watcher, train
+from model_training.optimizers import describe
+from model_training.recipes import Phase, Recipe
+from model_training.training import Place, Trained, Watcher, train
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What one run changes of its recipe; None keeps the recipe's own."""
+    """What one run changes of its recipe; None keeps the recipe's own.
+
+    Args:
+        epochs, batch_size: of the last phase.
+        weights: a file of pretrained weights.
+        all_data: learn from the validation images too.
+    """
 
     epochs: int | None = None
     batch_size: int | None = None
     seed: int = 0
     limit: int | None = None
+    weights: Path | None = None
+    all_data: bool = False
+    deterministic: bool = False
 
 
 def run(
@@ -37,7 +47,7 @@ def run(
     data: Cifar10,
     options: Options,
     output: Path,
-    state_folder: Path,
+    place: Place,
     *,
     resume: bool = False,
     restart: bool = False,
@@ -46,77 +56,133 @@ def run(
     """Train `recipe` on `data`, measure it, and write the bundle `output`.
 
     The 50,000 training images are divided into 45,000 to fit and 5,000 to validate; the 10,000
-    test images are read once, when nothing is left to choose.  An unfinished run of the same
-    output is never thrown away unasked: `resume` goes on with it, `restart` discards it.
+    test images are read once, when nothing is left to choose.  With `all_data` all 50,000 are
+    fitted, and what validation tells (its figures, the temperature) is that of an earlier run, the
+    bundle that `output` replaces.  An unfinished run of the same output is never thrown away
+    unasked: `resume` goes on with it, `restart` discards it.
 
     Raises:
         Interrupted: stopped by a signal; `resume` goes on.
         CheckpointError: there is an unfinished run and neither `resume` nor `restart` is given,
             the state cannot be resumed, or another training holds it.
-        ValueError: the options do not fit the data.
+        WeightsError: the recipe's pretrained weights cannot be had.
+        BundleError: with `all_data`, the bundle at `output` is damaged.
+        ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
-    training = _with_options(recipe.training, options)
-    fit, validation = divide(data.train, options.limit)
-    with checkpoint.claim(state_folder):
-        if checkpoint.exists(state_folder) and not resume:
+    phases = _with_options(recipe.phases, options)
+    parts = Parts.of(data, options)
+    earlier = _earlier(output, recipe) if options.all_data else None
+    if options.deterministic:
+        make_deterministic()
+    with checkpoint.claim(place.state):
+        if checkpoint.exists(place.state) and not resume:
             if not restart:
                 raise checkpoint.CheckpointError(
                     f"There is an unfinished training of {output.name}. Continue it with --resume, "
                     "or throw it away with --restart."
                 )
-            checkpoint.discard(state_folder)
+            checkpoint.discard(place.state)
         trained = train(
             recipe,
-            training,
+            phases,
             options.seed,
-            fit,
-            validation,
-            state_folder,
+            parts.fit,
+            parts.validation,
+            place,
+            weights=options.weights,
             resume=resume,
             watcher=watcher,
         )
-        bundle = _measure_and_write(
-            recipe, training, options, trained, fit, validation, data.test, output
-        )
-        checkpoint.discard(state_folder)
+        bundle = _measure_and_write(recipe, phases, options, trained, parts, earlier, output)
+        checkpoint.discard(place.state)
     return bundle
 
 
-def divide(train_set: ImageSet, limit: int | None) -> tuple[ImageSet, ImageSet]:
-    """Divide `train_set` into images to fit and images to validate on.
+@dataclass(frozen=True)
+class Parts:
+    """The images of one run: to fit, to validate on, and to test on once."""
 
-    With `limit` only the first so many images are used, a tenth of them to validate.
+    fit: ImageSet
+    validation: ImageSet
+    test: ImageSet
 
-    Raises:
-        ValueError: `limit` is not between 100 and the number of images.
+    @classmethod
+    def of(cls, data: Cifar10, options: Options) -> Parts:
+        """Divide `data`: with `limit` only the first so many training images are used.
+
+        Raises:
+            ValueError: `limit` is not between 100 and the number of images.
+        """
+        train_set, limit = data.train, options.limit
+        if limit is not None:
+            if not 100 <= limit <= len(train_set):
+                raise ValueError(
+                    f"--limit takes a number from 100 to {len(train_set)}, not {limit}."
+                )
+            train_set = train_set.take(np.arange(limit))
+        fit_indices, validation_indices = split(train_set.labels)
+        fit = train_set if options.all_data else train_set.take(fit_indices)
+        return cls(fit, train_set.take(validation_indices), data.test)
+
+
+def make_deterministic() -> None:
+    """Switch off what makes two runs of one seed differ, for the rest of the process.
+
+    Keras' seeds are set by the trainer; this is the backend's part.  It costs time: see
+    `docs/training-log.md`.
     """
-    if limit is not None:
-        if not 100 <= limit <= len(train_set):
-            raise ValueError(f"--limit takes a number from 100 to {len(train_set)}, not {limit}.")
-        train_set = train_set.take(np.arange(limit))
-    fit_indices, validation_indices = split(train_set.labels)
-    return train_set.take(fit_indices), train_set.take(validation_indices)
+    if keras.backend.backend() == "tensorflow":
+        # Only TensorFlow has the switch, so only it is imported, and only where it is used anyway.
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "torch":
+        import torch  # type: ignore[import-not-found]
+
+        torch.use_deterministic_algorithms(True)
+
+
+def _earlier(output: Path, recipe: Recipe) -> Bundle:
+    if is_bundle(output):
+        earlier = read_bundle(output)
+        if earlier.card.recipe == recipe.name:
+            return earlier
+    raise ValueError(
+        "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "
+        f"run: first train {recipe.name} without it, into the same --output."
+    )
 
 
 def _measure_and_write(
     recipe: Recipe,
-    training: Training,
+    phases: tuple[Phase, ...],
     options: Options,
     trained: Trained,
-    fit: ImageSet,
-    validation: ImageSet,
-    test: ImageSet,
+    parts: Parts,
+    earlier: Bundle | None,
     output: Path,
 ) -> Bundle:
-    model = trained.model
-    probabilities = {
-        "train": evaluation.predict(model, fit.images),
-        "validation": evaluation.predict(model, validation.images),
-    }
-    temperature = evaluation.fit_temperature(probabilities["validation"], validation.labels)
-    probabilities["test"] = evaluation.predict(model, test.images)
-    labels = {"train": fit.labels, "validation": validation.labels, "test": test.labels}
-    calibrated = evaluation.scale_by_temperature(probabilities["test"], temperature)
+    model, test = trained.model, parts.test
+    metrics = {"train": measure(evaluation.predict(model, parts.fit.images), parts.fit.labels)}
+    averaged = {}
+    if earlier is not None:
+        labels = earlier.predictions.validation_labels
+        on_validation = earlier.predictions.validation
+        metrics["validation"] = earlier.card.metrics["validation"]
+    else:
+        labels = parts.validation.labels
+        on_validation = evaluation.predict(model, parts.validation.images)
+        metrics["validation"] = measure(on_validation, labels)
+        averaged["validation"] = measure(
+            evaluation.predict_averaged(model, parts.validation.images), labels
+        )
+    temperature = evaluation.fit_temperature(on_validation, labels)
+
+    # Nothing is left to choose: from here on the test images are looked at.
+    on_test = evaluation.predict(model, test.images)
+    metrics["test"] = measure(on_test, test.labels)
+    averaged["test"] = measure(evaluation.predict_averaged(model, test.images), test.labels)
+    calibrated = evaluation.scale_by_temperature(on_test, temperature)
     card = Card(
         name=output.name,
         recipe=recipe.name,
@@ -125,28 +191,12 @@ def _measure_and_write(
         input_size=recipe.input_size,
         classes=list(CLASSES),
         parameters=model.count_params(),
-        trainable_parameters=_count(model.trainable_variables),
+        trainable_parameters=trained.trainable_parameters,
         layers=layer_table(model),
-        reported=ReportedFigures(**dataclasses.asdict(recipe.reported)),
-        training=TrainingFacts(
-            command=command(recipe, options),
-            augmentation=recipe.augmentation,
-            optimizer=trained.optimizer,
-            precision=training.precision,
-            epochs=len(trained.history),
-            batch_size=training.batch_size,
-            seed=options.seed,
-            images=len(fit),
-            validation_images=len(validation),
-            all_data=False,
-            seconds=round(trained.seconds, 1),
-            started=trained.started,
-            machine=machine(),
-            versions=versions(),
-            data_set="CIFAR-10",
-            data_digest=DIGEST,
-        ),
-        metrics={part: measure(probabilities[part], labels[part]) for part in probabilities},
+        reported=_reported(recipe),
+        training=_training_facts(recipe, phases, options, trained, parts, earlier),
+        metrics=metrics,
+        averaged=averaged,
         calibration=Calibration(
             temperature=temperature,
             test_error=evaluation.calibration_error(calibrated, test.labels),
@@ -154,13 +204,44 @@ def _measure_and_write(
         rejection_threshold=None,
         model_sha256=None,
     )
-    predictions = Predictions(
-        test=probabilities["test"],
-        test_labels=test.labels,
-        validation=probabilities["validation"],
-        validation_labels=validation.labels,
-    )
+    predictions = Predictions(on_test, test.labels, on_validation, labels)
     return write_bundle(output, card, trained.history, predictions, model)
+
+
+def _reported(recipe: Recipe) -> ReportedFigures | None:
+    if recipe.reported is None:
+        return None
+    return ReportedFigures(**dataclasses.asdict(recipe.reported))
+
+
+def _training_facts(
+    recipe: Recipe,
+    phases: tuple[Phase, ...],
+    options: Options,
+    trained: Trained,
+    parts: Parts,
+    earlier: Bundle | None,
+) -> TrainingFacts:
+    return TrainingFacts(
+        command=command(recipe, options),
+        augmentation=recipe.augmentation,
+        optimizer="; then ".join(describe(phase) for phase in phases),
+        precision=recipe.precision,
+        epochs=len(trained.history),
+        batch_size=phases[-1].batch_size,
+        seed=options.seed,
+        images=len(parts.fit),
+        validation_images=0 if earlier is not None else len(parts.validation),
+        all_data=options.all_data,
+        calibrated_by=earlier.card.training.command if earlier is not None else None,
+        pretrained=trained.pretrained,
+        seconds=round(trained.seconds, 1),
+        started=trained.started,
+        machine=machine(),
+        versions=versions(),
+        data_set=recipe.data_set,
+        data_digest=DIGEST,
+    )
 
 
 def measure(probabilities: evaluation.Floats, labels: evaluation.Labels) -> Metrics:
@@ -187,11 +268,14 @@ def layer_table(model: keras.Model) -> list[Layer]:
 
 
 def command(recipe: Recipe, options: Options) -> str:
-    """The command that repeats a run."""
+    """The command that repeats a run.  Of a file only its name is told."""
     words = ["flask train", recipe.name]
     for name, value in dataclasses.asdict(options).items():
-        if value is not None:
-            words.append(f"--{name.replace('_', '-')} {value}")
+        option = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            words += [option] if value else []
+        elif value is not None:
+            words.append(f"{option} {value.name if isinstance(value, Path) else value}")
     return " ".join(words)
 
 
@@ -218,13 +302,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _with_options(training: Training, options: Options) -> Training:
-    return dataclasses.replace(
-        training,
-        epochs=options.epochs or training.epochs,
-        batch_size=options.batch_size or training.batch_size,
+def _with_options(phases: tuple[Phase, ...], options: Options) -> tuple[Phase, ...]:
+    last = dataclasses.replace(
+        phases[-1],
+        epochs=options.epochs or phases[-1].epochs,
+        batch_size=options.batch_size or phases[-1].batch_size,
     )
-
-
-def _count(variables: list[keras.Variable]) -> int:
-    return sum(int(np.prod(variable.shape)) for variable in variables)
+    return (*phases[:-1], last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import signal
 import threading
@@ -19,9 +20,11 @@ import numpy as np
 
 from model_training import checkpoint
 from model_training.data import ImageSet
+from model_training.features import Stopped
 from model_training.history import Epoch
-from model_training.recipes import Recipe, Training
-from model_training.schedules import OneCycle
+from model_training.learner import Learner
+from model_training.pretrained import load_pretrained
+from model_training.recipes import Phase, Recipe
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -32,23 +35,42 @@ class Trained:
     """A trained network, in float32, with how it came about.
 
     `started` is when the run began, in ISO 8601; `seconds` is the wall time of all its sessions,
-    validation after each epoch included.
+    validation after each epoch and the features of frozen layers included.  `pretrained` says in
+    words where the first weights came from, if from elsewhere.  `trainable_parameters` are those
+    that learned in the last phase.
     """
 
     model: keras.Model
-    optimizer: str
     history: list[Epoch]
     started: str
     seconds: float
+    pretrained: str | None
+    trainable_parameters: int
 
 
 @dataclass(frozen=True)
 class Watcher:
-    """What a caller wants to be told while a network trains."""
+    """What a caller wants to be told while a network trains.
+
+    `on_start` is told how many steps are done already and how many there are; `on_features` how
+    many more images have gone through frozen layers, of how many.
+    """
 
     on_start: Callable[[int, int], None] = lambda steps_done, steps_total: None
     on_step: Callable[[int], None] = lambda steps: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_features: Callable[[int, int], None] = lambda images, images_total: None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps what it needs to go on: its state, and the features of frozen layers.
+
+    The features belong to no run: a later one with the same frozen layers finds them.
+    """
+
+    state: Path
+    features: Path
 
 
 class Diverged(ValueError):
@@ -61,60 +83,130 @@ class Interrupted(Exception):
 
 def train(
     recipe: Recipe,
-    training: Training,
+    phases: tuple[Phase, ...],
     seed: int,
     fit: ImageSet,
     validation: ImageSet,
-    state_folder: Path,
+    place: Place,
     *,
+    weights: Path | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
 ) -> Trained:
     """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
 
-    The state goes to `state_folder` after each epoch and when SIGINT (Ctrl-C) or SIGTERM asks the
-    training to stop; with `resume` the run goes on from there, to the same weights as a run that
-    was not interrupted.  The caller discards the state when it has no more use for it.
+    The state goes to disk after each epoch and when SIGINT (Ctrl-C) or SIGTERM asks the training
+    to stop; with `resume` the run goes on from there, to the same weights as a run that was not
+    interrupted.  The caller discards the state when it has no more use for it.
 
     Args:
-        training: the recipe's training, or a changed one.
-        fit, validation: images uint8 (count, input_size, input_size, 3).
+        phases: the recipe's, or changed ones.
+        fit, validation: images uint8 (count, height, width, 3).
+        weights: a file of pretrained weights, for a recipe that begins with some.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM.
         Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
+        WeightsError: the pretrained weights cannot be had.
         ValueError: there are fewer images than the batch size.
     """
-    watcher = watcher or Watcher()
-    batch = training.batch_size
-    steps_per_epoch = len(fit) // batch
-    if steps_per_epoch == 0:
-        raise ValueError(
-            f"A batch of {batch} needs as many images; there are {len(fit)} to train on. Give "
-            "more images or a smaller --batch-size."
-        )
-    total_steps = steps_per_epoch * training.epochs
-    settings = {"recipe": recipe.name, "seed": seed, "images": len(fit)}
-    settings |= dataclasses.asdict(training)
-
-    keras.utils.set_random_seed(seed)
-    model = build_for_training(recipe, training, total_steps)
-    state = _restore(state_folder, model, settings) if resume else _State(settings)
-    targets, validation_targets = one_hot(fit.labels), one_hot(validation.labels)
-    order = epoch_order(len(fit), seed, state.step // steps_per_epoch)
-    watcher.on_start(state.step, total_steps)
-
+    for phase in phases:
+        if len(fit) < phase.batch_size:
+            raise ValueError(
+                f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
+                "train on. Give more images or a smaller --batch-size."
+            )
+    run = _Run(recipe, phases, seed, fit, validation, place, watcher or Watcher())
+    if resume:
+        run.restore()
+    else:
+        run.begin(weights)
     with _stop_signals() as asked_to_stop:
+        run.learn(asked_to_stop.is_set)
+    return run.outcome()
+
+
+class _Run:
+    """A network on its way through the phases of its training."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        phases: tuple[Phase, ...],
+        seed: int,
+        fit: ImageSet,
+        validation: ImageSet,
+        place: Place,
+        watcher: Watcher,
+    ) -> None:
+        self._recipe, self._phases, self._seed = recipe, phases, seed
+        self._fit, self._validation = fit, validation
+        self._place, self._watcher = place, watcher
+        self._steps = [len(fit) // phase.batch_size * phase.epochs for phase in phases]
+        self._learner_state: list[Any] | None = None
+        keras.utils.set_random_seed(seed)
+        with dtype_policy(recipe.precision):
+            self._model = recipe.build()
+        self._always_frozen = {layer.name for layer in self._model.layers if not layer.trainable}
+        settings = {"recipe": recipe.name, "seed": seed, "images": len(fit)}
+        settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
+        # Through JSON, as the saved ones come back: tuples are lists there.
+        self._state = _State(json.loads(json.dumps(settings)))
+
+    def begin(self, weights: Path | None) -> None:
+        """Start with a fresh network."""
+        if self._recipe.pretrained is not None:
+            self._state.pretrained = load_pretrained(self._model, self._recipe.pretrained, weights)
+        if self._recipe.prepare is not None:
+            self._recipe.prepare(self._model, self._fit.images)
+
+    def restore(self) -> None:
+        """Go on from the state on disk."""
+        saved = checkpoint.read(self._place.state)
+        state = _State(**saved.progress)
+        _check_same_settings(state.settings, self._state.settings)
+        state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
+        self._state = state
+        saved.put_into(self._model)
+        self._learner_state = saved.learner
+
+    def learn(self, stop: Callable[[], bool]) -> None:
+        """Go through all that is left of the phases."""
+        done = sum(self._steps[: self._state.phase]) + self._state.step
+        self._watcher.on_start(done, sum(self._steps))
+        while self._state.phase < len(self._phases):
+            self._learn_phase(stop)
+            self._state.phase += 1
+            self._state.step = 0
+            self._save(None)
+
+    def outcome(self) -> Trained:
+        """The trained network."""
+        state = self._state
+        return Trained(
+            model=in_float32(self._recipe, self._model),
+            history=state.history,
+            started=state.started,
+            seconds=state.other_seconds + sum(row.seconds for row in state.history),
+            pretrained=state.pretrained,
+            trainable_parameters=sum(math.prod(v.shape) for v in self._model.trainable_variables),
+        )
+
+    def _learn_phase(self, stop: Callable[[], bool]) -> None:
+        state, watcher = self._state, self._watcher
+        phase, steps = self._phases[state.phase], self._steps[state.phase]
+        learner = self._set_up(phase, steps, stop)
+        steps_per_epoch = steps // phase.epochs
         clock = time.monotonic()
-        while state.step < total_steps:
-            place = state.step % steps_per_epoch
-            chosen = order[place * batch : (place + 1) * batch]
-            logs = model.train_on_batch(fit.images[chosen], targets[chosen], return_dict=True)
-            # `train_on_batch` tells of its own batch only.
-            state.epoch_loss += float(logs["loss"]) / steps_per_epoch
-            state.epoch_accuracy += float(logs["accuracy"]) / steps_per_epoch
+        order = epoch_order(len(self._fit), self._seed, len(state.history))
+        while state.step < steps:
+            epoch, place = divmod(state.step, steps_per_epoch)
+            chosen = order[place * phase.batch_size : (place + 1) * phase.batch_size]
             state.step += 1
+            loss, accuracy = learner.step(chosen, epoch, place, state.step)
+            state.epoch_loss += loss / steps_per_epoch
+            state.epoch_accuracy += accuracy / steps_per_epoch
             watcher.on_step(1)
 
             epoch_ends = state.step % steps_per_epoch == 0
@@ -124,60 +216,60 @@ def train(
                         f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
                         "longer a number. A smaller learning rate or another seed may help."
                     )
-                measured = model.evaluate(
-                    validation.images,
-                    validation_targets,
-                    batch_size=500,
-                    verbose=0,
-                    return_dict=True,
-                )
+                measured = learner.validate()
             state.epoch_seconds += time.monotonic() - clock
             clock = time.monotonic()
             if epoch_ends:
-                rate = float(model.optimizer.learning_rate)
-                watcher.on_epoch(state.finish_epoch(rate, measured))
-                order = epoch_order(len(fit), seed, state.step // steps_per_epoch)
-            stop = asked_to_stop.is_set() and state.step < total_steps
-            if epoch_ends or stop:
-                checkpoint.save(state_folder, model, dataclasses.asdict(state))
-            if stop:
+                watcher.on_epoch(state.finish_epoch(learner.learning_rate, *measured))
+                order = epoch_order(len(self._fit), self._seed, len(state.history))
+            # After the very last step there is nothing to stop.
+            last = state.phase + 1 == len(self._phases) and state.step == steps
+            stopping = stop() and not last
+            if epoch_ends or stopping:
+                self._save(learner)
+            if stopping:
                 raise Interrupted
 
-    return Trained(
-        model=in_float32(recipe, model),
-        optimizer=describe_optimizer(training),
-        history=state.history,
-        started=state.started,
-        seconds=sum(row.seconds for row in state.history),
-    )
+    def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
+        total = len(self._fit) * len(phase.views) + len(self._validation)
+        clock = time.monotonic()
+        if phase.learns_from is not None and not checkpoint.exists(self._place.state):
+            # Frozen layers take minutes; a training that is stopped meanwhile goes on from here.
+            self._save(None)
+        try:
+            learner = Learner(
+                self._model,
+                self._always_frozen,
+                phase,
+                steps,
+                self._fit,
+                self._validation,
+                self._seed,
+                self._place.features,
+                on_features=lambda count: self._watcher.on_features(count, total),
+                stop=stop,
+            )
+        except Stopped as error:
+            raise Interrupted from error
+        self._state.other_seconds += time.monotonic() - clock
+        if self._learner_state is not None:
+            if not learner.restore(self._learner_state):
+                raise checkpoint.of_another_network(self._place.state)
+            self._learner_state = None
+        return learner
 
-
-def build_for_training(recipe: Recipe, training: Training, total_steps: int) -> keras.Model:
-    """Build `recipe`'s network in the training's precision, and compile it."""
-    with _dtype_policy(training.precision):
-        model = recipe.build()
-    optimizer = keras.optimizers.SGD(
-        OneCycle(training.peak_learning_rate, total_steps, training.warmup),
-        momentum=training.momentum,
-        nesterov=True,
-        weight_decay=training.weight_decay or None,
-    )
-    if training.weight_decay:
-        # Decay is for what multiplies images; shrinking a bias or a normalisation only shifts it.
-        optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=training.label_smoothing),
-        metrics=["accuracy"],
-    )
-    # Otherwise its variables come with the first step, too late to be restored.
-    optimizer.build(model.trainable_variables)
-    return model
+    def _save(self, learner: Learner | None) -> None:
+        checkpoint.save(
+            self._place.state,
+            self._model,
+            learner.state() if learner is not None else None,
+            dataclasses.asdict(self._state),
+        )
 
 
 def in_float32(recipe: Recipe, trained: keras.Model) -> keras.Model:
     """A float32 copy of `trained`: not every machine that serves computes bfloat16 quickly."""
-    with _dtype_policy("float32"):
+    with dtype_policy("float32"):
         model = recipe.build()
     model.set_weights(trained.get_weights())
     return model
@@ -188,43 +280,49 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[n
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-def one_hot(labels: np.ndarray[Any, Any], classes: int = 10) -> np.ndarray[Any, Any]:
-    """`labels` (count,) as float32 (count, classes)."""
-    return np.asarray(np.eye(classes, dtype=np.float32)[labels])
-
-
-def describe_optimizer(training: Training) -> str:
-    """The optimizer in one line, for the card."""
-    return (
-        f"SGD, Nesterov momentum {training.momentum:g}, one-cycle learning rate with a peak of "
-        f"{training.peak_learning_rate:g} after {training.warmup:.0%} of the steps, decoupled "
-        f"weight decay {training.weight_decay:g}, label smoothing {training.label_smoothing:g}"
-    )
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under another dtype policy for a while."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @dataclass
 class _State:
-    """Where a run is: what of it, beside the network's variables, is needed to go on."""
+    """Where a run is: what of it, beside variables, is needed to go on.
+
+    `phase` counts the finished phases, `step` the steps of the one that is going on.
+    `other_seconds` is the time spent between epochs, on the features of frozen layers.
+    """
 
     settings: dict[str, Any]
     started: str = dataclasses.field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
+    pretrained: str | None = None
+    phase: int = 0
     step: int = 0
     history: list[Epoch] = dataclasses.field(default_factory=list)
     epoch_loss: float = 0.0
     epoch_accuracy: float = 0.0
     epoch_seconds: float = 0.0
+    other_seconds: float = 0.0
 
-    def finish_epoch(self, learning_rate: float, validation: dict[str, float]) -> Epoch:
+    def finish_epoch(
+        self, learning_rate: float, validation_loss: float, validation_accuracy: float
+    ) -> Epoch:
         """Turn the sums so far into a row of the history, and begin the next epoch."""
         row = Epoch(
             epoch=len(self.history) + 1,
             learning_rate=learning_rate,
             loss=self.epoch_loss,
             accuracy=self.epoch_accuracy,
-            validation_loss=float(validation["loss"]),
-            validation_accuracy=float(validation["accuracy"]),
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
             seconds=self.epoch_seconds,
         )
         self.history.append(row)
@@ -232,19 +330,12 @@ class _State:
         return row
 
 
-def _restore(folder: Path, model: keras.Model, settings: dict[str, Any]) -> _State:
-    state = _State(**checkpoint.read_progress(folder))
-    _check_same_settings(state.settings, settings)
-    checkpoint.restore(folder, model)
-    state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
-    return state
-
-
 def _check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    saved, wanted = _flat(saved), _flat(wanted)
     changed = [
-        f"{name} was {saved.get(name)}, now {value}"
-        for name, value in wanted.items()
-        if saved.get(name) != value
+        f"{name} was {saved.get(name)}, now {wanted.get(name)}"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
     ]
     if changed:
         raise checkpoint.CheckpointError(
@@ -253,14 +344,15 @@ def _check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
         )
 
 
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    # {"phases": [{"epochs": 2}]} as {"phases 1 epochs": 2}: a name that a message can show.
+    if isinstance(settings, dict):
+        parts = [(f"{name} {key}".strip(), value) for key, value in settings.items()]
+    elif isinstance(settings, list):
+        parts = [(f"{name} {number}", value) for number, value in enumerate(settings, start=1)]
+    else:
+        return {name: settings}
+    return {key: value for part, inner in parts for key, value in _flat(inner, part).items()}
 
 
 @contextmanager

@@ -17,9 +17,10 @@ from keras import layers
 
 from model_training.bundle import Bundle
 from model_training.data import Cifar10, ImageSet
-from model_training.recipes import RECIPES, Recipe, Reported, Training
+from model_training.recipes import RECIPES, Optimizer, Phase, Recipe, Reported, Schedule
 from model_training.run import Options, run
 from model_training.sheets import read_test_images
+from model_training.training import Place
 from tests import server
 from tests.page_client import PageClient
 from webapp import create_app
@@ -49,19 +50,23 @@ TINY = Recipe(
     augmentation="Horizontal flips.",
     input_size=32,
     parameters=346,
-    training=Training(
-        epochs=2,
-        batch_size=64,
-        peak_learning_rate=0.1,
-        warmup=0.3,
-        momentum=0.9,
-        weight_decay=1e-3,
-        label_smoothing=0.1,
-        precision="float32",
+    phases=(
+        Phase(
+            epochs=2,
+            batch_size=64,
+            optimizer=Optimizer("sgd", 0.1, weight_decay=1e-3),
+            schedule=Schedule(warmup=0.3),
+            label_smoothing=0.1,
+        ),
     ),
     reported=Reported(source="Nobody", test_accuracy=0.5),
     build=build_tiny,
 )
+
+
+def place_in(folder: Path) -> Place:
+    """Where a training in `folder` keeps what it needs to go on."""
+    return Place(folder / "state", folder / "features")
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +92,7 @@ def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 def tiny_bundle(small_data: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of a small network, trained for real."""
     folder = tmp_path_factory.mktemp("trained")
-    return run(TINY, small_data, Options(), folder / "models" / "tiny", folder / "training")
+    return run(TINY, small_data, Options(), folder / "models" / "tiny", place_in(folder))
 
 
 @pytest.fixture(scope="session")

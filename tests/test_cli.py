@@ -16,7 +16,7 @@ from model_training import cifar10_sources, data, run
 from model_training.bundle import read_bundle
 from model_training.cifar10_sources import SourceError
 from model_training.data import Cifar10
-from model_training.recipes import Recipe
+from model_training.recipes import RECIPES, Recipe
 from model_training.training import Interrupted
 from tests.conftest import PROJECT
 from webapp import cli
@@ -123,6 +123,10 @@ def test_an_interrupted_training_goes_on_with_resume(
         (["tiny", "--batch-size", "many"], "not a valid integer"),
         (["tiny", "--limit", "7"], "from 100 to 800"),
         (["tiny", "--batch-size", "9000"], "smaller --batch-size"),
+        ([], "flask train --list"),
+        (["tiny", "--weights", "some.h5"], "takes no --weights"),
+        (["vgg16-frozen-32", "--weights", "nowhere.h5"], "There is no file nowhere.h5"),
+        (["tiny", "--all-data"], "first train tiny without it"),
         (["tiny", "--resume"], "no unfinished training"),
         (["tiny", "--resume", "--restart"], "exclude each other"),
     ],
@@ -134,6 +138,39 @@ def test_wrong_arguments_are_explained(
     assert result.exit_code != 0
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_the_list_shows_every_recipe_with_what_was_reported_and_what_is_ours(
+    runner: FlaskCliRunner, instance: Path
+) -> None:
+    before = runner.invoke(args=["train", "--list"])
+    assert before.exit_code == 0
+    rows = {line.split()[0]: line for line in before.output.splitlines()[1:]}
+    assert list(rows) == list(RECIPES)
+    assert "49,723,082     0.960       -" in rows["resnet50-224"]
+    runner.invoke(args=["train", "tiny"])
+    card = read_bundle(instance / "models" / "tiny").card
+    after = runner.invoke(args=["train", "--list"]).output
+    figures = f"{card.metrics['test'].accuracy:.4f}    {card.averaged['test'].accuracy:.4f}"
+    assert f"346     0.500  {figures}" in after
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
+    runner: FlaskCliRunner, instance: Path
+) -> None:
+    assert runner.invoke(args=["train", "tiny"]).exit_code == 0
+    first = read_bundle(instance / "models" / "tiny")
+    result = runner.invoke(args=["train", "tiny", "--all-data", "--epochs", "3"])
+    assert result.exit_code == 0, result.output
+    final = read_bundle(instance / "models" / "tiny")
+    assert (final.card.training.images, final.card.training.all_data) == (800, True)
+    assert final.card.training.calibrated_by == first.card.training.command
+    assert final.card.calibration.temperature == pytest.approx(first.card.calibration.temperature)
+    assert final.card.metrics["validation"] == first.card.metrics["validation"]
+    assert final.card.metrics["test"] != first.card.metrics["test"]
+    assert "validation" not in final.card.averaged
 
 
 @pytest.mark.usefixtures("tiny_recipe")

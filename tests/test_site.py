@@ -199,8 +199,15 @@ def test_the_report_shows_reported_beside_measured_layers_and_how_to_repeat_it(
 def test_the_comparison_names_what_is_measured_and_what_is_not_yet(client: PageClient) -> None:
     page = client.get("/models/")
     assert "Tiny network" in page.text
-    assert "Not reproduced yet" in page.text
+    assert "Not trained here yet" in page.text
     assert f"flask train {next(iter(RECIPES))}" in page.text
+
+
+def test_the_comparison_shows_what_is_only_reported_as_such(client: PageClient) -> None:
+    page = client.get("/models/")
+    after = page.text.split("Reported, not reproduced here")[1]
+    assert "ResNet50 at 224 pixels 96.0% 0.15 49,723,082" in after
+    assert "flask train resnet50-224" not in page.text
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.125, 0.3, 1.0, 7.5])

@@ -16,11 +16,12 @@ from model_training import checkpoint
 from model_training.bundle import Bundle, read_bundle
 from model_training.checkpoint import CheckpointError
 from model_training.data import Cifar10
-from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
-from model_training.run import Options, divide, run
+from model_training.learner import compile_network
+from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
+from model_training.run import Options, Parts, run
 from model_training.schedules import OneCycle
-from model_training.training import Diverged, Interrupted, Watcher, build_for_training, epoch_order
-from tests.conftest import TINY
+from model_training.training import Diverged, Interrupted, Watcher, epoch_order
+from tests.conftest import TINY, place_in
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -66,8 +67,9 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing() -> None:
     assert OneCycle.from_config(schedule.get_config()).get_config() == schedule.get_config()
 
 
-def test_weight_decay_spares_biases_and_normalisation(tiny_recipe: Recipe) -> None:
-    model = build_for_training(tiny_recipe, tiny_recipe.training, 10)
+def test_weight_decay_spares_biases_and_normalisation() -> None:
+    model = TINY.build()
+    compile_network(model, TINY.phases[0], 10)
     decayed = {v.name for v in model.trainable_variables if model.optimizer._use_weight_decay(v)}
     assert decayed == {"kernel"}
 
@@ -105,9 +107,9 @@ def test_the_saved_network_gives_the_stored_predictions(
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(
     tiny_bundle: Bundle, small_data: Cifar10, tmp_path: Path
 ) -> None:
-    same = run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state")
+    same = run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path))
     assert np.allclose(same.predictions.test, tiny_bundle.predictions.test, atol=1e-6)
-    other = run(TINY, small_data, Options(seed=1), tmp_path / "tiny", tmp_path / "state")
+    other = run(TINY, small_data, Options(seed=1), tmp_path / "tiny", place_in(tmp_path))
     assert not np.allclose(other.predictions.test, tiny_bundle.predictions.test, atol=1e-3)
 
 
@@ -128,65 +130,65 @@ def test_an_interrupted_run_resumes_to_the_same_network(
         if steps == stop_after:
             os.kill(os.getpid(), number)
 
-    place = (tmp_path / "tiny", tmp_path / "state")
+    output, place = tmp_path / "tiny", place_in(tmp_path)
     with pytest.raises(Interrupted):
-        run(TINY, small_data, Options(), *place, watcher=Watcher(on_step=stop))
+        run(TINY, small_data, Options(), output, place, watcher=Watcher(on_step=stop))
     assert steps == stop_after
-    assert not place[0].exists()
+    assert not output.exists()
 
     starts: list[tuple[int, int]] = []
     watcher = Watcher(on_start=lambda done, total: starts.append((done, total)))
-    resumed = run(TINY, small_data, Options(), *place, resume=True, watcher=watcher)
+    resumed = run(TINY, small_data, Options(), output, place, resume=True, watcher=watcher)
     assert starts == [(stop_after, 22)]
     assert np.array_equal(resumed.predictions.test, tiny_bundle.predictions.test)
     assert resumed.history["loss"] == pytest.approx(tiny_bundle.history["loss"], rel=1e-6)
-    assert not checkpoint.exists(place[1])
+    assert not checkpoint.exists(place.state)
 
 
 def test_an_unfinished_run_is_not_thrown_away_unasked(small_data: Cifar10, tmp_path: Path) -> None:
-    place = (tmp_path / "tiny", tmp_path / "state")
+    output, place = tmp_path / "tiny", place_in(tmp_path)
     stop = Watcher(on_step=lambda _steps: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted):
-        run(TINY, small_data, Options(), *place, watcher=stop)
+        run(TINY, small_data, Options(), output, place, watcher=stop)
     with pytest.raises(CheckpointError, match="--resume.*--restart"):
-        run(TINY, small_data, Options(), *place)
-    with pytest.raises(CheckpointError, match="epochs was 2, now 3"):
-        run(TINY, small_data, Options(epochs=3), *place, resume=True)
-    assert run(TINY, small_data, Options(epochs=1), *place, restart=True).name == "tiny"
+        run(TINY, small_data, Options(), output, place)
+    with pytest.raises(CheckpointError, match="phases 1 epochs was 2, now 3"):
+        run(TINY, small_data, Options(epochs=3), output, place, resume=True)
+    assert run(TINY, small_data, Options(epochs=1), output, place, restart=True).name == "tiny"
 
 
 def test_nothing_to_resume_is_said(small_data: Cifar10, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no unfinished training"):
-        run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state", resume=True)
+        run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
 
 
 def test_a_damaged_state_is_said(small_data: Cifar10, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / checkpoint.STATE_NAME).write_bytes(b"PK\x03\x04 half")
     with pytest.raises(CheckpointError, match="damaged.*--restart"):
-        run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state", resume=True)
+        run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
 
 
 def test_two_trainings_of_one_model_exclude_each_other(small_data: Cifar10, tmp_path: Path) -> None:
     with checkpoint.claim(tmp_path / "state"):
         with pytest.raises(CheckpointError, match="Another training"):
-            run(TINY, small_data, Options(), tmp_path / "tiny", tmp_path / "state")
+            run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path))
 
 
 def test_a_training_that_diverges_is_stopped_and_said(small_data: Cifar10, tmp_path: Path) -> None:
-    wild = dataclasses.replace(
-        TINY, training=dataclasses.replace(TINY.training, peak_learning_rate=1e30)
-    )
+    (phase,) = TINY.phases
+    wild_phase = dataclasses.replace(phase, optimizer=Optimizer("sgd", 1e30))
+    wild = dataclasses.replace(TINY, phases=(wild_phase,))
     with pytest.raises(Diverged, match="diverged in epoch 1"):
-        run(wild, small_data, Options(), tmp_path / "tiny", tmp_path / "state")
+        run(wild, small_data, Options(), tmp_path / "tiny", place_in(tmp_path))
     assert not (tmp_path / "tiny").exists()
 
 
 def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(
     small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = (tmp_path / "tiny", tmp_path / "state")
-    before = run(TINY, small_data, Options(epochs=1), *place)
+    output, place = tmp_path / "tiny", place_in(tmp_path)
+    before = run(TINY, small_data, Options(epochs=1), output, place)
 
     def full(*_arguments: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
@@ -194,31 +196,31 @@ def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(
     with monkeypatch.context() as patch:
         patch.setattr(np, "savez_compressed", full)
         with pytest.raises(OSError, match="No space left"):
-            run(TINY, small_data, Options(epochs=1, seed=5), *place)
-    assert read_bundle(place[0]).card == before.card
+            run(TINY, small_data, Options(epochs=1, seed=5), output, place)
+    assert read_bundle(output).card == before.card
     assert [path.name for path in tmp_path.glob(".tiny*")] == []
-    finished = run(TINY, small_data, Options(epochs=1, seed=5), *place, resume=True)
+    finished = run(TINY, small_data, Options(epochs=1, seed=5), output, place, resume=True)
     assert finished.card.training.seed == 5
 
 
 def test_a_limit_takes_the_first_images_and_a_tenth_of_them_validates(
     small_data: Cifar10,
 ) -> None:
-    fit, validation = divide(small_data.train, 500)
-    assert len(fit) + len(validation) == 500
-    assert len(validation) == pytest.approx(50, abs=5)
+    parts = Parts.of(small_data, Options(limit=500))
+    assert len(parts.fit) + len(parts.validation) == 500
+    assert len(parts.validation) == pytest.approx(50, abs=5)
 
 
 @pytest.mark.parametrize("limit", [0, 99, 801])
 def test_a_limit_out_of_range_is_said(limit: int, small_data: Cifar10) -> None:
     with pytest.raises(ValueError, match="from 100 to 800"):
-        divide(small_data.train, limit)
+        Parts.of(small_data, Options(limit=limit))
 
 
 def test_a_batch_larger_than_the_data_is_said(small_data: Cifar10, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--batch-size"):
         options = Options(batch_size=5_000)
-        run(TINY, small_data, options, tmp_path / "tiny", tmp_path / "state")
+        run(TINY, small_data, options, tmp_path / "tiny", place_in(tmp_path))
 
 
 def test_a_mistyped_recipe_is_answered_with_the_nearest() -> None:

@@ -44,9 +44,10 @@ class Classifier:
         self.bundle = bundle
         self.classes = tuple(bundle.card.classes)
         self.input_size = bundle.card.input_size
-        shape = (None, self.input_size, self.input_size, 3)
         try:
             model = keras.saving.load_model(bundle.model_path, compile=False)
+            shape = model.input_shape
+            self.resizes = shape[1] is None
             # A compiled function answers in about 1 ms; `model.predict` takes about 40 ms.
             self._run: Any = tf.function(
                 lambda images: model(images, training=False),
@@ -66,6 +67,8 @@ class Classifier:
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.floating[Any]]:
         """The network's own probabilities for `pixels`, uint8 RGB (count, size, size, 3).
+
+        Where `resizes` is true they may be of any size: the network enlarges them itself.
 
         Returns:
             float32 (count, classes).

@@ -14,11 +14,11 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 
 from model_training import checkpoint
-from model_training.bundle import is_bundle
+from model_training.bundle import BundleError, is_bundle, read_bundles
 from model_training.card import BUNDLE_NAME
 from model_training.cifar10_sources import Progress
 from model_training.data import CACHE_NAME, Cifar10, DataError, load_cifar10
-from model_training.recipes import Recipe, UnknownRecipe, find_recipe
+from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from webapp.library import TEST_IMAGES_FOLDER
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ def init_app(app: Flask) -> None:
 
 
 @click.command("train")
-@click.argument("name", metavar="NAME")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the training images.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
+@click.argument("name", metavar="NAME", required=False)
+@click.option("--list", "list_recipes", is_flag=True, help="Show every recipe and what it reached.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the images, in the last phase.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images a step, in the last phase.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--data",
@@ -52,43 +53,53 @@ def init_app(app: Flask) -> None:
     "with -quick behind it for a --limit run.",
 )
 @click.option("--limit", type=click.IntRange(1), help="A quick try on so many images.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A file of ImageNet weights, for a recipe that begins with some. Otherwise Keras "
+    "downloads its own.",
+)
+@click.option(
+    "--all-data",
+    is_flag=True,
+    help="Learn from the validation images too, with every choice made. The calibration is that "
+    "of the bundle that is replaced.",
+)
+@click.option(
+    "--deterministic", is_flag=True, help="The same weights in every run of a seed; slower."
+)
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training.")
 @click.option("--restart", is_flag=True, help="Throw an interrupted training away.")
 @with_appcontext
 def train_command(
-    name: str,
-    epochs: int | None,
-    batch_size: int | None,
-    seed: int,
+    name: str | None,
+    list_recipes: bool,
     data_path: Path | None,
     output: str | None,
-    limit: int | None,
     resume: bool,
     restart: bool,
+    **options: Any,
 ) -> None:
     """Train the recipe NAME, measure it, and write its bundle.
 
     Ctrl-C stops after the current step; --resume goes on from there.
     """
+    if list_recipes:
+        _print_recipes()
+        return
+    if name is None:
+        raise click.UsageError("Which recipe? `flask train --list` shows them all.")
     if resume and restart:
         raise click.UsageError("--resume and --restart exclude each other.")
     try:
         recipe = find_recipe(name)
     except UnknownRecipe as error:
         raise click.UsageError(str(error)) from error
-    bundle_path = _bundle_path(output or (f"{name}-quick" if limit else name))
-    state_folder: Path = current_app.config["TRAINING_FOLDER"] / bundle_path.name
+    if options["weights"] is not None and recipe.pretrained is None:
+        raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
+    bundle_path = _bundle_path(output or (f"{name}-quick" if options["limit"] else name))
     data = _load_data(data_path)
-    options: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
-    bundle = _train(
-        recipe,
-        data,
-        options | {"limit": limit},
-        bundle_path,
-        state_folder,
-        resume=resume,
-        restart=restart,
-    )
+    bundle = _train(recipe, data, options, bundle_path, resume=resume, restart=restart)
     _print_outcome(bundle, bundle_path)
 
 
@@ -173,51 +184,94 @@ def _train(
     data: Cifar10,
     options: dict[str, Any],
     bundle_path: Path,
-    state_folder: Path,
     *,
     resume: bool,
     restart: bool,
 ) -> Bundle:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
+    from model_training.pretrained import WeightsError
     from model_training.run import Options, run
-    from model_training.training import Interrupted, Watcher
+    from model_training.training import Interrupted, Place, Watcher
 
-    bars: list[Any] = []
+    steps_left = 0
 
     def start(done: int, total: int) -> None:
+        nonlocal steps_left
+        steps_left = total - done
         note = f" (resumed after {done:,} of {total:,} steps)" if done else ""
         click.echo(f"Training {recipe.title}: {recipe.parameters:,} parameters{note}")
-        bar = click.progressbar(
-            length=total - done, label="training", show_pos=True, show_eta=True, file=sys.stderr
-        )
-        bars.append(bar.__enter__())
 
-    watcher = Watcher(start, lambda steps: bars[0].update(steps), lambda row: _print_epoch(row))
-    try:
-        return run(
-            recipe,
-            data,
-            Options(**options),
-            bundle_path,
-            state_folder,
-            resume=resume,
-            restart=restart,
-            watcher=watcher,
+    def step(count: int) -> None:
+        nonlocal steps_left
+        bars.advance("training", count, steps_left)
+        steps_left -= count
+
+    folder: Path = current_app.config["TRAINING_FOLDER"]
+    with _Bars() as bars:
+        watcher = Watcher(
+            on_start=start,
+            on_step=step,
+            on_epoch=_print_epoch,
+            on_features=lambda count, total: bars.advance("frozen layers", count, total),
         )
-    except Interrupted as error:
-        raise click.ClickException(
-            "Stopped. Everything is kept: give the same command with --resume to go on."
-        ) from error
-    except (checkpoint.CheckpointError, ValueError) as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(
-            f"The disk would not take it ({error}). The bundle that was there before is whole; "
-            "make room and go on with --resume."
-        ) from error
-    finally:
-        for bar in bars:
-            bar.__exit__(None, None, None)
+        try:
+            return run(
+                recipe,
+                data,
+                Options(**options),
+                bundle_path,
+                Place(folder / bundle_path.name, folder / "features"),
+                resume=resume,
+                restart=restart,
+                watcher=watcher,
+            )
+        except Interrupted as error:
+            raise click.ClickException(
+                "Stopped. Everything is kept: give the same command with --resume to go on."
+            ) from error
+        except (checkpoint.CheckpointError, WeightsError, BundleError, ValueError) as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(
+                f"The disk would not take it ({error}). The bundle that was there before is "
+                "whole; make room and go on with --resume."
+            ) from error
+
+
+class _Bars(contextlib.ExitStack):
+    """Progress bars, one at a time: another label, or a full bar, makes room for a new one."""
+
+    _label: str | None = None
+    _bar: Any = None
+
+    def advance(self, label: str, count: int, left: int) -> None:
+        """Move on by `count`; a bar that begins now is `left` long."""
+        if label != self._label or self._bar.finished:
+            self.close()
+            self._label = label
+            self._bar = self.enter_context(
+                click.progressbar(
+                    length=left, label=label, show_pos=True, show_eta=True, file=sys.stderr
+                )
+            )
+        self._bar.update(count)
+
+
+def _print_recipes() -> None:
+    bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
+    ours = {bundle.card.recipe: bundle.card for bundle in bundles if bundle.name in RECIPES}
+    click.echo(
+        f"{'recipe':<23}{'parameters':>11}{'reported':>10}{'ours':>8}{'averaged':>10}  title"
+    )
+    for recipe in RECIPES.values():
+        reported = f"{recipe.reported.test_accuracy:.3f}" if recipe.reported else "-"
+        card = ours.get(recipe.name)
+        plain = f"{card.metrics['test'].accuracy:.4f}" if card else "-"
+        averaged = f"{card.averaged['test'].accuracy:.4f}" if card and card.averaged else "-"
+        click.echo(
+            f"{recipe.name:<23}{recipe.parameters:>11,}{reported:>10}{plain:>8}{averaged:>10}  "
+            f"{recipe.title}"
+        )
 
 
 def _print_epoch(row: Epoch) -> None:
@@ -237,6 +291,8 @@ def _print_outcome(bundle: Bundle, path: Path) -> None:
             f"  {part:<11} accuracy {metrics.accuracy:.4f}  loss {metrics.loss:.4f}  "
             f"({metrics.images:,} images)"
         )
+    for part, metrics in card.averaged.items():
+        click.echo(f"  {part:<11} accuracy {metrics.accuracy:.4f}  with test-time augmentation")
     if card.reported:
         click.echo(f"  reported    accuracy {card.reported.test_accuracy:.4f}")
     click.echo(f"Written to {path}. Restart the site to see it.")

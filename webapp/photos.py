@@ -266,13 +266,15 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
-def cut(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def cut(image: Image.Image, size: int, *, enlarge: bool = True) -> NDArray[np.uint8]:
     """What the network sees: the centre square of an RGB image, as uint8 (size, size, 3).
 
-    A larger square is reduced with antialiasing, a smaller one enlarged, and one that is
-    already size x size pixels comes back unchanged.
+    A larger square is reduced with antialiasing, and one that is already size x size pixels comes
+    back unchanged.  A smaller one is enlarged, or with `enlarge` False left as it is.
     """
     side = min(image.size)
+    if not enlarge:
+        size = min(size, side)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     square = image.crop((left, top, left + side, top + side))
     return np.array(square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))

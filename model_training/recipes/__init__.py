@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import difflib
 
-from model_training.recipes import custom_cnn
-from model_training.recipes.recipe import Recipe, Reported, Training
+from model_training.recipes import airbench, custom_cnn, mobilenetv2, resnet50, vgg16
+from model_training.recipes.recipe import (
+    Lookahead,
+    Optimizer,
+    Phase,
+    Pretrained,
+    Recipe,
+    Reported,
+    Schedule,
+)
 
-__all__ = ["RECIPES", "Recipe", "Reported", "Training", "UnknownRecipe", "find_recipe"]
+__all__ = [
+    "RECIPES",
+    "Lookahead",
+    "Optimizer",
+    "Phase",
+    "Pretrained",
+    "Recipe",
+    "Reported",
+    "Schedule",
+    "UnknownRecipe",
+    "find_recipe",
+]
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (custom_cnn.RECIPE,)}
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for family in (custom_cnn, airbench, mobilenetv2, vgg16, resnet50)
+    for recipe in family.RECIPES
+}
 
 
 class UnknownRecipe(KeyError):

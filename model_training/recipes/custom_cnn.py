@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model_training.recipes.recipe import Recipe, Reported, Training
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.recipes.initialization import WHITENING_IMAGES, pass_on, whiten
+from model_training.recipes.recipe import Optimizer, Phase, Recipe, Reported, Schedule
 
 if TYPE_CHECKING:
     import keras
@@ -56,7 +60,17 @@ def build() -> keras.Model:
     return keras.Model(inputs, outputs, name="custom_cnn")
 
 
-RECIPE = Recipe(
+def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
+    """Set the first layer to whiten patches of `images`, and the others to pass images on."""
+    import keras
+
+    first, *others = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    whiten(first, images[:WHITENING_IMAGES].astype(np.float32) / 255)
+    for layer in others:
+        pass_on(layer)
+
+
+CUSTOM_CNN = Recipe(
     name="custom-cnn",
     title="Custom CNN",
     summary="Three blocks of two 3x3 convolutions with batch normalisation, trained from scratch.",
@@ -64,16 +78,16 @@ RECIPE = Recipe(
     "horizontal flips.",
     input_size=32,
     parameters=1_117_514,
-    training=Training(
-        epochs=36,
-        batch_size=256,
-        peak_learning_rate=0.2,
-        warmup=0.2,
-        momentum=0.9,
-        weight_decay=5e-3,
-        label_smoothing=0.1,
-        precision="mixed_bfloat16",
+    phases=(
+        Phase(
+            epochs=34,
+            batch_size=256,
+            optimizer=Optimizer("muon", learning_rate=0.1, weight_decay=1e-2, muon_factor=0.5),
+            schedule=Schedule(warmup=0.2),
+            label_smoothing=0.1,
+        ),
     ),
+    precision="mixed_bfloat16",
     reported=Reported(
         source="A course project's report on CIFAR-10, its hand-built CNN",
         test_accuracy=0.91,
@@ -91,4 +105,7 @@ RECIPE = Recipe(
         },
     ),
     build=build,
+    prepare=prepare,
 )
+
+RECIPES = (CUSTOM_CNN,)

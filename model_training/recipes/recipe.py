@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.augmentation import Augmentation, View
 
 if TYPE_CHECKING:
     import keras
+
+Precision = Literal["float32", "mixed_bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -21,21 +28,93 @@ class Reported:
 
 
 @dataclass(frozen=True)
-class Training:
-    """How a network is trained: SGD with Nesterov momentum on a one-cycle learning rate.
+class Optimizer:
+    """Which optimizer, and how fast.
 
-    `weight_decay` is decoupled, as Keras has it: each step takes `learning rate * weight_decay`
-    of a kernel away.  A coupled (L2) decay of d under momentum m acts like d / (1 - m) here.
+    `sgd` is SGD with Nesterov momentum, `muon` is Muon on convolution kernels with `sgd` on all
+    else (see `model_training.optimizers`), `adam` and `rmsprop` are Keras' own.  `weight_decay` is
+    decoupled, as Keras has it: each step takes `learning rate * weight_decay` of a kernel away.
+    A coupled (L2) decay of d under momentum m acts like d / (1 - m) here.
+
+    Args:
+        learning_rate: the highest.
+        bias_factor: biases learn so many times as fast (`sgd` and `muon`).
+        muon_factor: the rate of convolution kernels, as a share of `learning_rate` (`muon`).
+        muon_momentum: the momentum of convolution kernels (`muon`).
+    """
+
+    name: Literal["sgd", "muon", "adam", "rmsprop"]
+    learning_rate: float
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    bias_factor: float = 1.0
+    muon_factor: float = 1.0
+    muon_momentum: float = 0.6
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The learning rate over a phase: a triangle, or one value.
+
+    With `warmup`, the share of the steps before the peak, it rises in a straight line from `start`
+    of the peak and falls in a straight line to `end` of it; without, it stays.
+    """
+
+    warmup: float | None = None
+    start: float = 0.1
+    end: float = 0.0
+
+
+@dataclass(frozen=True)
+class Lookahead:
+    """Weight averaging after M. Zhang et al., "Lookahead Optimizer", 2019.
+
+    Every `every` steps the weights are drawn back towards a slow average of themselves, less and
+    less as the phase goes on: by `(1 - decay ** every * progress ** 3)` of the way.
+    """
+
+    every: int = 5
+    decay: float = 0.95
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training, with one optimizer.
+
+    Args:
+        learns_from: the first layer that learns.  Those before it are frozen: their output is
+            computed once per image and view, kept on disk, and only the rest is run.  None: every
+            layer learns.
+        views: with `learns_from`, the views of each image that are computed; an image shows
+            another one each epoch.
+        augmentation: without `learns_from`, what is done to the images of each batch.
     """
 
     epochs: int
     batch_size: int
-    peak_learning_rate: float
-    warmup: float
-    momentum: float
-    weight_decay: float
-    label_smoothing: float
-    precision: Literal["float32", "mixed_bfloat16"]
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = Augmentation()
+    lookahead: Lookahead | None = None
+    learns_from: str | None = None
+    views: tuple[View, ...] = (View(),)
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a network's first layers come from.
+
+    Args:
+        application: the name in `keras.applications`, built without its top.
+        size: the input size, in pixels, at which the weights are loaded.
+        adapt: called with each layer's name and weights before they are put in place; the place
+            for a change that preprocessing asks for.
+    """
+
+    application: str
+    size: int
+    adapt: Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]] = lambda name, weights: weights
 
 
 @dataclass(frozen=True)
@@ -43,8 +122,15 @@ class Recipe:
     """A network that can be trained by name.
 
     `build` makes the untrained network under Keras' current dtype policy.  It takes raw RGB,
-    0 to 255, of shape (batch, input_size, input_size, 3), does all its own scaling, augments only
-    while training, and answers with softmax probabilities, (batch, classes).
+    0 to 255, does all its own scaling, and answers with softmax probabilities, (batch, classes).
+    Its input is (batch, input_size, input_size, 3), or (batch, height, width, 3) of any size where
+    it begins with a resizing to `input_size`.
+
+    Args:
+        prepare: called once with the fresh network and the images it will learn from, uint8; for
+            an initialisation that depends on data.
+        reproduced: False for a network that is built exactly and too large to be trained here;
+            the site shows what its source reported.
     """
 
     name: str
@@ -53,6 +139,11 @@ class Recipe:
     augmentation: str
     input_size: int
     parameters: int
-    training: Training
-    reported: Reported
+    phases: tuple[Phase, ...]
+    reported: Reported | None
     build: Callable[[], keras.Model]
+    precision: Precision = "float32"
+    pretrained: Pretrained | None = None
+    prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
+    reproduced: bool = True
+    data_set: str = "CIFAR-10"

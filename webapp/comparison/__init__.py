@@ -21,7 +21,10 @@ def index() -> ResponseReturnValue:
         "comparison/index.html",
         rows=[make_row(result) for result in library.results.values()],
         default_model=library.default_model,
-        untrained=[recipe for name, recipe in RECIPES.items() if name not in trained],
+        untrained=[one for name, one in RECIPES.items() if name not in trained and one.reproduced],
+        reported_only=[
+            one for name, one in RECIPES.items() if name not in trained and not one.reproduced
+        ],
         problems=library.problems,
     )
 

@@ -21,6 +21,7 @@ class Answer:
     """One image's answer.  `shares` are calibrated probabilities, the largest first.
 
     `photo_uri` and `cut_uri` are `data:` addresses: the photo is shown without being stored.
+    `cut_size` is the side of the square that the network was given, in pixels.
     `true_class` is known for test images only.
     """
 
@@ -30,7 +31,7 @@ class Answer:
     photo_uri: str | None
     photo_size: tuple[int, int] | None
     cut_uri: str
-    input_size: int
+    cut_size: int
     milliseconds: float
     example: int | None = None
     true_class: str | None = None
@@ -48,7 +49,8 @@ class Answer:
 
 def answer_photo(photo: photos.Photo, classifier: Classifier) -> Answer:
     """Ask `classifier` about `photo`."""
-    pixels = photos.cut(photo.image, classifier.input_size)
+    # Whatever enlarges small pictures while a network learns should do so when it serves.
+    pixels = photos.cut(photo.image, classifier.input_size, enlarge=not classifier.resizes)
     return _ask(
         classifier,
         pixels,
@@ -59,7 +61,8 @@ def answer_photo(photo: photos.Photo, classifier: Classifier) -> Answer:
 
 def answer_test_image(test: ImageSet, index: int, classifier: Classifier) -> Answer:
     """Ask `classifier` about test image `index`."""
-    pixels = photos.cut(Image.fromarray(test.images[index]), classifier.input_size)
+    image = Image.fromarray(test.images[index])
+    pixels = photos.cut(image, classifier.input_size, enlarge=not classifier.resizes)
     return _ask(classifier, pixels, example=index, true_class=CLASSES[test.labels[index]])
 
 
@@ -92,7 +95,7 @@ def _ask(
         photo_uri=photo_uri,
         photo_size=photo_size,
         cut_uri=photos.cut_as_data_uri(pixels),
-        input_size=classifier.input_size,
+        cut_size=len(pixels),
         milliseconds=milliseconds,
         example=example,
         true_class=true_class,

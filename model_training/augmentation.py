@@ -1,0 +1,121 @@
+"""What is done to images before a network sees them: varied while it learns, fixed when it is
+judged by several views.
+
+Arithmetic on uint8 arrays, (count, height, width, 3): the same on every backend, and a function of
+the seed alone, so that a resumed training sees what it would have seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at an image: mirrored or not, moved by whole pixels, reflected at the edge.
+
+    Args:
+        down, right: pixels by which the content moves.
+        enlarge: repeat each pixel so many times each way, which keeps its edges sharp where a
+            network's own resizing would blur them.
+    """
+
+    flip: bool = False
+    down: int = 0
+    right: int = 0
+    enlarge: int = 1
+
+    def __call__(self, images: Images) -> Images:
+        """`images` seen so; the size changes by `enlarge`."""
+        reach = max(abs(self.down), abs(self.right))
+        if reach:
+            count, height, width, _ = images.shape
+            top, left = reach - self.down, reach - self.right
+            images = _padded(images, reach)[:, top : top + height, left : left + width]
+        if self.flip:
+            images = images[:, :, ::-1]
+        if self.enlarge > 1:
+            images = images.repeat(self.enlarge, axis=1).repeat(self.enlarge, axis=2)
+        return np.ascontiguousarray(images)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random changes of each image while a network learns.
+
+    Args:
+        shift: up to so many pixels each way, reflected at the edge.
+        flip: mirror half of the images: "random" draws anew each epoch; "alternating" draws once
+            and then mirrors each image in every second epoch, so that two epochs show both sides
+            (K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
+        cutout: side in pixels of a square put over each image at a random place (T. DeVries and
+            G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
+            2017), grey.
+    """
+
+    shift: int = 0
+    flip: Literal["none", "random", "alternating"] = "none"
+    cutout: int = 0
+
+
+GREY = 121  # The mean of all CIFAR-10 training images and channels.
+
+
+class Augmenter:
+    """Draws batches of augmented images.
+
+    Args:
+        images: all images that are learned from, uint8 (count, height, width, 3).
+    """
+
+    def __init__(self, images: Images, augmentation: Augmentation, seed: int) -> None:
+        self._augmentation = augmentation
+        self._seed = seed
+        self._size = images.shape[1:3]
+        # Padded once, not once a batch.
+        self._padded = _padded(images, augmentation.shift)
+        self._first_flip = np.random.default_rng([seed, 1]).random(len(images)) < 0.5
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int, place: int) -> Images:
+        """Images number `chosen`, as batch number `place` of `epoch`."""
+        rng = np.random.default_rng([self._seed, 2, epoch, place])
+        what, (height, width) = self._augmentation, self._size
+        images: Images
+        if what.shift:
+            offsets = rng.integers(0, 2 * what.shift + 1, (2, len(chosen), 1))
+            rows = (offsets[0] + np.arange(height))[:, :, np.newaxis]
+            columns = (offsets[1] + np.arange(width))[:, np.newaxis, :]
+            images = self._padded[chosen[:, np.newaxis, np.newaxis], rows, columns]
+        else:
+            images = self._padded[chosen]
+        if what.flip != "none":
+            mirrored = (
+                rng.random(len(chosen)) < 0.5
+                if what.flip == "random"
+                else self._first_flip[chosen] ^ bool(epoch % 2)
+            )
+            images[mirrored] = images[mirrored, :, ::-1]
+        if what.cutout:
+            _cut_out(images, what.cutout, rng)
+        return images
+
+
+def _padded(images: Images, reach: int) -> Images:
+    if not reach:
+        return images
+    return np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
+
+
+def _cut_out(images: Images, side: int, rng: np.random.Generator) -> None:
+    count, height, width, _ = images.shape
+    top = rng.integers(0, height - side + 1, (count, 1))
+    left = rng.integers(0, width - side + 1, (count, 1))
+    rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
+    columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
+    images[rows[:, :, np.newaxis] & columns[:, np.newaxis, :]] = GREY

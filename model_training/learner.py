@@ -1,0 +1,140 @@
+"""A network made ready for one phase of its training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.augmentation import Augmenter
+from model_training.averaging import Lookahead
+from model_training.data import ImageSet
+from model_training.evaluation import batch_within_memory
+from model_training.features import FeatureViews, cut, extract
+from model_training.optimizers import build_optimizer
+from model_training.recipes import Phase
+
+
+class Inputs(Protocol):
+    """What batches are drawn from: images or, above frozen layers, their features."""
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int, place: int) -> NDArray[Any]:
+        """Inputs number `chosen`, as batch number `place` of `epoch`."""
+
+
+class Learner:
+    """The part of a network that learns in one phase, compiled, with what it learns from.
+
+    Args:
+        model: the whole network; its layers are frozen and unfrozen as `phase` says.
+        always_frozen: names of layers that stay frozen whatever the phase.
+        steps: of the whole phase.
+        features_folder: where the output of frozen layers is kept.
+        on_features: told how many more images have gone through frozen layers.
+        stop: asked now and then whether to stop.
+
+    Raises:
+        features.Stopped: `stop` said so.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        always_frozen: set[str],
+        phase: Phase,
+        steps: int,
+        fit: ImageSet,
+        validation: ImageSet,
+        seed: int,
+        features_folder: Path,
+        on_features: Callable[[int], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        for layer in model.layers:
+            layer.trainable = layer.name not in always_frozen
+        self.network = model
+        self._inputs: Inputs
+        self._validation: NDArray[Any]
+        if phase.learns_from is None:
+            self._inputs = Augmenter(fit.images, phase.augmentation, seed)
+            self._validation = validation.images
+        else:
+            lower, self.network = cut(model, phase.learns_from)
+            lower.trainable = False
+            told: dict[str, Any] = {"on_images": on_features, "stop": stop}
+            views = extract(lower, fit.images, phase.views, features_folder, **told)
+            self._inputs = FeatureViews(views, seed)
+            plain = extract(lower, validation.images, phase.views[:1], features_folder, **told)
+            self._validation = plain[0]
+        self._targets = one_hot(fit.labels)
+        self._validation_targets = one_hot(validation.labels)
+        compile_network(self.network, phase, steps)
+        self._lookahead = (
+            Lookahead(phase.lookahead, self.network, steps) if phase.lookahead else None
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return float(self.network.optimizer.learning_rate)
+
+    def step(
+        self, chosen: NDArray[np.int64], epoch: int, place: int, number: int
+    ) -> tuple[float, float]:
+        """Learn from the inputs `chosen`, as step `number` of the phase, counted from 1.
+
+        Returns:
+            The loss and the accuracy of this batch.
+        """
+        logs = self.network.train_on_batch(
+            self._inputs.batch(chosen, epoch, place), self._targets[chosen], return_dict=True
+        )
+        if self._lookahead is not None:
+            self._lookahead.after_step(number)
+        # `train_on_batch` tells of its own batch only.
+        return float(logs["loss"]), float(logs["accuracy"])
+
+    def validate(self) -> tuple[float, float]:
+        """The loss and the accuracy on the validation images, without augmentation."""
+        logs = self.network.evaluate(
+            self._validation,
+            self._validation_targets,
+            batch_size=batch_within_memory(self.network),
+            verbose=0,
+            return_dict=True,
+        )
+        return float(logs["loss"]), float(logs["accuracy"])
+
+    def state(self) -> list[NDArray[Any]]:
+        """What is needed to go on, beside the network's own variables."""
+        slow = self._lookahead.slow if self._lookahead is not None else []
+        return [*(np.asarray(variable) for variable in self.network.optimizer.variables), *slow]
+
+    def restore(self, state: list[NDArray[Any]]) -> bool:
+        """Go on from an earlier `state()`; False if it is that of another network or phase."""
+        if [value.shape for value in state] != [value.shape for value in self.state()]:
+            return False
+        variables = self.network.optimizer.variables
+        for variable, value in zip(variables, state, strict=False):
+            variable.assign(value)
+        if self._lookahead is not None:
+            self._lookahead.slow = state[len(variables) :]
+        return True
+
+
+def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
+    """Compile `network` with the optimizer and the loss of `phase`, over so many steps."""
+    network.compile(
+        build_optimizer(phase.optimizer, phase.schedule, steps, network),
+        keras.losses.CategoricalCrossentropy(label_smoothing=phase.label_smoothing),
+        metrics=["accuracy"],
+    )
+
+
+def one_hot(labels: NDArray[np.uint8], classes: int = 10) -> NDArray[np.float32]:
+    """`labels` (count,) as float32 (count, classes)."""
+    return np.asarray(np.eye(classes, dtype=np.float32)[labels])

@@ -1,0 +1,91 @@
+"""MobileNetV2 of M. Sandler et al., 2018, carried over from ImageNet.
+
+Input sizes are those that are odd at every stride (97, 129, 161): only then does padding fall where
+the weights learned it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from model_training.augmentation import Augmentation, View
+from model_training.recipes.recipe import Optimizer, Phase, Pretrained, Recipe, Schedule
+
+if TYPE_CHECKING:
+    import keras
+
+
+def build(size: int) -> keras.Model:
+    """MobileNetV2 behind its own preprocessing: RGB of any size, 0 to 255, to ten probabilities."""
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.Resizing(size, size, interpolation="bicubic", name="resize")(inputs)
+    x = layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+    with warnings.catch_warnings():
+        # Keras says that it has no weights of its own for this size; those for 224 serve.
+        warnings.filterwarnings("ignore", "`input_shape` is undefined")
+        base = keras.applications.MobileNetV2(include_top=False, weights=None, input_tensor=x)
+    for layer in base.layers:
+        # In inference mode whatever is trained: small batches would spoil ImageNet's statistics.
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+    x = layers.GlobalAveragePooling2D(name="head_pool")(base.output)
+    x = layers.Dropout(0.2, name="head_dropout")(x)
+    outputs = layers.Dense(10, activation="softmax", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=f"mobilenetv2_{size}")
+
+
+# A CIFAR-10 image enlarged five times with hard edges looks sharp to a network, and a resized one
+# blurred; a photo is something between.
+FOUR_VIEWS = (View(), View(flip=True), View(enlarge=5), View(flip=True, enlarge=5))
+
+HEAD = Phase(
+    epochs=20,
+    batch_size=256,
+    optimizer=Optimizer("adam", 2e-3, weight_decay=1e-3),
+    schedule=Schedule(warmup=0.1),
+    learns_from="head_pool",
+    views=FOUR_VIEWS,
+)
+
+FROZEN = Recipe(
+    name="mobilenetv2-frozen",
+    title="MobileNetV2 at 161 pixels, frozen",
+    summary="ImageNet's MobileNetV2 as it is, with one layer of our own on its pooled output.",
+    augmentation="Mirrored, and enlarged softly or with hard edges: four views of each image in "
+    "turn.",
+    input_size=161,
+    parameters=2_270_794,
+    phases=(HEAD,),
+    reported=None,
+    build=lambda: build(161),
+    pretrained=Pretrained("MobileNetV2", 161),
+)
+
+FINETUNED = Recipe(
+    name="mobilenetv2-finetuned",
+    title="MobileNetV2 at 129 pixels, fine-tuned",
+    summary="ImageNet's MobileNetV2: a head first, then every layer at a low rate.",
+    augmentation="Shifts of up to 2 pixels each way and flips.",
+    input_size=129,
+    parameters=2_270_794,
+    phases=(
+        HEAD,
+        Phase(
+            epochs=6,
+            batch_size=64,
+            optimizer=Optimizer("sgd", 0.008, weight_decay=1e-2),
+            schedule=Schedule(warmup=0.2),
+            label_smoothing=0.1,
+            augmentation=Augmentation(shift=2, flip="alternating"),
+        ),
+    ),
+    reported=None,
+    build=lambda: build(129),
+    pretrained=Pretrained("MobileNetV2", 129),
+)
+
+RECIPES = (FROZEN, FINETUNED)

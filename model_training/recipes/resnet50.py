@@ -1,0 +1,83 @@
+"""ResNet50 of K. He et al., 2015, carried over from ImageNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.augmentation import Augmentation
+from model_training.recipes.recipe import (
+    Optimizer,
+    Phase,
+    Pretrained,
+    Recipe,
+    Reported,
+    Schedule,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+# Of the ImageNet images that its weights were trained on, red, green, blue, 0 to 255.
+MEAN = (123.68, 116.779, 103.939)
+
+
+def take_rgb(name: str, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The first layer's weights with the channels turned round: Keras' own expect BGR."""
+    if name == "conv1_conv":
+        return [np.ascontiguousarray(weights[0][:, :, ::-1]), weights[1]]
+    return weights
+
+
+def build() -> keras.Model:
+    """The reference's ResNet50 at 224 pixels: RGB of any size, 0 to 255, to ten probabilities.
+
+    Not given in the source: the dropout rates; 0.5 here.
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.Resizing(224, 224, dtype="float32", name="resize")(inputs)
+    x = layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(x)
+    base = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
+    for layer in base.layers:
+        # In inference mode whatever is trained: small batches would spoil ImageNet's statistics.
+        if isinstance(layer, layers.BatchNormalization):
+            layer.trainable = False
+    x = layers.Flatten(name="head_flatten")(base.output)
+    x = layers.BatchNormalization(name="head_bn0")(x)
+    for number, units in enumerate((256, 128, 64), start=1):
+        x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
+        x = layers.Dropout(0.5, name=f"head_dropout{number}")(x)
+        x = layers.BatchNormalization(name=f"head_bn{number}")(x)
+    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="resnet50_224")
+
+
+RESNET50_224 = Recipe(
+    name="resnet50-224",
+    title="ResNet50 at 224 pixels",
+    summary="ImageNet's ResNet50 with three hidden layers on its flattened output.",
+    augmentation="Horizontal flips; the source does not say which.",
+    input_size=224,
+    parameters=49_723_082,
+    phases=(
+        Phase(
+            epochs=24,
+            batch_size=64,
+            optimizer=Optimizer("rmsprop", 2e-5),
+            schedule=Schedule(),
+            augmentation=Augmentation(flip="random"),
+        ),
+    ),
+    precision="mixed_bfloat16",
+    reported=Reported("A course project's report on CIFAR-10, ResNet50 at 224 pixels", 0.96, 0.15),
+    build=build,
+    pretrained=Pretrained("ResNet50", 224, take_rgb),
+    reproduced=False,
+)
+
+RECIPES = (RESNET50_224,)

@@ -1,0 +1,164 @@
+"""VGG16 of K. Simonyan and A. Zisserman, 2014, carried over from ImageNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.augmentation import View
+from model_training.recipes.recipe import (
+    Optimizer,
+    Phase,
+    Pretrained,
+    Recipe,
+    Reported,
+    Schedule,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+# Of the ImageNet images that its weights were trained on, red, green, blue, 0 to 255.
+MEAN = (123.68, 116.779, 103.939)
+
+
+def take_rgb(name: str, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The first layer's weights with the channels turned round: Keras' own expect BGR."""
+    if name == "block1_conv1":
+        return [np.ascontiguousarray(weights[0][:, :, ::-1]), weights[1]]
+    return weights
+
+
+def build_base(size: int) -> tuple[Any, Any]:
+    """VGG16 without its top behind its own preprocessing, for RGB of any size from 0 to 255.
+
+    Returns:
+        The input, and the output of shape (batch, size / 32, size / 32, 512).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
+    x = layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(x)
+    base = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x)
+    return inputs, base.output
+
+
+def build_small(size: int) -> keras.Model:
+    """VGG16 with one hidden layer of 256 on its pooled output."""
+    import keras
+    from keras import layers
+
+    inputs, x = build_base(size)
+    x = layers.GlobalAveragePooling2D(name="head_pool")(x)
+    x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
+    x = layers.Dense(256, activation="relu", name="head_dense")(x)
+    x = layers.Dropout(0.5, name="head_dropout")(x)
+    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name=f"vgg16_{size}")
+
+
+def build_large() -> keras.Model:
+    """The reference's VGG16 at 224 pixels: three hidden layers on the flattened output.
+
+    Not given in the source: the dropout rates; 0.5 here.
+    """
+    import keras
+    from keras import layers
+
+    inputs, x = build_base(224)
+    x = layers.Flatten(name="head_flatten")(x)
+    for number, units in enumerate((1024, 512, 256), start=1):
+        x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
+        x = layers.BatchNormalization(name=f"head_bn{number}")(x)
+        x = layers.Dropout(0.5, name=f"head_dropout{number}")(x)
+    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    return keras.Model(inputs, outputs, name="vgg16_224")
+
+
+BOTH_SIDES = (View(), View(flip=True))
+FOUR_VIEWS = (*BOTH_SIDES, View(down=2, right=-2), View(flip=True, down=-2, right=-2))
+
+FROZEN_32 = Recipe(
+    name="vgg16-frozen-32",
+    title="VGG16 at 32 pixels, frozen",
+    summary="ImageNet's VGG16 as it is, with a small head of our own on its pooled output.",
+    augmentation="Mirrored and moved by 2 pixels: four views of each image in turn.",
+    input_size=32,
+    parameters=14_850_634,
+    phases=(
+        Phase(
+            epochs=30,
+            batch_size=256,
+            optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
+            schedule=Schedule(warmup=0.1),
+            learns_from="head_pool",
+            views=FOUR_VIEWS,
+        ),
+    ),
+    precision="mixed_bfloat16",
+    # Not given in the source: the head and everything about its training.
+    reported=Reported("A course project's report on CIFAR-10, VGG16 at 32 pixels", 0.652, 1.716),
+    build=lambda: build_small(32),
+    pretrained=Pretrained("VGG16", 32, take_rgb),
+)
+
+FINETUNED = Recipe(
+    name="vgg16-finetuned",
+    title="VGG16 at 64 pixels, fine-tuned",
+    summary="ImageNet's VGG16: a head first, then the two upper blocks at a low rate.",
+    augmentation="Mirrored and moved by 2 pixels: four views of each image in turn.",
+    input_size=64,
+    parameters=14_850_634,
+    phases=(
+        Phase(
+            epochs=8,
+            batch_size=256,
+            optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
+            schedule=Schedule(warmup=0.1),
+            learns_from="head_pool",
+            views=BOTH_SIDES,
+        ),
+        Phase(
+            epochs=8,
+            batch_size=128,
+            optimizer=Optimizer("sgd", 0.01, weight_decay=1e-2),
+            schedule=Schedule(warmup=0.2),
+            label_smoothing=0.1,
+            learns_from="block4_conv1",
+            views=FOUR_VIEWS,
+        ),
+    ),
+    precision="mixed_bfloat16",
+    reported=None,
+    build=lambda: build_small(64),
+    pretrained=Pretrained("VGG16", 64, take_rgb),
+)
+
+FROZEN_224 = Recipe(
+    name="vgg16-frozen-224",
+    title="VGG16 at 224 pixels, frozen",
+    summary="ImageNet's VGG16 as it is, with three hidden layers on its flattened output.",
+    augmentation="None.",
+    input_size=224,
+    parameters=41_071_690,
+    phases=(
+        Phase(
+            epochs=50,
+            batch_size=64,
+            optimizer=Optimizer("adam", 1e-3),
+            schedule=Schedule(),
+            learns_from="head_flatten",
+        ),
+    ),
+    precision="mixed_bfloat16",
+    reported=Reported("A course project's report on CIFAR-10, VGG16 at 224 pixels", 0.78, 0.69),
+    build=build_large,
+    pretrained=Pretrained("VGG16", 224, take_rgb),
+    reproduced=False,
+)
+
+RECIPES = (FROZEN_32, FINETUNED, FROZEN_224)

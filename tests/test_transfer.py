@@ -1,0 +1,312 @@
+"""Transfer learning: pretrained weights, frozen layers run once, phases one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from model_training import features
+from model_training.augmentation import View
+from model_training.data import Cifar10
+from model_training.features import FeatureViews, Stopped, cut, extract
+from model_training.pretrained import WeightsError, load_pretrained
+from model_training.recipes import (
+    RECIPES,
+    Optimizer,
+    Phase,
+    Pretrained,
+    Recipe,
+    Schedule,
+    find_recipe,
+)
+from model_training.run import Options, run
+from model_training.training import Interrupted, Watcher
+from tests.conftest import place_in
+
+
+def base_layers(x: Any) -> Any:
+    x = layers.Conv2D(4, 3, strides=2, activation="relu", name="base_conv1")(x)
+    x = layers.BatchNormalization(name="base_bn", trainable=False)(x)
+    return layers.Conv2D(8, 3, strides=2, activation="relu", name="base_conv2")(x)
+
+
+def TinyBase(include_top: bool, input_shape: tuple[int, ...], weights: str) -> keras.Model:
+    """Stands in for a network of `keras.applications`."""
+    assert not include_top
+    if weights == "imagenet":
+        raise OSError("URL fetch failure on https://somewhere: None -- no network in tests")
+    inputs = keras.Input(input_shape)
+    base = keras.Model(inputs, base_layers(inputs))
+    base.load_weights(weights)
+    return base
+
+
+def build_transfer() -> keras.Model:
+    inputs = keras.Input((None, None, 3))
+    x = layers.Resizing(24, 24)(inputs)
+    x = layers.Rescaling(1 / 255)(x)
+    x = layers.GlobalAveragePooling2D(name="head_pool")(base_layers(x))
+    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="head")(x))
+
+
+TWO_PHASES = (
+    Phase(
+        2,
+        64,
+        Optimizer("adam", 0.02),
+        Schedule(),
+        learns_from="head_pool",
+        views=(View(), View(flip=True)),
+    ),
+    Phase(2, 64, Optimizer("sgd", 0.05), Schedule(warmup=0.2), learns_from="base_conv2"),
+)
+
+TRANSFER = Recipe(
+    name="transfer",
+    title="Transfer",
+    summary="Carried over, for tests.",
+    augmentation="Flips.",
+    input_size=24,
+    parameters=4 * 27 + 4 + 16 + 8 * 36 + 8 + 90,
+    phases=TWO_PHASES,
+    reported=None,
+    build=build_transfer,
+    pretrained=Pretrained("TinyBase", 24),
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_base(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras.applications, "TinyBase", TinyBase, raising=False)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    keras.utils.set_random_seed(7)
+    inputs = keras.Input((24, 24, 3))
+    base = keras.Model(inputs, base_layers(inputs))
+    base.save_weights(tmp_path / "tiny.weights.h5")
+    return tmp_path / "tiny.weights.h5"
+
+
+def layer_weights(model: keras.Model, name: str) -> list[Any]:
+    return [np.array(value) for value in model.get_layer(name).get_weights()]
+
+
+def same(left: list[Any], right: list[Any]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_a_training_starts_from_the_weights_in_a_file(weights: Path) -> None:
+    assert TRANSFER.pretrained
+    model, other = TRANSFER.build(), TRANSFER.build()
+    assert not same(layer_weights(model, "base_conv1"), layer_weights(other, "base_conv1"))
+    told = load_pretrained(model, TRANSFER.pretrained, weights)
+    load_pretrained(other, TRANSFER.pretrained, weights)
+    assert same(layer_weights(model, "base_conv2"), layer_weights(other, "base_conv2"))
+    assert not same(layer_weights(model, "head"), layer_weights(other, "head"))
+    assert "TinyBase" in told and weights.name in told and str(weights.parent) not in told
+
+
+def test_weights_that_cannot_be_downloaded_name_the_option() -> None:
+    assert TRANSFER.pretrained
+    with pytest.raises(WeightsError, match="could not be downloaded.*--weights"):
+        load_pretrained(TRANSFER.build(), TRANSFER.pretrained, None)
+
+
+def test_weights_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
+    other = keras.Sequential([keras.Input((24, 24, 3)), layers.Conv2D(5, 3), layers.Conv2D(2, 3)])
+    other.save_weights(tmp_path / "other.weights.h5")
+    (tmp_path / "noise.weights.h5").write_bytes(b"not weights")
+    assert TRANSFER.pretrained
+    for name in ("other", "noise"):
+        with pytest.raises(WeightsError, match="does not hold weights of TinyBase"):
+            load_pretrained(TRANSFER.build(), TRANSFER.pretrained, tmp_path / f"{name}.weights.h5")
+    with pytest.raises(WeightsError, match="no file"):
+        load_pretrained(TRANSFER.build(), TRANSFER.pretrained, tmp_path / "nowhere.h5")
+
+
+def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: Cifar10) -> None:
+    model = TRANSFER.build()
+    images = small_data.train.images[:8]
+    for first in ("head_pool", "base_conv2"):
+        lower, upper = cut(model, first)
+        assert np.allclose(upper(lower(images)), model(images), atol=1e-6)
+
+
+def test_frozen_layers_run_once_per_image_and_view(small_data: Cifar10, tmp_path: Path) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    images, views = small_data.train.images[:90], (View(), View(flip=True))
+    told: list[int] = []
+    first = extract(lower, images, views, tmp_path, on_images=told.append)
+    assert sum(told) == 180
+    flipped = np.asarray(lower(images[:, :, ::-1]))
+    assert np.allclose(first[1], flipped, atol=1e-2)
+
+    lower.predict_on_batch = None  # It would fail if it were run again.
+    again = extract(lower, images, views, tmp_path)
+    assert np.array_equal(first[0], again[0])
+    with pytest.raises(TypeError):
+        extract(lower, images[:89], views, tmp_path)
+
+
+def test_other_weights_have_other_features(small_data: Cifar10, tmp_path: Path) -> None:
+    images = small_data.train.images[:20]
+    found = [
+        extract(cut(TRANSFER.build(), "base_conv2")[0], images, (View(),), tmp_path)[0]
+        for _ in range(2)
+    ]
+    assert not np.allclose(found[0], found[1])
+
+
+def test_a_stop_leaves_no_half_features(small_data: Cifar10, tmp_path: Path) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    with pytest.raises(Stopped):
+        extract(lower, small_data.train.images, (View(),), tmp_path, stop=lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_shows_another_view_each_epoch() -> None:
+    views = [np.full((50, 2), number, np.float16) for number in range(4)]
+    inputs = FeatureViews(views, seed=0)
+    shown = [inputs.batch(np.arange(50), epoch, 0)[:, 0] for epoch in range(4)]
+    assert all(sorted(column) == [0, 1, 2, 3] for column in np.transpose(shown))
+
+
+def test_each_phase_trains_its_own_layers(
+    weights: Path, small_data: Cifar10, tmp_path: Path
+) -> None:
+    head_only = dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
+    place = place_in(tmp_path)
+    options = Options(weights=weights)
+    run(head_only, small_data, options, tmp_path / "head", place)
+    bundle = run(TRANSFER, small_data, options, tmp_path / "both", place)
+
+    fresh = TRANSFER.build()
+    assert TRANSFER.pretrained
+    load_pretrained(fresh, TRANSFER.pretrained, weights)
+    head, both = (
+        keras.saving.load_model(tmp_path / name / "model.keras", compile=False)
+        for name in ("head", "both")
+    )
+    assert same(layer_weights(head, "base_conv2"), layer_weights(fresh, "base_conv2"))
+    assert not same(layer_weights(both, "base_conv2"), layer_weights(fresh, "base_conv2"))
+    for name in ("base_conv1", "base_bn"):
+        assert same(layer_weights(both, name), layer_weights(fresh, name))
+    assert not same(layer_weights(head, "head"), layer_weights(fresh, "head"))
+    card = bundle.card
+    assert card.training.epochs == len(bundle.history["loss"]) == 4
+    assert card.training.pretrained and weights.name in card.training.pretrained
+    assert card.training.command.endswith(f"--weights {weights.name}")
+    assert card.trainable_parameters == 8 * 36 + 8 + 90
+    assert bundle.history["loss"][1] < bundle.history["loss"][0]
+
+
+def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_trained(
+    weights: Path, small_data: Cifar10, tmp_path: Path
+) -> None:
+    everything = Phase(1, 64, Optimizer("sgd", 0.05), Schedule())
+    recipe = dataclasses.replace(TRANSFER, phases=(everything,))
+    options = Options(weights=weights)
+    bundle = run(recipe, small_data, options, tmp_path / "all", place_in(tmp_path))
+    trained = keras.saving.load_model(bundle.model_path, compile=False)
+    fresh = TRANSFER.build()
+    assert TRANSFER.pretrained
+    load_pretrained(fresh, TRANSFER.pretrained, weights)
+    assert same(layer_weights(trained, "base_bn"), layer_weights(fresh, "base_bn"))
+    assert not same(layer_weights(trained, "base_conv1"), layer_weights(fresh, "base_conv1"))
+
+
+@pytest.mark.parametrize("stop_after", [3, 22, 25], ids=["first phase", "between", "second phase"])
+def test_an_interrupted_run_resumes_in_its_phase(
+    stop_after: int, weights: Path, small_data: Cifar10, tmp_path: Path
+) -> None:
+    options = Options(weights=weights)
+    whole = run(TRANSFER, small_data, options, tmp_path / "whole", place_in(tmp_path))
+    steps = 0
+
+    def stop(_steps: int) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    output, place = tmp_path / "parts", place_in(tmp_path / "parts-state")
+    with pytest.raises(Interrupted):
+        run(TRANSFER, small_data, options, output, place, watcher=Watcher(on_step=stop))
+    resumed = run(TRANSFER, small_data, options, output, place, resume=True)
+    assert np.allclose(resumed.predictions.test, whole.predictions.test, atol=1e-6)
+    assert resumed.history["loss"] == pytest.approx(whole.history["loss"], rel=1e-5)
+
+
+def test_a_run_that_is_stopped_among_its_frozen_layers_resumes(
+    weights: Path, small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = place_in(tmp_path)
+    stop = Watcher(on_features=lambda _count, _total: os.kill(os.getpid(), signal.SIGTERM))
+    options = Options(weights=weights)
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "batch_within_memory", lambda _network: 100)
+        with pytest.raises(Interrupted):
+            run(TRANSFER, small_data, options, tmp_path / "net", place, watcher=stop)
+    # The weights are in the state: the file is not needed again.
+    weights.unlink()
+    bundle = run(TRANSFER, small_data, Options(), tmp_path / "net", place, resume=True)
+    assert bundle.card.training.pretrained and weights.name in bundle.card.training.pretrained
+
+
+def test_vgg16_takes_rgb_though_its_weights_expect_bgr() -> None:
+    recipe = find_recipe("vgg16-frozen-32")
+    assert recipe.pretrained
+    kernel = np.random.default_rng(0).random((3, 3, 3, 4))
+    adapted, bias = recipe.pretrained.adapt("block1_conv1", [kernel, np.zeros(4)])
+    image = np.random.default_rng(1).random((3, 3, 3))
+    assert np.tensordot(image, adapted, 3) == pytest.approx(
+        np.tensordot(image[..., ::-1], kernel, 3)
+    )
+    assert recipe.pretrained.adapt("block1_conv2", [kernel, bias])[0] is kernel
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.pretrained])
+def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> None:
+    recipe = find_recipe(name)
+    assert recipe.pretrained
+    model = recipe.build()
+    first_convolution = next(one for one in model.layers if isinstance(one, layers.Conv2D))
+    before = cut(model, first_convolution.name)[0]
+    photo = np.random.default_rng(0).integers(0, 256, (1, 40, 30, 3)).astype(np.float32)
+    ours = np.asarray(before(photo))
+    assert ours.shape[1] >= recipe.input_size
+    module = {"VGG16": "vgg16", "MobileNetV2": "mobilenet_v2", "ResNet50": "resnet"}
+    preprocess = getattr(keras.applications, module[recipe.pretrained.application])
+    resized = np.array(model.get_layer("resize")(photo))
+    theirs = preprocess.preprocess_input(resized)
+    if recipe.pretrained.application != "MobileNetV2":
+        theirs = theirs[..., ::-1]  # The channels are turned in the weights.
+    inside = ours[:, 3:-3, 3:-3] if ours.shape != theirs.shape else ours
+    assert np.allclose(inside, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
+def test_the_large_networks_learn_a_step_from_random_weights(
+    name: str, small_data: Cifar10
+) -> None:
+    from model_training.learner import compile_network, one_hot
+
+    recipe = find_recipe(name)
+    model = recipe.build()
+    assert model.count_params() == recipe.parameters
+    compile_network(model, recipe.phases[-1], 1)
+    before = np.array(model.get_layer("probabilities").get_weights()[0])
+    few = small_data.train.take(np.arange(2))
+    logs = model.train_on_batch(few.images, one_hot(few.labels), return_dict=True)
+    assert np.isfinite(logs["loss"])
+    assert not np.array_equal(before, model.get_layer("probabilities").get_weights()[0])
