@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 
-def alternate(candidates: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def alternate(
+    candidates: Mapping[str, Callable[[], object]], rounds: int
+) -> dict[str, list[float]]:
     """Run all candidates in turn, one round to warm up and `rounds` that count.
 
     Returns:

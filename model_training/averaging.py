@@ -29,13 +29,14 @@ class Lookahead:
 
     def after_step(self, step: int) -> None:
         """Average after step number `step`, counted from 1, where it is time to."""
+        if step % self._spec.every == 0:
+            self._meet(self._spec.decay**self._spec.every * (step / self._steps) ** 3)
         if step == self._steps:
             self._meet(1.0)
-        elif step % self._spec.every == 0:
-            self._meet(self._spec.decay**self._spec.every * (step / self._steps) ** 3)
 
     def _meet(self, keep: float) -> None:
         for number, weight in enumerate(self._fast):
-            slow = keep * self.slow[number] + (1.0 - keep) * np.asarray(weight)
-            self.slow[number] = slow.astype(np.float32)
+            # In this form a frozen weight stays exactly what it is.
+            fast = np.asarray(weight)
+            self.slow[number] = (fast + keep * (self.slow[number] - fast)).astype(np.float32)
             weight.assign(self.slow[number])

@@ -51,7 +51,8 @@ class Predictions:
 class Bundle:
     """A bundle that was read whole and passed its checks.
 
-    `history` maps each column of the table to its values, one per epoch.  `model_path` is None in
+    `history` maps each column of the table to its values, one per epoch; without the columns of
+    validation where there was none.  `model_path` is None in
     a bundle that is only a report, of a network too large to ship.
     """
 
@@ -153,7 +154,12 @@ def _read_history(path: Path) -> dict[str, list[float]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        columns = {name: [float(row[name]) for row in rows] for name in HISTORY_COLUMNS}
+        # An empty column is of something that was not measured, such as validation with all data.
+        columns = {
+            name: [float(row[name]) for row in rows]
+            for name in HISTORY_COLUMNS
+            if not (rows and name.startswith("validation_") and all(not row[name] for row in rows))
+        }
         if not rows or not all(math.isfinite(value) for value in chain(*columns.values())):
             raise ValueError("a value is missing or not finite")
         return columns

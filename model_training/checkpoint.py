@@ -105,13 +105,22 @@ def read(folder: Path) -> Saved:
         CheckpointError: there is none, or it is damaged.
     """
     stored = _read(folder)
-    said = json.loads(str(stored.pop("progress")))
-    parts = {
-        part: [stored[f"{part}{n}"] for n in range(sum(name.startswith(part) for name in stored))]
-        for part in ("model", "learner")
-    }
-    return Saved(
-        folder, said["progress"], parts["model"], parts["learner"] if said["in_phase"] else None
+    try:
+        said = json.loads(str(stored.pop("progress")))
+        parts = {
+            part: [stored[f"{part}{n}"] for n in range(sum(key.startswith(part) for key in stored))]
+            for part in ("model", "learner")
+        }
+        learner = parts["learner"] if said["in_phase"] else None
+        return Saved(folder, said["progress"], parts["model"], learner)
+    except (KeyError, ValueError) as error:
+        raise of_another_version(folder) from error
+
+
+def of_another_version(folder: Path) -> CheckpointError:
+    """The error of a state that this version of the trainer did not write."""
+    return CheckpointError(
+        f"The state in {folder} is of another version. Start anew with --restart."
     )
 
 

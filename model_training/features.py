@@ -7,9 +7,11 @@ only the upper part is trained on it.
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from model_training.augmentation import View
 from model_training.evaluation import batch_within_memory
-from model_training.files import whole_file
+from model_training.files import remove_leftovers, whole_file
 
 
 class Stopped(Exception):
@@ -36,7 +38,7 @@ class FeatureViews:
         count = len(views[0])
         self._first = np.random.default_rng([seed, 3]).integers(0, len(views), count)
 
-    def batch(self, chosen: NDArray[np.int64], epoch: int, place: int) -> NDArray[np.float16]:
+    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[np.float16]:
         """The features of images `chosen` in `epoch`."""
         which = (self._first[chosen] + epoch) % len(self._views)
         found = np.empty((len(chosen), *self._views[0].shape[1:]), np.float16)
@@ -51,10 +53,21 @@ def cut(model: keras.Model, first: str) -> tuple[keras.Model, keras.Model]:
     Both share their layers, so their weights, with `model`.
 
     Raises:
-        ValueError: the network has no such layer, or something by-passes it.
+        ValueError: the network has no such layer, or a connection skips over the cut.
     """
     boundary = model.get_layer(first)._inbound_nodes[0].input_tensors[0]
     return keras.Model(model.input, boundary), keras.Model(boundary, model.output)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What frozen layers say: for each view an array (count, ...), read from disk as it is used.
+
+    `seconds` is what computing them took, whenever that was.
+    """
+
+    views: list[NDArray[np.float16]]
+    seconds: float
 
 
 def extract(
@@ -65,32 +78,45 @@ def extract(
     *,
     on_images: Callable[[int], None] = lambda count: None,
     stop: Callable[[], bool] = lambda: False,
-) -> list[NDArray[np.float16]]:
+) -> Features:
     """What `lower` says about each view of each image, from `folder` where it is there already.
 
     Args:
         images: uint8 (count, height, width, 3).
         on_images: told how many more are done; those found in `folder` are told at once.
 
-    Returns:
-        For each view float16 (count, ...), read from disk as it is used.
-
     Raises:
         Stopped: `stop` said so; the views that are whole stay.
+        OSError: the disk is full; nothing unfinished stays.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     of_network = _digest(lower, images)
-    found = []
+    found, seconds = [], 0.0
     for view in views:
         name = hashlib.sha256(f"{of_network} {view}".encode()).hexdigest()[:32]
-        path = folder / f"{name}.npy"
-        if path.exists():
+        path, clock_path = folder / f"{name}.npy", folder / f"{name}.seconds"
+        stored = _open(path, clock_path, len(images))
+        if stored is not None:
             on_images(len(images))
         else:
+            remove_leftovers(path, older_than=3600)
+            started = time.monotonic()
             with whole_file(path) as temporary:
                 _write(lower, images, view, temporary, on_images, stop)
-        found.append(np.load(path, mmap_mode="r"))
-    return found
+            with whole_file(clock_path) as temporary:
+                temporary.write_text(f"{time.monotonic() - started:.1f}", encoding="utf-8")
+            stored = np.load(path, mmap_mode="r")
+        found.append(stored)
+        seconds += float(clock_path.read_text(encoding="utf-8"))
+    return Features(found, seconds)
+
+
+def _open(path: Path, clock_path: Path, count: int) -> NDArray[np.float16] | None:
+    try:
+        float(clock_path.read_text(encoding="utf-8"))
+        stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):  # Missing or damaged: it is computed again.
+        return None
+    return stored if len(stored) == count else None
 
 
 def _write(
@@ -101,29 +127,29 @@ def _write(
     on_images: Callable[[int], None],
     stop: Callable[[], bool],
 ) -> None:
-    stored: np.memmap[Any, np.dtype[np.float16]] | None = None
     size = batch_within_memory(lower)
-    for start in range(0, len(images), size):
-        part = slice(start, start + size)
-        if stop():
-            raise Stopped
-        # Half precision holds three digits, as many as bfloat16 training uses.
-        features = np.asarray(lower.predict_on_batch(view(images[part])), np.float16)
-        if stored is None:
-            shape = (len(images), *features.shape[1:])
-            stored = np.lib.format.open_memmap(path, "w+", np.float16, shape)
-        stored[part] = features
-        on_images(len(features))
-    assert stored is not None
-    stored.flush()
+    # Written, not mapped: storing into a mapped file kills the process when the disk is full.
+    with path.open("wb") as file:
+        for start in range(0, len(images), size):
+            if stop():
+                raise Stopped
+            part = view(images[start : start + size])
+            # Eleven significant bits: more than bfloat16 has, fewer than float32.
+            features = np.asarray(lower.predict_on_batch(part), np.float16)
+            if start == 0:
+                header = {"descr": "<f2", "fortran_order": False}
+                shape = {"shape": (len(images), *features.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header | shape)
+            file.write(features.tobytes())
+            on_images(len(features))
 
 
 def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256()
-    for layer in lower.layers:
-        digest.update(f"{type(layer).__name__} {layer.name} {layer.output.shape}".encode())
+    # A layer's configuration holds its precision too.
+    configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
+    said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)
+    digest = hashlib.sha256(said.encode())
     for weight in lower.get_weights():
         digest.update(np.ascontiguousarray(weight).data)
-    digest.update(keras.config.floatx().encode() + str(lower.compute_dtype).encode())
     digest.update(np.ascontiguousarray(images).data)
     return digest.hexdigest()

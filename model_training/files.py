@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +68,26 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def remove_leftovers(path: Path, older_than: float = 0.0) -> None:
+    """Remove what a killed process left beside `path` while it was writing it.
+
+    Args:
+        older_than: seconds since it was last written, where another process may be writing now.
+    """
+    # The name that `tempfile` makes, and nothing else that somebody may keep there.
+    temporary = re.compile(
+        rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}(-replaced)?{re.escape(path.suffix)}"
+    )
+    for other in path.parent.iterdir() if path.parent.is_dir() else ():
+        if temporary.fullmatch(other.name):
+            if time.time() - other.stat().st_mtime < older_than:
+                continue
+            if other.is_dir():
+                shutil.rmtree(other, ignore_errors=True)
+            else:
+                other.unlink(missing_ok=True)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:

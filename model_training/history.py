@@ -8,14 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of a training's history.  Losses are the objective: with smoothing and penalties."""
+    """One row of a training's history.  Losses are the objective: with smoothing and penalties.
+
+    What is of validation is None where every image is learned from.
+    """
 
     epoch: int
     learning_rate: float
     loss: float
     accuracy: float
-    validation_loss: float
-    validation_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
     seconds: float
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.augmentation import Augmenter
+from model_training.augmentation import Augmenter, View
 from model_training.averaging import Lookahead
 from model_training.data import ImageSet
 from model_training.evaluation import batch_within_memory
@@ -22,8 +22,8 @@ from model_training.recipes import Phase
 class Inputs(Protocol):
     """What batches are drawn from: images or, above frozen layers, their features."""
 
-    def batch(self, chosen: NDArray[np.int64], epoch: int, place: int) -> NDArray[Any]:
-        """Inputs number `chosen`, as batch number `place` of `epoch`."""
+    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[Any]:
+        """Inputs number `chosen`, as batch `number` of `epoch`."""
 
 
 class Learner:
@@ -37,6 +37,8 @@ class Learner:
         on_features: told how many more images have gone through frozen layers.
         stop: asked now and then whether to stop.
 
+    `features_seconds` is what the frozen layers took.
+
     Raises:
         features.Stopped: `stop` said so.
     """
@@ -48,7 +50,7 @@ class Learner:
         phase: Phase,
         steps: int,
         fit: ImageSet,
-        validation: ImageSet,
+        validation: ImageSet | None,
         seed: int,
         features_folder: Path,
         on_features: Callable[[int], None],
@@ -57,21 +59,25 @@ class Learner:
         for layer in model.layers:
             layer.trainable = layer.name not in always_frozen
         self.network = model
+        self.features_seconds = 0.0
         self._inputs: Inputs
-        self._validation: NDArray[Any]
+        validation_inputs: NDArray[Any] | None = None if validation is None else validation.images
         if phase.learns_from is None:
             self._inputs = Augmenter(fit.images, phase.augmentation, seed)
-            self._validation = validation.images
         else:
             lower, self.network = cut(model, phase.learns_from)
             lower.trainable = False
             told: dict[str, Any] = {"on_images": on_features, "stop": stop}
-            views = extract(lower, fit.images, phase.views, features_folder, **told)
-            self._inputs = FeatureViews(views, seed)
-            plain = extract(lower, validation.images, phase.views[:1], features_folder, **told)
-            self._validation = plain[0]
+            found = extract(lower, fit.images, phase.views, features_folder, **told)
+            self._inputs = FeatureViews(found.views, seed)
+            self.features_seconds = found.seconds
+            if validation is not None:
+                plain = extract(lower, validation.images, (View(),), features_folder, **told)
+                validation_inputs = plain.views[0]
+                self.features_seconds += plain.seconds
+        self._validation = validation_inputs
+        self._validation_targets = one_hot(validation.labels) if validation else None
         self._targets = one_hot(fit.labels)
-        self._validation_targets = one_hot(validation.labels)
         compile_network(self.network, phase, steps)
         self._lookahead = (
             Lookahead(phase.lookahead, self.network, steps) if phase.lookahead else None
@@ -83,23 +89,28 @@ class Learner:
         return float(self.network.optimizer.learning_rate)
 
     def step(
-        self, chosen: NDArray[np.int64], epoch: int, place: int, number: int
+        self, chosen: NDArray[np.int64], epoch: int, batch: int, step: int
     ) -> tuple[float, float]:
-        """Learn from the inputs `chosen`, as step `number` of the phase, counted from 1.
+        """Learn from the inputs `chosen`: batch number `batch` of `epoch`, both from 0.
+
+        Args:
+            step: of the whole phase, counted from 1.
 
         Returns:
             The loss and the accuracy of this batch.
         """
         logs = self.network.train_on_batch(
-            self._inputs.batch(chosen, epoch, place), self._targets[chosen], return_dict=True
+            self._inputs.batch(chosen, epoch, batch), self._targets[chosen], return_dict=True
         )
         if self._lookahead is not None:
-            self._lookahead.after_step(number)
+            self._lookahead.after_step(step)
         # `train_on_batch` tells of its own batch only.
         return float(logs["loss"]), float(logs["accuracy"])
 
-    def validate(self) -> tuple[float, float]:
-        """The loss and the accuracy on the validation images, without augmentation."""
+    def validate(self) -> tuple[float, float] | None:
+        """The loss and the accuracy on the validation images, if any, without augmentation."""
+        if self._validation is None:
+            return None
         logs = self.network.evaluate(
             self._validation,
             self._validation_targets,

@@ -43,9 +43,9 @@ class Muon(SGD):
     """Muon on convolution kernels, `SGD` on all else.
 
     A kernel's step is its momentum made orthogonal, so that every direction moves alike, by three
-    Newton-Schulz steps; the kernel then keeps its norm, as the batch normalisation behind it
-    forgets that anyway (K. Jordan et al., "Muon: An optimizer for hidden layers in neural
-    networks", 2024).  Keras' own Muon sends convolution kernels to AdamW.
+    Newton-Schulz steps; the kernel is then brought to the norm sqrt(filters), which the batch
+    normalisation behind it forgets anyway (K. Jordan et al., "Muon: An optimizer for hidden layers
+    in neural networks", 2024).  Keras' own Muon sends convolution kernels to AdamW.
     """
 
     _COEFFICIENTS = (3.4445, -4.7750, 2.0315)

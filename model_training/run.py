@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from model_training import checkpoint, evaluation
 from model_training.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
 from model_training.card import Calibration, Card, Layer, Metrics, ReportedFigures, TrainingFacts
 from model_training.data import CLASSES, DIGEST, Cifar10, ImageSet, split
+from model_training.files import remove_leftovers
 from model_training.optimizers import describe
 from model_training.recipes import Phase, Recipe
 from model_training.training import Place, Trained, Watcher, train
@@ -28,7 +29,8 @@ class Options:
     """What one run changes of its recipe; None keeps the recipe's own.
 
     Args:
-        epochs, batch_size: of the last phase.
+        epochs: of the last phase.
+        batch_size: of every phase.
         weights: a file of pretrained weights.
         all_data: learn from the validation images too.
     """
@@ -75,6 +77,8 @@ def run(
     if options.deterministic:
         make_deterministic()
     with checkpoint.claim(place.state):
+        for path in (output, place.state / checkpoint.STATE_NAME):
+            remove_leftovers(path)
         if checkpoint.exists(place.state) and not resume:
             if not restart:
                 raise checkpoint.CheckpointError(
@@ -89,6 +93,7 @@ def run(
             parts.fit,
             parts.validation,
             place,
+            command=command(recipe, options),
             weights=options.weights,
             resume=resume,
             watcher=watcher,
@@ -100,10 +105,10 @@ def run(
 
 @dataclass(frozen=True)
 class Parts:
-    """The images of one run: to fit, to validate on, and to test on once."""
+    """The images of one run: to fit, to validate on if any, and to test on once."""
 
     fit: ImageSet
-    validation: ImageSet
+    validation: ImageSet | None
     test: ImageSet
 
     @classmethod
@@ -120,9 +125,10 @@ class Parts:
                     f"--limit takes a number from 100 to {len(train_set)}, not {limit}."
                 )
             train_set = train_set.take(np.arange(limit))
+        if options.all_data:
+            return cls(train_set, None, data.test)
         fit_indices, validation_indices = split(train_set.labels)
-        fit = train_set if options.all_data else train_set.take(fit_indices)
-        return cls(fit, train_set.take(validation_indices), data.test)
+        return cls(train_set.take(fit_indices), train_set.take(validation_indices), data.test)
 
 
 def make_deterministic() -> None:
@@ -137,9 +143,16 @@ def make_deterministic() -> None:
 
         tf.config.experimental.enable_op_determinism()
     elif keras.backend.backend() == "torch":
-        import torch  # type: ignore[import-not-found]
+        import torch
 
         torch.use_deterministic_algorithms(True)
+
+
+def _calibrated_by(earlier: Bundle | None) -> str | None:
+    if earlier is None:
+        return None
+    # That may have been on all data itself, and calibrated by one before it.
+    return earlier.card.training.calibrated_by or earlier.card.training.command
 
 
 def _earlier(output: Path, recipe: Recipe) -> Bundle:
@@ -170,6 +183,7 @@ def _measure_and_write(
         on_validation = earlier.predictions.validation
         metrics["validation"] = earlier.card.metrics["validation"]
     else:
+        assert parts.validation is not None  # Only `all_data` does without, and has an earlier run.
         labels = parts.validation.labels
         on_validation = evaluation.predict(model, parts.validation.images)
         metrics["validation"] = measure(on_validation, labels)
@@ -223,7 +237,7 @@ def _training_facts(
     earlier: Bundle | None,
 ) -> TrainingFacts:
     return TrainingFacts(
-        command=command(recipe, options),
+        command=trained.command,
         augmentation=recipe.augmentation,
         optimizer="; then ".join(describe(phase) for phase in phases),
         precision=recipe.precision,
@@ -231,9 +245,9 @@ def _training_facts(
         batch_size=phases[-1].batch_size,
         seed=options.seed,
         images=len(parts.fit),
-        validation_images=0 if earlier is not None else len(parts.validation),
+        validation_images=len(parts.validation or ()),
         all_data=options.all_data,
-        calibrated_by=earlier.card.training.command if earlier is not None else None,
+        calibrated_by=_calibrated_by(earlier),
         pretrained=trained.pretrained,
         seconds=round(trained.seconds, 1),
         started=trained.started,
@@ -303,9 +317,6 @@ def versions() -> dict[str, str]:
 
 
 def _with_options(phases: tuple[Phase, ...], options: Options) -> tuple[Phase, ...]:
-    last = dataclasses.replace(
-        phases[-1],
-        epochs=options.epochs or phases[-1].epochs,
-        batch_size=options.batch_size or phases[-1].batch_size,
-    )
-    return (*phases[:-1], last)
+    if options.batch_size is not None:
+        phases = tuple(replace(phase, batch_size=options.batch_size) for phase in phases)
+    return (*phases[:-1], replace(phases[-1], epochs=options.epochs or phases[-1].epochs))

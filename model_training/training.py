@@ -23,7 +23,7 @@ from model_training.data import ImageSet
 from model_training.features import Stopped
 from model_training.history import Epoch
 from model_training.learner import Learner
-from model_training.pretrained import load_pretrained
+from model_training.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 
 if TYPE_CHECKING:
@@ -34,16 +34,18 @@ if TYPE_CHECKING:
 class Trained:
     """A trained network, in float32, with how it came about.
 
-    `started` is when the run began, in ISO 8601; `seconds` is the wall time of all its sessions,
-    validation after each epoch and the features of frozen layers included.  `pretrained` says in
-    words where the first weights came from, if from elsewhere.  `trainable_parameters` are those
-    that learned in the last phase.
+    `started` is when the run began, in ISO 8601, and `command` what began it.  `seconds` is the
+    wall time of all its sessions, validation after each epoch and the features of frozen layers
+    included, also those that an earlier run had computed.  `pretrained` says in words where the
+    first weights came from, if from elsewhere.  `trainable_parameters` are those that learned in
+    the last phase.
     """
 
     model: keras.Model
     history: list[Epoch]
     started: str
     seconds: float
+    command: str
     pretrained: str | None
     trainable_parameters: int
 
@@ -86,9 +88,10 @@ def train(
     phases: tuple[Phase, ...],
     seed: int,
     fit: ImageSet,
-    validation: ImageSet,
+    validation: ImageSet | None,
     place: Place,
     *,
+    command: str = "",
     weights: Path | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
@@ -101,7 +104,8 @@ def train(
 
     Args:
         phases: the recipe's, or changed ones.
-        fit, validation: images uint8 (count, height, width, 3).
+        fit, validation: images uint8 (count, height, width, 3); None to validate on nothing.
+        command: what began the run, kept for the card.
         weights: a file of pretrained weights, for a recipe that begins with some.
 
     Raises:
@@ -119,9 +123,9 @@ def train(
             )
     run = _Run(recipe, phases, seed, fit, validation, place, watcher or Watcher())
     if resume:
-        run.restore()
+        run.restore(weights)
     else:
-        run.begin(weights)
+        run.begin(weights, command)
     with _stop_signals() as asked_to_stop:
         run.learn(asked_to_stop.is_set)
     return run.outcome()
@@ -136,7 +140,7 @@ class _Run:
         phases: tuple[Phase, ...],
         seed: int,
         fit: ImageSet,
-        validation: ImageSet,
+        validation: ImageSet | None,
         place: Place,
         watcher: Watcher,
     ) -> None:
@@ -154,19 +158,27 @@ class _Run:
         # Through JSON, as the saved ones come back: tuples are lists there.
         self._state = _State(json.loads(json.dumps(settings)))
 
-    def begin(self, weights: Path | None) -> None:
+    def begin(self, weights: Path | None, command: str) -> None:
         """Start with a fresh network."""
-        if self._recipe.pretrained is not None:
-            self._state.pretrained = load_pretrained(self._model, self._recipe.pretrained, weights)
+        self._state.command = command
+        self._state.pretrained = load_pretrained(self._model, self._recipe, weights)
         if self._recipe.prepare is not None:
             self._recipe.prepare(self._model, self._fit.images)
 
-    def restore(self) -> None:
+    def restore(self, weights: Path | None) -> None:
         """Go on from the state on disk."""
         saved = checkpoint.read(self._place.state)
-        state = _State(**saved.progress)
+        try:
+            state = _State(**saved.progress)
+            state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
+        except TypeError as error:
+            raise checkpoint.of_another_version(self._place.state) from error
         _check_same_settings(state.settings, self._state.settings)
-        state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
+        if weights and state.pretrained and describe_file(weights) not in state.pretrained:
+            raise checkpoint.CheckpointError(
+                f"The unfinished training began from {state.pretrained}, not from {weights}. "
+                "Resume it without --weights, or start anew with --restart."
+            )
         self._state = state
         saved.put_into(self._model)
         self._learner_state = saved.learner
@@ -188,9 +200,10 @@ class _Run:
             model=in_float32(self._recipe, self._model),
             history=state.history,
             started=state.started,
-            seconds=state.other_seconds + sum(row.seconds for row in state.history),
+            seconds=state.features_seconds + sum(row.seconds for row in state.history),
+            command=state.command,
             pretrained=state.pretrained,
-            trainable_parameters=sum(math.prod(v.shape) for v in self._model.trainable_variables),
+            trainable_parameters=state.trainable_parameters,
         )
 
     def _learn_phase(self, stop: Callable[[], bool]) -> None:
@@ -201,22 +214,22 @@ class _Run:
         clock = time.monotonic()
         order = epoch_order(len(self._fit), self._seed, len(state.history))
         while state.step < steps:
-            epoch, place = divmod(state.step, steps_per_epoch)
-            chosen = order[place * phase.batch_size : (place + 1) * phase.batch_size]
+            epoch, batch = divmod(state.step, steps_per_epoch)
+            chosen = order[batch * phase.batch_size : (batch + 1) * phase.batch_size]
             state.step += 1
-            loss, accuracy = learner.step(chosen, epoch, place, state.step)
+            loss, accuracy = learner.step(chosen, epoch, batch, state.step)
             state.epoch_loss += loss / steps_per_epoch
             state.epoch_accuracy += accuracy / steps_per_epoch
             watcher.on_step(1)
 
             epoch_ends = state.step % steps_per_epoch == 0
+            if not math.isfinite(state.epoch_loss):
+                raise Diverged(
+                    f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
+                    "longer a number. A smaller learning rate or another seed may help."
+                )
             if epoch_ends:
-                if not math.isfinite(state.epoch_loss):
-                    raise Diverged(
-                        f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
-                        "longer a number. A smaller learning rate or another seed may help."
-                    )
-                measured = learner.validate()
+                measured = learner.validate() or (None, None)
             state.epoch_seconds += time.monotonic() - clock
             clock = time.monotonic()
             if epoch_ends:
@@ -231,8 +244,7 @@ class _Run:
                 raise Interrupted
 
     def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
-        total = len(self._fit) * len(phase.views) + len(self._validation)
-        clock = time.monotonic()
+        total = len(self._fit) * len(phase.views) + len(self._validation or ())
         if phase.learns_from is not None and not checkpoint.exists(self._place.state):
             # Frozen layers take minutes; a training that is stopped meanwhile goes on from here.
             self._save(None)
@@ -251,7 +263,10 @@ class _Run:
             )
         except Stopped as error:
             raise Interrupted from error
-        self._state.other_seconds += time.monotonic() - clock
+        if self._state.step == 0:
+            self._state.features_seconds += learner.features_seconds
+        variables = self._model.trainable_variables
+        self._state.trainable_parameters = sum(math.prod(one.shape) for one in variables)
         if self._learner_state is not None:
             if not learner.restore(self._learner_state):
                 raise checkpoint.of_another_network(self._place.state)
@@ -296,13 +311,14 @@ class _State:
     """Where a run is: what of it, beside variables, is needed to go on.
 
     `phase` counts the finished phases, `step` the steps of the one that is going on.
-    `other_seconds` is the time spent between epochs, on the features of frozen layers.
+    `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
     """
 
     settings: dict[str, Any]
     started: str = dataclasses.field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
+    command: str = ""
     pretrained: str | None = None
     phase: int = 0
     step: int = 0
@@ -310,10 +326,14 @@ class _State:
     epoch_loss: float = 0.0
     epoch_accuracy: float = 0.0
     epoch_seconds: float = 0.0
-    other_seconds: float = 0.0
+    features_seconds: float = 0.0
+    trainable_parameters: int = 0
 
     def finish_epoch(
-        self, learning_rate: float, validation_loss: float, validation_accuracy: float
+        self,
+        learning_rate: float,
+        validation_loss: float | None,
+        validation_accuracy: float | None,
     ) -> Epoch:
         """Turn the sums so far into a row of the history, and begin the next epoch."""
         row = Epoch(

@@ -15,9 +15,10 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from keras import layers
 
+from model_training.augmentation import Augmentation
 from model_training.bundle import Bundle
 from model_training.data import Cifar10, ImageSet
-from model_training.recipes import RECIPES, Optimizer, Phase, Recipe, Reported, Schedule
+from model_training.recipes import RECIPES, Lookahead, Optimizer, Phase, Recipe, Reported, Schedule
 from model_training.run import Options, run
 from model_training.sheets import read_test_images
 from model_training.training import Place
@@ -34,7 +35,6 @@ SHIPPED_MODELS = PROJECT / "instance" / "models"
 def build_tiny() -> keras.Model:
     inputs = keras.Input((32, 32, 3))
     x = layers.Rescaling(1 / 255)(inputs)
-    x = layers.RandomFlip("horizontal")(x)
     x = layers.Conv2D(8, 3, strides=2)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.ReLU()(x)
@@ -47,7 +47,7 @@ TINY = Recipe(
     name="tiny",
     title="Tiny network",
     summary="One convolution, for tests.",
-    augmentation="Horizontal flips.",
+    augmentation="Shifts of a pixel, and flips.",
     input_size=32,
     parameters=346,
     phases=(
@@ -57,6 +57,8 @@ TINY = Recipe(
             optimizer=Optimizer("sgd", 0.1, weight_decay=1e-3),
             schedule=Schedule(warmup=0.3),
             label_smoothing=0.1,
+            augmentation=Augmentation(shift=1, flip="alternating"),
+            lookahead=Lookahead(every=3),
         ),
     ),
     reported=Reported(source="Nobody", test_accuracy=0.5),

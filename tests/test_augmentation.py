@@ -19,7 +19,7 @@ def images(test_images: ImageSet) -> Images:
 
 
 def drawn(images: Images, augmentation: Augmentation, epoch: int = 0, seed: int = 0) -> Images:
-    return Augmenter(images, augmentation, seed).batch(np.arange(len(images)), epoch, place=0)
+    return Augmenter(images, augmentation, seed).batch(np.arange(len(images)), epoch, number=0)
 
 
 def test_no_augmentation_leaves_images_as_they_are(images: Images) -> None:

@@ -18,7 +18,7 @@ from model_training.cifar10_sources import SourceError
 from model_training.data import Cifar10
 from model_training.recipes import RECIPES, Recipe
 from model_training.training import Interrupted
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, make_site
 from webapp import cli
 
 
@@ -171,6 +171,13 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert final.card.metrics["validation"] == first.card.metrics["validation"]
     assert final.card.metrics["test"] != first.card.metrics["test"]
     assert "validation" not in final.card.averaged
+    assert "validation_loss" not in final.history, "nothing was left to validate on"
+    page = make_site(instance).test_client().get("/models/tiny")
+    assert page.status_code == 200
+    # A final run may follow a final run: what calibrated it is still the first.
+    assert runner.invoke(args=["train", "tiny", "--all-data", "--seed", "1"]).exit_code == 0
+    again = read_bundle(instance / "models" / "tiny")
+    assert again.card.training.calibrated_by == first.card.training.command
 
 
 @pytest.mark.usefixtures("tiny_recipe")

@@ -60,22 +60,20 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
 
 
 @each_bundle
-def test_the_shipped_network_reaches_its_figure_again(
+def test_the_shipped_network_gives_its_stored_predictions_again(
     bundle: Bundle, test_images: ImageSet
 ) -> None:
     model = keras.saving.load_model(bundle.model_path, compile=False)
-    again = predict(model, test_images.images)
-    labels = test_images.labels
-    stored = accuracy_score(labels, bundle.predictions.test.argmax(axis=1))
-    # Another processor rounds otherwise, and may turn an image that was on the edge.
-    assert accuracy_score(labels, again.argmax(axis=1)) == pytest.approx(stored, abs=2e-4)
-    assert np.allclose(again, bundle.predictions.test, atol=1e-3)
+    some = np.arange(0, len(test_images), 20)
+    again = predict(model, test_images.images[some])
+    # Another processor rounds otherwise.
+    assert np.allclose(again, bundle.predictions.test[some], atol=1e-3)
 
 
 def test_the_custom_cnn_beats_the_figure_that_was_reported() -> None:
     (bundle,) = (bundle for bundle in SHIPPED if bundle.name == "custom-cnn")
     card = bundle.card
     assert card.reported
-    assert card.metrics["test"].accuracy > card.reported.test_accuracy
+    assert card.metrics["test"].accuracy >= 0.925 > card.reported.test_accuracy
     assert card.training.seconds <= 3600
     assert (card.training.images, card.training.all_data) == (45_000, False)

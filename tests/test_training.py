@@ -169,6 +169,13 @@ def test_a_damaged_state_is_said(small_data: Cifar10, tmp_path: Path) -> None:
         run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
 
 
+def test_a_state_of_another_version_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    np.savez(tmp_path / "state" / checkpoint.STATE_NAME, v0=np.zeros(3))
+    with pytest.raises(CheckpointError, match="another version.*--restart"):
+        run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
+
+
 def test_two_trainings_of_one_model_exclude_each_other(small_data: Cifar10, tmp_path: Path) -> None:
     with checkpoint.claim(tmp_path / "state"):
         with pytest.raises(CheckpointError, match="Another training"):
@@ -207,6 +214,7 @@ def test_a_limit_takes_the_first_images_and_a_tenth_of_them_validates(
     small_data: Cifar10,
 ) -> None:
     parts = Parts.of(small_data, Options(limit=500))
+    assert parts.validation is not None
     assert len(parts.fit) + len(parts.validation) == 500
     assert len(parts.validation) == pytest.approx(50, abs=5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
@@ -14,9 +15,12 @@ import pytest
 from keras import layers
 
 from model_training import features
+from model_training import run as run_module
 from model_training.augmentation import View
+from model_training.checkpoint import CheckpointError
 from model_training.data import Cifar10
 from model_training.features import FeatureViews, Stopped, cut, extract
+from model_training.learner import Learner
 from model_training.pretrained import WeightsError, load_pretrained
 from model_training.recipes import (
     RECIPES,
@@ -79,7 +83,7 @@ TRANSFER = Recipe(
     phases=TWO_PHASES,
     reported=None,
     build=build_transfer,
-    pretrained=Pretrained("TinyBase", 24),
+    pretrained=Pretrained("TinyBase"),
 )
 
 
@@ -106,32 +110,29 @@ def same(left: list[Any], right: list[Any]) -> bool:
 
 
 def test_a_training_starts_from_the_weights_in_a_file(weights: Path) -> None:
-    assert TRANSFER.pretrained
     model, other = TRANSFER.build(), TRANSFER.build()
     assert not same(layer_weights(model, "base_conv1"), layer_weights(other, "base_conv1"))
-    told = load_pretrained(model, TRANSFER.pretrained, weights)
-    load_pretrained(other, TRANSFER.pretrained, weights)
+    told = load_pretrained(model, TRANSFER, weights)
+    load_pretrained(other, TRANSFER, weights)
     assert same(layer_weights(model, "base_conv2"), layer_weights(other, "base_conv2"))
     assert not same(layer_weights(model, "head"), layer_weights(other, "head"))
-    assert "TinyBase" in told and weights.name in told and str(weights.parent) not in told
+    assert told and "TinyBase" in told and weights.name in told and str(weights.parent) not in told
 
 
 def test_weights_that_cannot_be_downloaded_name_the_option() -> None:
-    assert TRANSFER.pretrained
     with pytest.raises(WeightsError, match="could not be downloaded.*--weights"):
-        load_pretrained(TRANSFER.build(), TRANSFER.pretrained, None)
+        load_pretrained(TRANSFER.build(), TRANSFER, None)
 
 
 def test_weights_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
     other = keras.Sequential([keras.Input((24, 24, 3)), layers.Conv2D(5, 3), layers.Conv2D(2, 3)])
     other.save_weights(tmp_path / "other.weights.h5")
     (tmp_path / "noise.weights.h5").write_bytes(b"not weights")
-    assert TRANSFER.pretrained
     for name in ("other", "noise"):
         with pytest.raises(WeightsError, match="does not hold weights of TinyBase"):
-            load_pretrained(TRANSFER.build(), TRANSFER.pretrained, tmp_path / f"{name}.weights.h5")
+            load_pretrained(TRANSFER.build(), TRANSFER, tmp_path / f"{name}.weights.h5")
     with pytest.raises(WeightsError, match="no file"):
-        load_pretrained(TRANSFER.build(), TRANSFER.pretrained, tmp_path / "nowhere.h5")
+        load_pretrained(TRANSFER.build(), TRANSFER, tmp_path / "nowhere.h5")
 
 
 def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: Cifar10) -> None:
@@ -149,11 +150,11 @@ def test_frozen_layers_run_once_per_image_and_view(small_data: Cifar10, tmp_path
     first = extract(lower, images, views, tmp_path, on_images=told.append)
     assert sum(told) == 180
     flipped = np.asarray(lower(images[:, :, ::-1]))
-    assert np.allclose(first[1], flipped, atol=1e-2)
+    assert np.allclose(first.views[1], flipped, atol=1e-2)
 
     lower.predict_on_batch = None  # It would fail if it were run again.
     again = extract(lower, images, views, tmp_path)
-    assert np.array_equal(first[0], again[0])
+    assert np.array_equal(first.views[0], again.views[0])
     with pytest.raises(TypeError):
         extract(lower, images[:89], views, tmp_path)
 
@@ -161,7 +162,7 @@ def test_frozen_layers_run_once_per_image_and_view(small_data: Cifar10, tmp_path
 def test_other_weights_have_other_features(small_data: Cifar10, tmp_path: Path) -> None:
     images = small_data.train.images[:20]
     found = [
-        extract(cut(TRANSFER.build(), "base_conv2")[0], images, (View(),), tmp_path)[0]
+        extract(cut(TRANSFER.build(), "base_conv2")[0], images, (View(),), tmp_path).views[0]
         for _ in range(2)
     ]
     assert not np.allclose(found[0], found[1])
@@ -171,6 +172,40 @@ def test_a_stop_leaves_no_half_features(small_data: Cifar10, tmp_path: Path) -> 
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     with pytest.raises(Stopped):
         extract(lower, small_data.train.images, (View(),), tmp_path, stop=lambda: True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_features_of_another_configuration_are_not_taken(
+    small_data: Cifar10, tmp_path: Path
+) -> None:
+    model = TRANSFER.build()
+    images = small_data.train.images[:20]
+    lower, _upper = cut(model, "base_conv2")
+    extract(lower, images, (View(),), tmp_path)
+    next(one for one in lower.layers if isinstance(one, layers.Rescaling)).scale = 1 / 100
+    extract(cut(model, "base_conv2")[0], images, (View(),), tmp_path)
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_damaged_features_are_computed_again(small_data: Cifar10, tmp_path: Path) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    images = small_data.train.images[:20]
+    first = np.array(extract(lower, images, (View(),), tmp_path).views[0])
+    (stored,) = tmp_path.glob("*.npy")
+    stored.write_bytes(stored.read_bytes()[:300])
+    assert np.array_equal(extract(lower, images, (View(),), tmp_path).views[0], first)
+
+
+def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
+    small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    # /dev/full takes nothing, as a full disk does.
+    monkeypatch.setattr(
+        features, "whole_file", lambda _path: contextlib.nullcontext(Path("/dev/full"))
+    )
+    with pytest.raises(OSError, match="No space left"):
+        extract(lower, small_data.train.images, (View(),), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -191,8 +226,7 @@ def test_each_phase_trains_its_own_layers(
     bundle = run(TRANSFER, small_data, options, tmp_path / "both", place)
 
     fresh = TRANSFER.build()
-    assert TRANSFER.pretrained
-    load_pretrained(fresh, TRANSFER.pretrained, weights)
+    load_pretrained(fresh, TRANSFER, weights)
     head, both = (
         keras.saving.load_model(tmp_path / name / "model.keras", compile=False)
         for name in ("head", "both")
@@ -219,8 +253,7 @@ def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_traine
     bundle = run(recipe, small_data, options, tmp_path / "all", place_in(tmp_path))
     trained = keras.saving.load_model(bundle.model_path, compile=False)
     fresh = TRANSFER.build()
-    assert TRANSFER.pretrained
-    load_pretrained(fresh, TRANSFER.pretrained, weights)
+    load_pretrained(fresh, TRANSFER, weights)
     assert same(layer_weights(trained, "base_bn"), layer_weights(fresh, "base_bn"))
     assert not same(layer_weights(trained, "base_conv1"), layer_weights(fresh, "base_conv1"))
 
@@ -257,10 +290,40 @@ def test_a_run_that_is_stopped_among_its_frozen_layers_resumes(
         patch.setattr(features, "batch_within_memory", lambda _network: 100)
         with pytest.raises(Interrupted):
             run(TRANSFER, small_data, options, tmp_path / "net", place, watcher=stop)
+    other = tmp_path / "other.h5"
+    other.write_bytes(b"other weights")
+    with pytest.raises(CheckpointError, match=f"began from .*{weights.name}"):
+        run(TRANSFER, small_data, Options(weights=other), tmp_path / "net", place, resume=True)
     # The weights are in the state: the file is not needed again.
     weights.unlink()
     bundle = run(TRANSFER, small_data, Options(), tmp_path / "net", place, resume=True)
-    assert bundle.card.training.pretrained and weights.name in bundle.card.training.pretrained
+    told = bundle.card.training
+    assert told.pretrained and weights.name in told.pretrained
+    assert told.command == f"flask train transfer --seed 0 --weights {weights.name}"
+
+
+def test_a_run_whose_bundle_could_not_be_written_is_told_right_after_a_resume(
+    weights: Path, small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, head_only = place_in(tmp_path), dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
+    output, options = tmp_path / "net", Options(weights=weights)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "write_bundle", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(OSError, match="full"):
+            run(head_only, small_data, options, output, place)
+    bundle = run(head_only, small_data, options, output, place, resume=True)
+    assert bundle.card.trainable_parameters == 90
+
+
+def test_what_a_killed_training_left_is_cleared_away(
+    weights: Path, small_data: Cifar10, tmp_path: Path
+) -> None:
+    left, kept = tmp_path / ".net-abcd1234", tmp_path / ".net-other-abcd1234"
+    for folder in (left, kept):
+        folder.mkdir()
+        (folder / "model.keras").write_bytes(b"half")
+    run(TRANSFER, small_data, Options(weights=weights), tmp_path / "net", place_in(tmp_path))
+    assert not left.exists() and kept.exists()
 
 
 def test_vgg16_takes_rgb_though_its_weights_expect_bgr() -> None:
@@ -297,16 +360,19 @@ def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
 def test_the_large_networks_learn_a_step_from_random_weights(
-    name: str, small_data: Cifar10
+    name: str, small_data: Cifar10, tmp_path: Path
 ) -> None:
-    from model_training.learner import compile_network, one_hot
-
     recipe = find_recipe(name)
     model = recipe.build()
     assert model.count_params() == recipe.parameters
-    compile_network(model, recipe.phases[-1], 1)
-    before = np.array(model.get_layer("probabilities").get_weights()[0])
     few = small_data.train.take(np.arange(2))
-    logs = model.train_on_batch(few.images, one_hot(few.labels), return_dict=True)
-    assert np.isfinite(logs["loss"])
-    assert not np.array_equal(before, model.get_layer("probabilities").get_weights()[0])
+    frozen = {layer.name for layer in model.layers if not layer.trainable}
+    learner = Learner(
+        model, frozen, recipe.phases[-1], 1, few, None, 0, tmp_path, lambda _: None, lambda: False
+    )
+    first = next(one.name for one in model.layers if isinstance(one, layers.Conv2D))
+    before = {one: layer_weights(model, one) for one in (first, "probabilities")}
+    loss, _accuracy = learner.step(np.arange(2), epoch=0, batch=0, step=1)
+    assert np.isfinite(loss)
+    assert not same(before["probabilities"], layer_weights(model, "probabilities"))
+    assert same(before[first], layer_weights(model, first)) == (name == "vgg16-frozen-224")

@@ -38,7 +38,7 @@ def init_app(app: Flask) -> None:
 @click.argument("name", metavar="NAME", required=False)
 @click.option("--list", "list_recipes", is_flag=True, help="Show every recipe and what it reached.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images, in the last phase.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images a step, in the last phase.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
     "--data",
@@ -207,6 +207,7 @@ def _train(
         steps_left -= count
 
     folder: Path = current_app.config["TRAINING_FOLDER"]
+    place = Place(folder / bundle_path.name, folder / "features")
     with _Bars() as bars:
         watcher = Watcher(
             on_start=start,
@@ -220,7 +221,7 @@ def _train(
                 data,
                 Options(**options),
                 bundle_path,
-                Place(folder / bundle_path.name, folder / "features"),
+                place,
                 resume=resume,
                 restart=restart,
                 watcher=watcher,
@@ -232,9 +233,10 @@ def _train(
         except (checkpoint.CheckpointError, WeightsError, BundleError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
+            again = "go on with --resume" if checkpoint.exists(place.state) else "start again"
             raise click.ClickException(
-                f"The disk would not take it ({error}). The bundle that was there before is "
-                "whole; make room and go on with --resume."
+                f"A file could not be read or written ({error}). The bundle that was there before "
+                f"is whole. Where the disk is full, make room and {again}."
             ) from error
 
 
@@ -259,7 +261,7 @@ class _Bars(contextlib.ExitStack):
 
 def _print_recipes() -> None:
     bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
-    ours = {bundle.card.recipe: bundle.card for bundle in bundles if bundle.name in RECIPES}
+    ours = {one.name: one.card for one in bundles if one.name == one.card.recipe}
     click.echo(
         f"{'recipe':<23}{'parameters':>11}{'reported':>10}{'ours':>8}{'averaged':>10}  title"
     )
@@ -277,9 +279,12 @@ def _print_recipes() -> None:
 def _print_epoch(row: Epoch) -> None:
     if sys.stderr.isatty():
         click.echo("\r\033[K", nl=False, err=True)  # The progress bar is on this line.
+    validation = ""
+    if row.validation_loss is not None and row.validation_accuracy is not None:
+        validation = f"validation {row.validation_loss:.4f} {row.validation_accuracy:.4f}  "
     click.echo(
         f"epoch {row.epoch:3d}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
-        f"validation {row.validation_loss:.4f} {row.validation_accuracy:.4f}  {row.seconds:.0f} s"
+        f"{validation}{row.seconds:.0f} s"
     )
 
 

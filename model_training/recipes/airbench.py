@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.augmentation import Augmentation
-from model_training.recipes.initialization import WHITENING_IMAGES, pass_on, whiten
+from model_training.recipes.initialization import WHITENING_IMAGES, make_identity, whiten
 from model_training.recipes.recipe import Lookahead, Optimizer, Phase, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -27,12 +27,14 @@ STANDARD_DEVIATION = (62.993, 62.089, 66.705)
 PATCH = 2
 
 
-def build(widths: tuple[int, int, int], depth: int, name: str) -> keras.Model:
+def build(
+    widths: tuple[int, int, int], depth: int, name: str, activation: str = "relu"
+) -> keras.Model:
     """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, 10).
 
     Args:
         widths: filters of the three groups.
-        depth: convolutions in each group, 2 or 3; a third is by-passed.
+        depth: convolutions in each group, 2 or 3; with 3 a residual connection skips the last two.
     """
     import keras
     from keras import layers
@@ -43,26 +45,25 @@ def build(widths: tuple[int, int, int], depth: int, name: str) -> keras.Model:
     x = layers.Rescaling(scale, offset, dtype="float32", name="standardize")(inputs)
     filters = 2 * 3 * PATCH**2
     x = layers.Conv2D(filters, PATCH, use_bias=False, trainable=False, name="whiten")(x)
-    x = layers.Activation("relu", name="whiten_activation")(x)
+    x = layers.Activation(activation, name="whiten_activation")(x)
     for number, width in enumerate(widths, start=1):
-        x = _convolution(x, width, f"group{number}a", pool=True)
-        before = x
-        x = _convolution(x, width, f"group{number}b", activate=depth > 1)
-        if depth > 2:
-            x = _convolution(x, width, f"group{number}c", activate=False)
+        x = before = _convolution(x, width, f"group{number}a", activation, pool=True)
+        x = _convolution(x, width, f"group{number}b", activation)
+        if depth == 3:
+            x = _convolution(x, width, f"group{number}c", None)
             x = layers.Add(name=f"group{number}_add")([x, before])
-            x = layers.Activation("relu", name=f"group{number}_activation")(x)
+            x = layers.Activation(activation, name=f"group{number}_activation")(x)
     x = layers.MaxPooling2D(3, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(10, use_bias=False, name="classes")(x)
     # Keeps the logits of a fresh network near nothing, whatever the last layer's rate.
-    x = layers.Rescaling(1 / 9, dtype="float32", name="temper")(x)
+    x = layers.Rescaling(1 / 9, dtype="float32", name="logit_scale")(x)
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Set the first layer to whiten patches of `images`, and the others to pass images on."""
+    """Let the first layer whiten patches of `images`, and the others begin as the identity."""
     import keras
 
     mean, deviation = np.array(MEAN, np.float32), np.array(STANDARD_DEVIATION, np.float32)
@@ -70,11 +71,11 @@ def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
     whiten(model.get_layer("whiten"), pixels)
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.name != "whiten":
-            pass_on(layer)
+            make_identity(layer)
 
 
 def _convolution(
-    x: keras.KerasTensor, width: int, name: str, *, pool: bool = False, activate: bool = True
+    x: keras.KerasTensor, width: int, name: str, activation: str | None, *, pool: bool = False
 ) -> keras.KerasTensor:
     from keras import layers
 
@@ -82,7 +83,7 @@ def _convolution(
     if pool:
         x = layers.MaxPooling2D(name=f"{name}_pool")(x)
     x = layers.BatchNormalization(momentum=0.6, scale=False, name=f"{name}_bn")(x)
-    return layers.Activation("relu", name=f"{name}_activation")(x) if activate else x
+    return layers.Activation(activation, name=f"{name}_activation")(x) if activation else x
 
 
 FAST_CNN = Recipe(
@@ -97,11 +98,12 @@ FAST_CNN = Recipe(
         Phase(
             epochs=11,
             batch_size=512,
-            optimizer=Optimizer("sgd", 1.0, momentum=0.85, weight_decay=0.01, bias_factor=64),
-            schedule=Schedule(warmup=0.23, start=0.2, end=0.07),
+            optimizer=Optimizer(
+                "muon", 0.75, momentum=0.85, weight_decay=0.009, bias_factor=64, muon_factor=0.13
+            ),
+            schedule=Schedule(warmup=0.1, start=0.2),
             label_smoothing=0.2,
             augmentation=Augmentation(shift=2, flip="alternating"),
-            lookahead=Lookahead(),
         ),
     ),
     precision="mixed_bfloat16",
@@ -113,7 +115,7 @@ FAST_CNN = Recipe(
 BEST_CNN = Recipe(
     name="best-cnn",
     title="Best CNN",
-    summary="Nine wide convolutions with by-passes behind a whitening layer; from scratch.",
+    summary="Nine wide convolutions with residual connections behind a whitening layer.",
     augmentation="Shifts of up to 4 pixels each way, reflected at the edge; every image mirrored "
     "in every second epoch; a grey square of 12 pixels.",
     input_size=32,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.recipes.initialization import WHITENING_IMAGES, pass_on, whiten
+from model_training.recipes.initialization import WHITENING_IMAGES, make_identity, whiten
 from model_training.recipes.recipe import Optimizer, Phase, Recipe, Reported, Schedule
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def build() -> keras.Model:
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Set the first layer to whiten patches of `images`, and the others to pass images on."""
+    """Let the first layer whiten patches of `images`, and the others begin as the identity."""
     import keras
 
     first, *others = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     whiten(first, images[:WHITENING_IMAGES].astype(np.float32) / 255)
     for layer in others:
-        pass_on(layer)
+        make_identity(layer)
 
 
 CUSTOM_CNN = Recipe(

@@ -61,8 +61,8 @@ def whitening_filters(
     return np.asarray(filters.reshape(side, side, channels, -1), np.float32)
 
 
-def pass_on(convolution: keras.layers.Conv2D) -> None:
-    """Make `convolution` begin as the identity, on as many channels as it has in and out."""
+def make_identity(convolution: keras.layers.Conv2D) -> None:
+    """Make `convolution` begin as the identity (Dirac) on as many channels as it has in and out."""
     kernel = np.array(convolution.get_weights()[0])
     middle = kernel.shape[0] // 2
     same = min(kernel.shape[2:])

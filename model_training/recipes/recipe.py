@@ -69,8 +69,8 @@ class Schedule:
 class Lookahead:
     """Weight averaging after M. Zhang et al., "Lookahead Optimizer", 2019.
 
-    Every `every` steps the weights are drawn back towards a slow average of themselves, less and
-    less as the phase goes on: by `(1 - decay ** every * progress ** 3)` of the way.
+    Every `every` steps the weights are drawn back towards a slow average of themselves, more and
+    more as the phase goes on: by `decay ** every * progress ** 3` of the way.
     """
 
     every: int = 5
@@ -107,13 +107,11 @@ class Pretrained:
 
     Args:
         application: the name in `keras.applications`, built without its top.
-        size: the input size, in pixels, at which the weights are loaded.
         adapt: called with each layer's name and weights before they are put in place; the place
             for a change that preprocessing asks for.
     """
 
     application: str
-    size: int
     adapt: Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]] = lambda name, weights: weights
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation
+from model_training.recipes.imagenet import MEAN, reverse_channels
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
@@ -19,16 +17,6 @@ from model_training.recipes.recipe import (
 
 if TYPE_CHECKING:
     import keras
-
-# Of the ImageNet images that its weights were trained on, red, green, blue, 0 to 255.
-MEAN = (123.68, 116.779, 103.939)
-
-
-def take_rgb(name: str, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The first layer's weights with the channels turned round: Keras' own expect BGR."""
-    if name == "conv1_conv":
-        return [np.ascontiguousarray(weights[0][:, :, ::-1]), weights[1]]
-    return weights
 
 
 def build() -> keras.Model:
@@ -76,7 +64,7 @@ RESNET50_224 = Recipe(
     precision="mixed_bfloat16",
     reported=Reported("A course project's report on CIFAR-10, ResNet50 at 224 pixels", 0.96, 0.15),
     build=build,
-    pretrained=Pretrained("ResNet50", 224, take_rgb),
+    pretrained=Pretrained("ResNet50", reverse_channels("conv1_conv")),
     reproduced=False,
 )
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model_training.augmentation import View
+from model_training.recipes.imagenet import MEAN, reverse_channels
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
@@ -19,16 +17,6 @@ from model_training.recipes.recipe import (
 
 if TYPE_CHECKING:
     import keras
-
-# Of the ImageNet images that its weights were trained on, red, green, blue, 0 to 255.
-MEAN = (123.68, 116.779, 103.939)
-
-
-def take_rgb(name: str, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The first layer's weights with the channels turned round: Keras' own expect BGR."""
-    if name == "block1_conv1":
-        return [np.ascontiguousarray(weights[0][:, :, ::-1]), weights[1]]
-    return weights
 
 
 def build_base(size: int) -> tuple[Any, Any]:
@@ -95,7 +83,7 @@ FROZEN_32 = Recipe(
             batch_size=256,
             optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
             schedule=Schedule(warmup=0.1),
-            learns_from="head_pool",
+            learns_from="head_bn",
             views=FOUR_VIEWS,
         ),
     ),
@@ -103,7 +91,7 @@ FROZEN_32 = Recipe(
     # Not given in the source: the head and everything about its training.
     reported=Reported("A course project's report on CIFAR-10, VGG16 at 32 pixels", 0.652, 1.716),
     build=lambda: build_small(32),
-    pretrained=Pretrained("VGG16", 32, take_rgb),
+    pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
 )
 
 FINETUNED = Recipe(
@@ -119,7 +107,7 @@ FINETUNED = Recipe(
             batch_size=256,
             optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
             schedule=Schedule(warmup=0.1),
-            learns_from="head_pool",
+            learns_from="head_bn",
             views=BOTH_SIDES,
         ),
         Phase(
@@ -135,7 +123,7 @@ FINETUNED = Recipe(
     precision="mixed_bfloat16",
     reported=None,
     build=lambda: build_small(64),
-    pretrained=Pretrained("VGG16", 64, take_rgb),
+    pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
 )
 
 FROZEN_224 = Recipe(
@@ -157,7 +145,7 @@ FROZEN_224 = Recipe(
     precision="mixed_bfloat16",
     reported=Reported("A course project's report on CIFAR-10, VGG16 at 224 pixels", 0.78, 0.69),
     build=build_large,
-    pretrained=Pretrained("VGG16", 224, take_rgb),
+    pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
     reproduced=False,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,18 +100,20 @@ def make_report(result: Result) -> Report:
         accuracy_chart=line_chart(
             "Accuracy",
             history["epoch"],
-            {
-                "training": history["accuracy"],
-                "validation": history["validation_accuracy"],
-            },
+            _curves(history, "accuracy"),
             as_percent=True,
         ),
         loss_chart=line_chart(
             "Loss",
             history["epoch"],
-            {"training": history["loss"], "validation": history["validation_loss"]},
+            _curves(history, "loss"),
         ),
     )
+
+
+def _curves(history: dict[str, list[float]], column: str) -> dict[str, Sequence[float]]:
+    columns = {"training": column, "validation": f"validation_{column}"}
+    return {name: history[column] for name, column in columns.items() if column in history}
 
 
 def _confusion_rows(
