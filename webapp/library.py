@@ -41,6 +41,22 @@ class Result:
         """The most probable class of each test image, (10000,)."""
         return np.asarray(self.bundle.predictions.test.argmax(axis=1))
 
+    @cached_property
+    def confidence(self) -> NDArray[np.floating]:
+        """The calibrated probability of the most probable class, (10000,)."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @cached_property
+    def margin(self) -> NDArray[np.floating]:
+        """By how much the most probable class leads the second, (10000,)."""
+        second, first = np.partition(self.probabilities, -2, axis=1)[:, -2:].T
+        return np.asarray(first - second)
+
+    @cached_property
+    def entropy(self) -> NDArray[np.floating]:
+        """How undecided the model is, in nats, (10000,): 0 if sure, log 10 if it has no idea."""
+        return np.asarray(-(self.probabilities * np.log(self.probabilities + 1e-12)).sum(axis=1))
+
 
 @dataclass(frozen=True)
 class Library:

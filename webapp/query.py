@@ -1,23 +1,52 @@
-"""Reading what stands behind the question mark of an address."""
+"""Reading what stands behind the question mark of an address.
+
+Every reader takes nothing, or an empty field of a form, for its default, and answers the request
+with 400 where the value has no meaning and with 404 where there is no such thing; either says what
+there is.
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Collection
 
 from flask import abort, request
 
 
 def whole_number(name: str, low: int, high: int, default: int | None = None) -> int:
-    """The query parameter `name` as a number from `low` to `high`.
-
-    Answers the request with 400 where it is not a whole number, and with 404 where it is out of
-    range; either says what is allowed.
-    """
+    """The query parameter `name` as a number from `low` to `high`."""
     text = request.args.get(name, "")
     if not text and default is not None:
         return default
     # int() would take "1_0" and "٣" as well, and be slow on a million digits.
-    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20):
+    if not re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII):
         abort(400, f"“{name}” takes a whole number from {low:,} to {high:,}.")
     number = int(text)
     if not low <= number <= high:
         abort(404, f"“{name}” goes from {low:,} to {high:,}; there is no {number:,}.")
     return number
+
+
+def percentage(name: str, default: float) -> float:
+    """The query parameter `name`, in percent, as a share from 0 to 1."""
+    text = request.args.get(name, "")
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text, re.ASCII) or float(text) > 100:
+        abort(400, f"“{name}” takes a percentage from 0 to 100.")
+    return float(text) / 100
+
+
+def choice(name: str, among: Collection[str], what: str) -> str | None:
+    """The query parameter `name`, if it is given, as one of `among`.
+
+    Args:
+        what: what it names, for the message: "class".
+    """
+    text = request.args.get(name, "")
+    if not text:
+        return None
+    if text not in among:
+        there = ", ".join(among) or "none yet"
+        abort(404, f"There is no {what} called “{text}” here. There is: {there}.")
+    return text

@@ -38,4 +38,8 @@ def model(name: str) -> ResponseReturnValue:
     if name not in library.results:
         known = ", ".join(sorted(library.results)) or "none yet"
         abort(404, f"There is no model called “{name}” here. There is: {known}.")
-    return render_template("comparison/model.html", report=make_report(library.results[name]))
+    result = library.results[name]
+    in_gallery = library.test_images is not None and name in library.results_on(library.test_images)
+    return render_template(
+        "comparison/model.html", report=make_report(result), in_gallery=in_gallery
+    )

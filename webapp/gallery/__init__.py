@@ -11,69 +11,89 @@ from flask import (
     Response,
     abort,
     current_app,
+    redirect,
     render_template,
-    request,
     send_file,
     url_for,
 )
 from flask.typing import ResponseReturnValue
+from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.data import BATCH_DIGESTS, CLASSES, ImageSet
-from model_training.sheets import SHEET_IMAGES, sheet_name
-from webapp.gallery.cells import Cell, cells, evidence
-from webapp.library import TEST_IMAGES_FOLDER, Library, Result, get_library
+from model_training.sheets import SHEET_IMAGES, sheet_name, tile
+from webapp.gallery.cells import evidence
+from webapp.gallery.selection import LARGEST_SEED, read_filters
+from webapp.gallery.view import View, decode_numbers, encode_numbers
+from webapp.library import TEST_IMAGES_FOLDER, Library, get_library
 from webapp.query import whole_number
 
-bp = Blueprint("gallery", __name__, url_prefix="/gallery")
+bp = Blueprint("gallery", __name__)
 
 # The addresses of images carry this, so a browser may keep them for ever.
 VERSION = BATCH_DIGESTS["test"][:12]
 ONE_YEAR = 365 * 24 * 3600
 
 
-@bp.get("/")
+@bp.get("/gallery/")
 def index() -> ResponseReturnValue:
-    """A page of 10x10 test images, with the true and the predicted class."""
-    library = get_library()
-    test = _test_images(library)
-    results = library.results_on(test)
-    result = _chosen_result(results, library.default_model)
-    pages = len(test) // SHEET_IMAGES
-    page = whole_number("page", 1, pages, default=1)
-    start = (page - 1) * SHEET_IMAGES
-    shown: list[Cell] = cells(test, result, range(start, start + SHEET_IMAGES))
-    return render_template(
-        "gallery/index.html",
-        cells=shown,
-        page=page,
-        pages=pages,
-        result=result,
-        results=results,
-        right=sum(cell.right is True for cell in shown),
-        sheet=page - 1,
-        version=VERSION,
-    )
+    """A page of 10x10 of the chosen test images, with the true and the predicted class."""
+    view = _read_view()
+    page = view.page()
+    return render_template("gallery/index.html", view=view, page=page, last_seed=LARGEST_SEED)
 
 
-@bp.get("/<int:number>")
+@bp.get("/gallery.json")
+def index_json() -> ResponseReturnValue:
+    """What the page of the same address shows, for programs."""
+    view = _read_view()
+    page = view.page()
+    return {
+        "model": view.filters.model,
+        "count": len(view.chosen),
+        "right": view.right,
+        "page": page.number,
+        "pages": page.count,
+        "images": [
+            {
+                "index": cell.number,
+                "true": cell.true_class,
+                "predicted": cell.predicted_class,
+                "confidence": cell.share,
+                "right": cell.right,
+            }
+            for cell in page.cells
+        ],
+    }
+
+
+@bp.get("/gallery/<int:number>")
 def image(number: int) -> ResponseReturnValue:
-    """One test image, large, with every model's probabilities."""
-    library = get_library()
-    test = _test_images(library)
-    if number >= len(test):
-        abort(404, f"The test images go from 0 to {len(test) - 1:,}; there is no {number:,}.")
+    """One test image, large, with every model's probabilities, and its place in the selection."""
+    view = _read_view()
+    if number >= len(view.test):
+        abort(404, f"The test images go from 0 to {len(view.test) - 1:,}; there is no {number:,}.")
     return render_template(
         "gallery/image.html",
         number=number,
-        last=len(test) - 1,
-        page=number // SHEET_IMAGES + 1,
-        true_class=CLASSES[test.labels[number]],
-        evidence=evidence(library.results_on(test).values(), number),
+        view=view,
+        place=view.place_of(number),
+        true_class=CLASSES[view.test.labels[number]],
+        evidence=evidence(view.results.values(), number),
     )
 
 
-@bp.get("/sheets/<version>/<int:number>.webp")
+@bp.get("/gallery/at")
+def at() -> ResponseReturnValue:
+    """Go to the image at a place of the selection, counted from 1: where the slider leads."""
+    view = _read_view()
+    if not len(view.chosen):
+        return redirect(url_for("gallery.index", **view.query))
+    place = whole_number("place", 1, len(view.chosen), default=1)
+    return redirect(url_for("gallery.image", number=int(view.chosen[place - 1]), **view.query))
+
+
+@bp.get("/gallery/sheets/<version>/<int:number>.webp")
 def sheet(version: str, number: int) -> ResponseReturnValue:
     """100 test images in one file, as they ship; the page shows a part of it in each cell."""
     test = _test_images(get_library())
@@ -83,7 +103,23 @@ def sheet(version: str, number: int) -> ResponseReturnValue:
     return _kept_for_ever(path, "image/webp")
 
 
-@bp.get("/images/<version>/<int:number>.png")
+@bp.get("/gallery/mosaics/<version>/<code>.webp")
+def mosaic(version: str, code: str) -> ResponseReturnValue:
+    """Up to 100 test images in one file, chosen by the address."""
+    test = _test_images(get_library())
+    numbers = decode_numbers(code)
+    if version != VERSION or numbers is None or numbers.max() >= len(test):
+        abort(404)
+    picture = np.zeros((SHEET_IMAGES, *test.images.shape[1:]), np.uint8)
+    picture[: len(numbers)] = test.images[numbers]
+    encoded = io.BytesIO()
+    # The quickest lossless form: it is made for one page, and the browser keeps it.
+    Image.fromarray(tile(picture)).save(encoded, "WEBP", lossless=True, quality=0, method=0)
+    encoded.seek(0)
+    return _kept_for_ever(encoded, "image/webp")
+
+
+@bp.get("/gallery/images/<version>/<int:number>.png")
 def image_file(version: str, number: int) -> ResponseReturnValue:
     """One test image, 32x32, as PNG."""
     test = _test_images(get_library())
@@ -101,6 +137,15 @@ def test_image_url(number: int) -> str:
     return url_for("gallery.image_file", version=VERSION, number=number)
 
 
+@bp.app_template_global()
+def grid_url(numbers: NDArray[np.int64]) -> str:
+    """The address of the one file that shows the images `numbers`, ten a row."""
+    first = int(numbers[0])
+    if first % SHEET_IMAGES == 0 and np.array_equal(numbers, first + np.arange(SHEET_IMAGES)):
+        return url_for("gallery.sheet", version=VERSION, number=first // SHEET_IMAGES)
+    return url_for("gallery.mosaic", version=VERSION, code=encode_numbers(numbers))
+
+
 def _test_images(library: Library) -> ImageSet:
     if library.test_images is None:
         abort(
@@ -111,11 +156,11 @@ def _test_images(library: Library) -> ImageSet:
     return library.test_images
 
 
-def _chosen_result(results: dict[str, Result], default: str | None) -> Result | None:
-    name = request.args.get("model")
-    if name and name not in results:
-        abort(404, f"There is no model called “{name}” here that was tested on these images.")
-    return results.get(name or default or "", next(iter(results.values()), None))
+def _read_view() -> View:
+    library = get_library()
+    test = _test_images(library)
+    results = library.results_on(test)
+    return View(test, results, read_filters(results, library.default_model))
 
 
 def _kept_for_ever(file: Path | io.BytesIO, mimetype: str) -> Response:

@@ -1,0 +1,121 @@
+"""Which test images are shown and in what order: the gallery's filters, as its address has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from flask import abort
+from numpy.typing import NDArray
+
+from model_training.data import CLASSES, ImageSet
+from webapp.library import Result
+from webapp.query import choice, percentage, whole_number
+
+OUTCOMES = ("right", "wrong")
+SORTS: dict[str, Callable[[Result], NDArray[np.floating]]] = {
+    "confidence": lambda result: result.confidence,
+    "margin": lambda result: result.margin,
+    "entropy": lambda result: result.entropy,
+}
+"""By what images can be ordered, beside their index and at random."""
+ORDERS = ("index", *SORTS, "random")
+LARGEST_SEED = 999_999
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a visitor asks to see; a field that is None, or a whole range, asks for nothing.
+
+    Args:
+        low, high: the least and the highest confidence, from 0 to 1.
+        differs: another model, whose most probable class is not `model`'s.
+        down: the largest first.
+        seed: of the order `random`.
+    """
+
+    model: str | None = None
+    true: str | None = None
+    said: str | None = None
+    outcome: str | None = None
+    low: float = 0.0
+    high: float = 1.0
+    differs: str | None = None
+    sort: str = "index"
+    down: bool = False
+    seed: int = 0
+
+    def query(self) -> dict[str, Any]:
+        """The parameters of an address that asks for the same."""
+        given = {
+            "model": self.model,
+            "true": self.true,
+            "said": self.said,
+            "outcome": self.outcome,
+            "low": f"{self.low * 100:g}" if self.low > 0 else None,
+            "high": f"{self.high * 100:g}" if self.high < 1 else None,
+            "differs": self.differs,
+            "sort": self.sort if self.sort != "index" else None,
+            "order": "down" if self.down else None,
+            "seed": str(self.seed) if self.sort == "random" else None,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    @property
+    def narrows(self) -> bool:
+        """Whether images are left out."""
+        return bool(
+            self.true or self.said or self.outcome or self.differs or self.low > 0 or self.high < 1
+        )
+
+
+def read_filters(results: Mapping[str, Result], default_model: str | None) -> Filters:
+    """The filters in the address of the request.
+
+    Without a model in the address it is `default_model`, or else the first there is.
+    """
+    model = choice("model", results, "model")
+    filters = Filters(
+        model=model or (default_model if default_model in results else next(iter(results), None)),
+        true=choice("true", CLASSES, "class"),
+        said=choice("said", CLASSES, "class"),
+        outcome=choice("outcome", OUTCOMES, "outcome"),
+        low=percentage("low", 0.0),
+        high=percentage("high", 1.0),
+        differs=choice("differs", results, "model"),
+        sort=choice("sort", ORDERS, "order") or "index",
+        down=choice("order", ("up", "down"), "direction") == "down",
+        seed=whole_number("seed", 0, LARGEST_SEED, default=0),
+    )
+    if filters.low > filters.high:
+        abort(400, "“low” is a higher confidence than “high”: no image can have both.")
+    if filters.model is None and (filters != Filters(true=filters.true)):
+        abort(404, "No model has been measured here yet, so images can only be chosen by class.")
+    return filters
+
+
+def select(filters: Filters, test: ImageSet, results: Mapping[str, Result]) -> NDArray[np.int64]:
+    """The indices of the images that `filters` ask for, in their order."""
+    keep = np.ones(len(test), bool)
+    if filters.true is not None:
+        keep &= test.labels == CLASSES.index(filters.true)
+    result = results[filters.model] if filters.model is not None else None
+    if result is not None:
+        if filters.said is not None:
+            keep &= result.predicted == CLASSES.index(filters.said)
+        if filters.outcome is not None:
+            keep &= (result.predicted == test.labels) == (filters.outcome == "right")
+        if filters.differs is not None:
+            keep &= result.predicted != results[filters.differs].predicted
+        if filters.low > 0:
+            keep &= result.confidence >= filters.low
+        if filters.high < 1:
+            keep &= result.confidence <= filters.high
+    chosen = np.flatnonzero(keep)
+    if result is not None and filters.sort in SORTS:
+        chosen = chosen[np.argsort(SORTS[filters.sort](result)[chosen], kind="stable")]
+    elif filters.sort == "random":
+        chosen = np.random.default_rng(filters.seed).permutation(chosen)
+    return chosen[::-1] if filters.down else chosen

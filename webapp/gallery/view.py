@@ -1,0 +1,118 @@
+"""The selected images as pages of a hundred, and the place of each among them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.data import CLASSES, ImageSet
+from model_training.sheets import SHEET_IMAGES
+from webapp.gallery.cells import Cell, cells
+from webapp.gallery.selection import Filters, select
+from webapp.library import Result
+from webapp.query import whole_number
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the grid: its number from 1, how many there are, and what it shows."""
+
+    number: int
+    count: int
+    indices: NDArray[np.int64]
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an image is in the selection, counted from 1, with its neighbours' indices."""
+
+    number: int
+    page: int
+    previous: int | None
+    next: int | None
+
+
+@dataclass(frozen=True)
+class View:
+    """What a visitor sees of the test images."""
+
+    test: ImageSet
+    results: Mapping[str, Result]
+    filters: Filters
+
+    @cached_property
+    def chosen(self) -> NDArray[np.int64]:
+        """The indices of the selected images, in their order."""
+        return select(self.filters, self.test, self.results)
+
+    @cached_property
+    def query(self) -> dict[str, Any]:
+        """The parameters of an address that shows the same selection."""
+        return self.filters.query()
+
+    @property
+    def class_options(self) -> list[tuple[str, str]]:
+        """Each class as a choice of a form: its value and its text."""
+        return [(name, name) for name in CLASSES]
+
+    @property
+    def model_options(self) -> list[tuple[str, str]]:
+        """Each model as a choice of a form."""
+        return [(name, one.bundle.card.title) for name, one in self.results.items()]
+
+    @property
+    def result(self) -> Result | None:
+        """The model whose predictions are shown."""
+        return self.results[self.filters.model] if self.filters.model is not None else None
+
+    @property
+    def right(self) -> int | None:
+        """How many of the selected images the model names rightly."""
+        if self.result is None:
+            return None
+        agree = self.result.predicted[self.chosen] == self.test.labels[self.chosen]
+        return int(agree.sum())
+
+    def page(self) -> Page:
+        """The page that the address asks for."""
+        pages = max(1, -(-len(self.chosen) // SHEET_IMAGES))
+        number = whole_number("page", 1, pages, default=1)
+        indices = self.chosen[(number - 1) * SHEET_IMAGES : number * SHEET_IMAGES]
+        return Page(number, pages, indices, cells(self.test, self.result, indices.tolist()))
+
+    def place_of(self, number: int) -> Place | None:
+        """Where image `number` is in the selection; None if it is not in it."""
+        found = np.flatnonzero(self.chosen == number)
+        if not len(found):
+            return None
+        place = int(found[0])
+        return Place(
+            number=place + 1,
+            page=place // SHEET_IMAGES + 1,
+            previous=int(self.chosen[place - 1]) if place > 0 else None,
+            next=int(self.chosen[place + 1]) if place + 1 < len(self.chosen) else None,
+        )
+
+
+def encode_numbers(numbers: NDArray[np.int64]) -> str:
+    """Up to 100 indices below 65,536 as a word that an address can hold."""
+    return base64.urlsafe_b64encode(numbers.astype(">u2").tobytes()).decode().rstrip("=")
+
+
+def decode_numbers(code: str) -> NDArray[np.int64] | None:
+    """The inverse of `encode_numbers`; None if `code` is not of its making."""
+    try:
+        raw = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if not 0 < len(raw) <= 2 * SHEET_IMAGES or len(raw) % 2:
+        return None
+    return np.frombuffer(raw, ">u2").astype(np.int64)
