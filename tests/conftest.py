@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ from model_training.training import Place
 from tests import server
 from tests.page_client import PageClient
 from webapp import create_app
-from webapp.library import load_library
+from webapp.library import Result, load_library
 
 PROJECT = server.PROJECT
 SHIPPED_TEST_IMAGES = PROJECT / "instance" / "data" / "cifar10-test"
@@ -107,6 +108,26 @@ def site(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask
         DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
     )
     load_library(app)
+    return app
+
+
+@pytest.fixture(scope="session")
+def two_models(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """A site with two models that disagree: the second is the first with other answers."""
+    assert tiny_bundle.model_path is not None
+    app = make_site(
+        tmp_path_factory.mktemp("two"),
+        MODELS_FOLDER=tiny_bundle.model_path.parent.parent,
+        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
+    )
+    library = load_library(app)
+    stored = tiny_bundle.predictions
+    turned = np.where(np.arange(10_000)[:, None] % 3 == 0, stored.test[:, ::-1], stored.test)
+    card = tiny_bundle.card.model_copy(update={"name": "other", "title": "Other network"})
+    other = dataclasses.replace(
+        tiny_bundle, card=card, predictions=dataclasses.replace(stored, test=turned)
+    )
+    library.results["other"] = Result(other)
     return app
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import random
 import re
@@ -18,31 +17,10 @@ from model_training.bundle import Bundle
 from model_training.data import CLASSES, ImageSet
 from model_training.evaluation import scale_by_temperature
 from model_training.sheets import untile
-from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient
 from webapp.gallery.selection import ORDERS, OUTCOMES
 from webapp.gallery.view import decode_numbers, encode_numbers
-from webapp.library import Result, load_library
-
-
-@pytest.fixture(scope="module")
-def two_models(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask:
-    """A site with two models that disagree: the second is the first with other answers."""
-    assert tiny_bundle.model_path is not None
-    app = make_site(
-        tmp_path_factory.mktemp("two"),
-        MODELS_FOLDER=tiny_bundle.model_path.parent.parent,
-        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
-    )
-    library = load_library(app)
-    stored = tiny_bundle.predictions
-    turned = np.where(np.arange(10_000)[:, None] % 3 == 0, stored.test[:, ::-1], stored.test)
-    card = tiny_bundle.card.model_copy(update={"name": "other", "title": "Other network"})
-    other = dataclasses.replace(
-        tiny_bundle, card=card, predictions=dataclasses.replace(stored, test=turned)
-    )
-    library.results["other"] = Result(other)
-    return app
+from webapp.library import load_library
 
 
 @pytest.fixture

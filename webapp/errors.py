@@ -71,8 +71,8 @@ def form_problem(error: CSRFError) -> str:
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the answer should be JSON: an address under /api/ or /v1/, or an Accept header."""
-    if request.path.startswith(("/api/", "/v1/")):
+    """Whether the answer should be JSON: by the address, or by an Accept header."""
+    if request.path.startswith(("/api/", "/v1/")) or request.path.endswith(".json"):
         return True
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return best == "application/json"

@@ -42,6 +42,11 @@ class Result:
         return np.asarray(self.bundle.predictions.test.argmax(axis=1))
 
     @cached_property
+    def accuracy(self) -> float:
+        """The share of the test images that it names rightly."""
+        return float((self.predicted == self.bundle.predictions.test_labels).mean())
+
+    @cached_property
     def confidence(self) -> NDArray[np.floating]:
         """The calibrated probability of the most probable class, (10000,)."""
         return np.asarray(self.probabilities.max(axis=1))

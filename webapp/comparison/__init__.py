@@ -7,7 +7,9 @@ from flask.typing import ResponseReturnValue
 
 from model_training.recipes import RECIPES
 from webapp.comparison.report import make_report, make_row
-from webapp.library import get_library
+from webapp.comparison.versus import make_versus
+from webapp.library import Library, Result, get_library
+from webapp.query import choice
 
 bp = Blueprint("comparison", __name__, url_prefix="/models")
 
@@ -29,6 +31,23 @@ def index() -> ResponseReturnValue:
     )
 
 
+@bp.get("/compare")
+def compare() -> ResponseReturnValue:
+    """Two models against each other; without a choice, the two best."""
+    library = get_library()
+    results = _comparable(library)
+    best = sorted(results, key=lambda name: -results[name].accuracy)
+    left = choice("left", results, "model") or next(iter(best), None)
+    others = [name for name in best if name != left]
+    right = choice("right", results, "model") or next(iter(others), None)
+    versus = None
+    if left is not None and right is not None:
+        versus = make_versus(results[left], results[right])
+    return render_template(
+        "comparison/compare.html", results=results, left=left, right=right, versus=versus
+    )
+
+
 @bp.get("/<name>", strict_slashes=False)
 def model(name: str) -> ResponseReturnValue:
     """One model's report."""
@@ -43,3 +62,10 @@ def model(name: str) -> ResponseReturnValue:
     return render_template(
         "comparison/model.html", report=make_report(result), in_gallery=in_gallery
     )
+
+
+def _comparable(library: Library) -> dict[str, Result]:
+    # Models that were tested on other images cannot be compared image by image.
+    if library.test_images is not None:
+        return library.results_on(library.test_images)
+    return library.results

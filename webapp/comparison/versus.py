@@ -1,0 +1,70 @@
+"""Two models against each other, on the images that both were tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from model_training import statistics
+from model_training.card import Card
+from model_training.statistics import Comparison, Interval
+from webapp.library import Result
+
+SURE = 0.05
+"""Below this p-value a difference is called one: the usual convention."""
+
+
+@dataclass(frozen=True)
+class ClassDifference:
+    """Recall of one class under both models."""
+
+    name: str
+    left: float
+    right: float
+
+    @property
+    def difference(self) -> float:
+        """Left minus right."""
+        return self.left - self.right
+
+
+@dataclass(frozen=True)
+class Versus:
+    """What the page of two models shows.  `answers_differ` counts other answers, right or not."""
+
+    left: Card
+    right: Card
+    left_accuracy: Interval
+    right_accuracy: Interval
+    comparison: Comparison
+    classes: list[ClassDifference]
+    answers_differ: int
+
+    @property
+    def differ(self) -> bool:
+        """Whether chance alone would hardly make such a difference."""
+        return self.comparison.p_value < SURE
+
+
+def make_versus(left: Result, right: Result) -> Versus:
+    """Compare two models that were tested on the same images."""
+    labels = left.bundle.predictions.test_labels
+    left_right, right_right = left.predicted == labels, right.predicted == labels
+    return Versus(
+        left=left.bundle.card,
+        right=right.bundle.card,
+        left_accuracy=statistics.accuracy_interval(left_right),
+        right_accuracy=statistics.accuracy_interval(right_right),
+        comparison=statistics.compare(left_right, right_right),
+        classes=[
+            ClassDifference(
+                name,
+                float(left_right[labels == number].mean()),
+                float(right_right[labels == number].mean()),
+            )
+            for number, name in enumerate(left.bundle.card.classes)
+            if np.any(labels == number)
+        ],
+        answers_differ=int((left.predicted != right.predicted).sum()),
+    )
