@@ -132,21 +132,39 @@ def classification_report(
     )
 
 
+@dataclass(frozen=True)
+class CalibrationBin:
+    """The images whose highest probability lies in one range; means are 0 where there is none."""
+
+    count: int
+    accuracy: float
+    confidence: float
+
+
+def calibration_bins(
+    probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS
+) -> list[CalibrationBin]:
+    """Sort images into `bins` equal ranges of the highest probability, from 0 to 1."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    accuracies = np.bincount(index, weights=right, minlength=bins) / np.maximum(counts, 1)
+    confidences = np.bincount(index, weights=confidence, minlength=bins) / np.maximum(counts, 1)
+    return [
+        CalibrationBin(int(count), float(accuracy), float(mean))
+        for count, accuracy, mean in zip(counts, accuracies, confidences, strict=True)
+    ]
+
+
 def calibration_error(probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error: how far confidence is from accuracy, weighted by images.
 
     Equal-width bins of the highest probability (C. Guo et al., "On Calibration of Modern Neural
     Networks", 2017).
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    gaps = np.abs(
-        np.bincount(index, weights=confidence, minlength=bins)
-        - np.bincount(index, weights=right, minlength=bins)
-    )
-    return float(gaps[counts > 0].sum() / len(labels))
+    found = calibration_bins(probabilities, labels, bins)
+    return sum(one.count * abs(one.accuracy - one.confidence) for one in found) / len(labels)
 
 
 def scale_by_temperature(probabilities: Floats, temperature: float) -> Floats:

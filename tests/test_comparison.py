@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 import numpy as np
@@ -64,3 +66,59 @@ def test_an_unknown_model_is_said(client: PageClient) -> None:
         404,
         True,
     )
+
+
+def test_the_report_and_its_twin_say_the_same(client: PageClient) -> None:
+    page = client.get("/models/tiny")
+    twin = client.fetch("/models/tiny.json").get_json()
+    assert f"Measured here {twin['accuracy']['value']:.2%}" in page.text
+    low, high = twin["accuracy"]["low"], twin["accuracy"]["high"]
+    assert f"95% interval {low:.1%} to {high:.1%}" in page.text
+    for row in twin["classification"]["classes"]:
+        figures = f"{row['name']} {row['precision']:.3f} {row['recall']:.3f} {row['f1']:.3f}"
+        assert figures in page.text
+    cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(?:<a [^>]*>)?(\d+)<', page.html)]
+    assert [cells[n : n + 10] for n in range(0, 100, 10)] == list(twin["confusion"].values())
+    assert f"off by {twin['calibration_error']:.1%}" in page.text
+    assert f"by {twin['calibrated_error']:.1%}" in page.text
+    assert f"All {twin['wrong']:,} mistakes" in page.text
+    assert twin["card"]["parameters"] == 346
+    for one in twin["mistakes"]:
+        assert f"{one['true_class']} ✗ wrong, says {one['predicted_class']}" in page.text
+
+
+def test_the_surest_mistakes_are_the_surest(client: PageClient, two_models: Flask) -> None:
+    result = load_library(two_models).results["tiny"]
+    wrong = result.predicted != result.bundle.predictions.test_labels
+    shown = client.fetch("/models/tiny.json").get_json()["mistakes"]
+    assert shown[0]["confidence"] == pytest.approx(float(result.confidence[wrong].max()))
+    assert all(wrong[one["number"]] for one in shown)
+
+
+def test_the_reliability_diagram_holds_every_image(client: PageClient) -> None:
+    page = client.get("/models/tiny")
+    before, after = re.findall(r'aria-label="(Before|After)[^"]*"', page.html), page.html
+    assert before == ["Before", "After"]
+    for words in re.findall(r'aria-label="(?:Before|After)([^"]*)"', after):
+        counts = re.findall(r"right on [\d.]+% of ([\d,]+) images", words)
+        assert sum(int(count.replace(",", "")) for count in counts) == 10_000
+
+
+def test_the_table_comes_as_a_spreadsheet(client: PageClient, two_models: Flask) -> None:
+    answer = client.fetch("/models.csv")
+    assert answer.mimetype == "text/csv"
+    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    assert set(rows) == {"tiny", "other"}
+    page = client.get("/models/")
+    for row in rows.values():
+        assert f"{float(row['accuracy']):.2%}" in page.text
+        assert f"{float(row['macro_f1']):.3f}" in page.text
+        assert f"{float(row['test_loss']):.3f}" in page.text
+    assert rows["tiny"]["layers"] == "3" and rows["tiny"]["dense_layers"] == "1"
+    assert (rows["tiny"]["batch_normalization"], rows["tiny"]["dropout"]) == ("True", "True")
+
+
+def test_an_unknown_model_is_an_error_in_the_form_that_was_asked_for(client: PageClient) -> None:
+    answer = client.fetch("/models/nobody.json")
+    assert answer.status_code == 404
+    assert "no model called" in answer.get_json()["error"]["detail"]

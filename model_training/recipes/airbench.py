@@ -96,7 +96,7 @@ FAST_CNN = Recipe(
     parameters=1_973_920,
     phases=(
         Phase(
-            epochs=11,
+            epochs=10,
             batch_size=512,
             optimizer=Optimizer(
                 "muon", 0.75, momentum=0.85, weight_decay=0.009, bias_factor=64, muon_factor=0.13

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, abort, render_template
+import csv
+import io
+
+from flask import Blueprint, Response, abort, render_template
 from flask.typing import ResponseReturnValue
 
 from model_training.recipes import RECIPES
 from webapp.comparison.report import make_report, make_row
+from webapp.comparison.twins import FIGURES, as_json, figures
 from webapp.comparison.versus import make_versus
 from webapp.library import Library, Result, get_library
 from webapp.query import choice
 
-bp = Blueprint("comparison", __name__, url_prefix="/models")
+bp = Blueprint("comparison", __name__)
 
 
-@bp.get("/")
+@bp.get("/models/")
 def index() -> ResponseReturnValue:
     """Every bundle, and every recipe that has none yet."""
     library = get_library()
@@ -31,7 +35,7 @@ def index() -> ResponseReturnValue:
     )
 
 
-@bp.get("/compare")
+@bp.get("/models/compare")
 def compare() -> ResponseReturnValue:
     """Two models against each other; without a choice, the two best."""
     library = get_library()
@@ -48,20 +52,40 @@ def compare() -> ResponseReturnValue:
     )
 
 
-@bp.get("/<name>", strict_slashes=False)
+@bp.get("/models.csv")
+def index_csv() -> Response:
+    """The comparison table, for a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIGURES, lineterminator="\r\n")
+    writer.writeheader()
+    writer.writerows(figures(make_row(result)) for result in get_library().results.values())
+    return Response(text.getvalue(), mimetype="text/csv")
+
+
+@bp.get("/models/<name>", strict_slashes=False)
 def model(name: str) -> ResponseReturnValue:
     """One model's report."""
+    library, result = get_library(), _result(name)
+    in_gallery = library.test_images is not None and name in library.results_on(library.test_images)
+    return render_template(
+        "comparison/model.html", report=make_report(result), in_gallery=in_gallery
+    )
+
+
+@bp.get("/models/<name>.json")
+def model_json(name: str) -> ResponseReturnValue:
+    """The figures of one model's report, for programs."""
+    return as_json(make_report(_result(name)))
+
+
+def _result(name: str) -> Result:
     library = get_library()
     if name in library.problems:
         abort(404, f"The model “{name}” is damaged and left out: {library.problems[name]}.")
     if name not in library.results:
         known = ", ".join(sorted(library.results)) or "none yet"
         abort(404, f"There is no model called “{name}” here. There is: {known}.")
-    result = library.results[name]
-    in_gallery = library.test_images is not None and name in library.results_on(library.test_images)
-    return render_template(
-        "comparison/model.html", report=make_report(result), in_gallery=in_gallery
-    )
+    return library.results[name]
 
 
 def _comparable(library: Library) -> dict[str, Result]:

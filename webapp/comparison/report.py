@@ -16,10 +16,13 @@ from model_training.evaluation import (
     confusion_matrix,
     cross_entropy,
 )
+from model_training.statistics import Interval, accuracy_interval
 from webapp.comparison.charts import Chart, line_chart
+from webapp.comparison.reliability import Reliability, make_reliability
 from webapp.library import Result
 
 HEAT_STEPS = 9
+MISTAKES = 12
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,21 @@ class Confused:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """An image that the model names wrongly, and how sure it was."""
+
+    number: int
+    true_class: str
+    predicted_class: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Report:
     """What the report page shows."""
 
     card: Card
-    accuracy: float
+    accuracy: Interval
     loss: float
     calibration_error: float
     calibrated_error: float
@@ -53,30 +66,72 @@ class Report:
     classification: ClassificationReport
     confusion: list[tuple[str, list[ConfusionCell]]]
     confused: list[Confused]
+    mistakes: list[Mistake]
     accuracy_chart: Chart
     loss_chart: Chart
+    reliability: Reliability
+
+    @property
+    def wrong(self) -> int:
+        """How many images it names wrongly."""
+        return self.images - round(self.accuracy.value * self.images)
+
+    @property
+    def confused_share(self) -> float:
+        """The commonest confusions, as a share of all mistakes."""
+        return sum(pair.count for pair in self.confused) / max(1, self.wrong)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model's line in the comparison table."""
+    """One model's line in the comparison table.  `calibration_error` is after temperature."""
 
     card: Card
     accuracy: float
     loss: float
     macro_f1: float
+    macro_recall: float
+    calibration_error: float
+    file_bytes: int | None
+
+    @property
+    def layers(self) -> int:
+        """Layers that have parameters."""
+        return sum(layer.parameters > 0 for layer in self.card.layers)
+
+    @property
+    def dense_layers(self) -> int:
+        """Fully connected layers."""
+        return self._count("Dense")
+
+    @property
+    def batch_normalization(self) -> bool:
+        """Whether it normalises batches."""
+        return self._count("BatchNormalization") > 0
+
+    @property
+    def dropout(self) -> bool:
+        """Whether parts of it are switched off while it learns."""
+        return self._count("Dropout") > 0
+
+    def _count(self, kind: str) -> int:
+        return sum(layer.type == kind for layer in self.card.layers)
 
 
 def make_row(result: Result) -> Row:
     """Compute one line of the comparison table."""
-    card = result.bundle.card
-    stored = result.bundle.predictions
+    bundle = result.bundle
+    card, stored = bundle.card, bundle.predictions
     confusion = confusion_matrix(result.predicted, stored.test_labels, len(card.classes))
+    scores = classification_report(confusion, tuple(card.classes))
     return Row(
         card=card,
         accuracy=accuracy(stored.test, stored.test_labels),
         loss=cross_entropy(stored.test, stored.test_labels),
-        macro_f1=classification_report(confusion, tuple(card.classes)).macro_f1,
+        macro_f1=scores.macro_f1,
+        macro_recall=scores.macro_recall,
+        calibration_error=calibration_error(result.probabilities, stored.test_labels),
+        file_bytes=bundle.model_path.stat().st_size if bundle.model_path else None,
     )
 
 
@@ -89,7 +144,7 @@ def make_report(result: Result) -> Report:
     history = bundle.history
     return Report(
         card=bundle.card,
-        accuracy=accuracy(probabilities, labels),
+        accuracy=accuracy_interval(result.predicted == labels),
         loss=cross_entropy(probabilities, labels),
         calibration_error=calibration_error(probabilities, labels),
         calibrated_error=calibration_error(result.probabilities, labels),
@@ -97,6 +152,7 @@ def make_report(result: Result) -> Report:
         classification=classification_report(confusion, classes),
         confusion=_confusion_rows(confusion, classes),
         confused=_commonest_confusions(confusion, classes),
+        mistakes=_most_confident_mistakes(result, classes),
         accuracy_chart=line_chart(
             "Accuracy",
             history["epoch"],
@@ -108,7 +164,25 @@ def make_report(result: Result) -> Report:
             history["epoch"],
             _curves(history, "loss"),
         ),
+        reliability=make_reliability(probabilities, result.probabilities, labels),
     )
+
+
+def _most_confident_mistakes(
+    result: Result, classes: tuple[str, ...], most: int = MISTAKES
+) -> list[Mistake]:
+    labels = result.bundle.predictions.test_labels
+    wrong = np.flatnonzero(result.predicted != labels)
+    surest = wrong[np.argsort(-result.confidence[wrong], kind="stable")[:most]]
+    return [
+        Mistake(
+            number,
+            classes[labels[number]],
+            classes[result.predicted[number]],
+            float(result.confidence[number]),
+        )
+        for number in surest.tolist()
+    ]
 
 
 def _curves(history: dict[str, list[float]], column: str) -> dict[str, Sequence[float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -138,8 +139,9 @@ def test_image_url(number: int) -> str:
 
 
 @bp.app_template_global()
-def grid_url(numbers: NDArray[np.int64]) -> str:
+def grid_url(numbers: Sequence[int] | NDArray[np.int64]) -> str:
     """The address of the one file that shows the images `numbers`, ten a row."""
+    numbers = np.asarray(numbers)
     first = int(numbers[0])
     if first % SHEET_IMAGES == 0 and np.array_equal(numbers, first + np.arange(SHEET_IMAGES)):
         return url_for("gallery.sheet", version=VERSION, number=first // SHEET_IMAGES)
