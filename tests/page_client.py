@@ -91,7 +91,7 @@ class _Strict(HTMLParser):
             self.ids.append(attributes["id"] or "")
         for name in ("aria-describedby", "aria-labelledby"):
             self.described.update((attributes.get(name) or "").split())
-        self.titles += tag == "title"
+        self.titles += tag == "title" and "svg" not in self.open
         self.headings += tag == "h1"
         if tag == "html":
             assert attributes.get("lang"), "a page names its language"

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from flask import Flask
 
-from tests.page_client import PageClient
+from model_training.recipes import RECIPES
+from tests.page_client import Page, PageClient
+from webapp.comparison.table import BY_NAME, COLUMNS
 from webapp.library import load_library
 
 
@@ -108,14 +110,76 @@ def test_the_table_comes_as_a_spreadsheet(client: PageClient, two_models: Flask)
     answer = client.fetch("/models.csv")
     assert answer.mimetype == "text/csv"
     rows = {row["name"]: row for row in csv.DictReader(io.StringIO(answer.text))}
-    assert set(rows) == {"tiny", "other"}
+    assert set(rows) == {"tiny", "other", *RECIPES}
     page = client.get("/models/")
-    for row in rows.values():
+    for row in (rows["tiny"], rows["other"]):
         assert f"{float(row['accuracy']):.2%}" in page.text
-        assert f"{float(row['macro_f1']):.3f}" in page.text
-        assert f"{float(row['test_loss']):.3f}" in page.text
-    assert rows["tiny"]["layers"] == "3" and rows["tiny"]["dense_layers"] == "1"
-    assert (rows["tiny"]["batch_normalization"], rows["tiny"]["dropout"]) == ("True", "True")
+        assert f"{float(row['f1']):.3f}" in page.text
+        assert f"{float(row['loss']):.3f}" in page.text
+    tiny = rows["tiny"]
+    assert (tiny["layers"], tiny["dense"], tiny["parameters"]) == ("3", "1", "346")
+    assert (tiny["batch_norm"], tiny["dropout"]) == ("yes", "yes")
+
+
+def column(page: Page, name: str) -> list[str]:
+    """One column of the comparison table, as it is shown."""
+    titles = [one.title for one in COLUMNS]
+    body = page.html.split("<tbody>")[1].split("</tbody>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in rows]
+    return [re.sub(r"<[^>]+>", "", row[titles.index(name)]).strip() for row in cells]
+
+
+@pytest.mark.parametrize("order", ["up", "down"])
+@pytest.mark.parametrize("name", [one.name for one in COLUMNS])
+def test_the_table_is_ordered_by_any_column(name: str, order: str, client: PageClient) -> None:
+    page = client.get(f"/models/?sort={name}&order={order}")
+    assert f'aria-sort="{"ascending" if order == "up" else "descending"}"' in page.html
+    twin = client.fetch("/models.csv").text
+    rows = {row["title"]: row[name] for row in csv.DictReader(io.StringIO(twin))}
+    titles = [title.split("  ")[0].split("\n")[0] for title in column(page, "Model")]
+    shown = [rows[re.sub(r" (answers|not trained yet|reported only)$", "", t)] for t in titles]
+    there = [value for value in shown if value]
+    assert shown == there + [""] * (len(shown) - len(there)), "what is missing comes last"
+    values = [float(v) for v in there] if BY_NAME[name].is_number else there
+    assert values == sorted(values, reverse=order == "down")
+
+
+def test_a_network_that_was_not_trained_here_shows_only_what_was_reported(
+    client: PageClient,
+) -> None:
+    page = client.get("/models/?sort=reported")
+    models, reported = column(page, "Model"), column(page, "Reported")
+    (place,) = [n for n, model in enumerate(models) if "ResNet50" in model]
+    assert reported[place] == "96.00%"
+    assert column(page, "Measured")[place] == "–"
+    assert "reported only" in models[place]
+    assert "too large to be trained" in page.text
+    assert "flask train resnet50-224" not in page.text
+    assert "flask train best-cnn" in page.text
+
+
+def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:
+    page = client.get("/models/")
+    plot = re.search(r'aria-label="(Accuracy against parameters[^"]*)"', page.html)
+    assert plot and "ResNet50 at 224 pixels: 96.00% reported, 49,723,082" in plot[1]
+    measured = page.html.count('<circle class="point" cx=') - page.html.count('cx="6" cy="6" r="5"')
+    assert measured == 4, "two models in two plots"
+    times = re.search(r'aria-label="(Accuracy against training time[^"]*)"', page.html)
+    assert times and "reported" not in times[1]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("sort=beauty", "no column called “beauty”"),
+        ("order=sideways", "up, down"),
+        ("data=MNIST", "CIFAR-10"),
+    ],
+)
+def test_a_wrong_order_is_explained(query: str, words: str, client: PageClient) -> None:
+    page = client.get(f"/models/?{query}")
+    assert (page.status, words in page.text) == (404, True)
 
 
 def test_an_unknown_model_is_an_error_in_the_form_that_was_asked_for(client: PageClient) -> None:

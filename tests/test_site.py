@@ -202,13 +202,6 @@ def test_the_comparison_names_what_is_measured_and_what_is_not_yet(client: PageC
     assert f"flask train {next(iter(RECIPES))}" in page.text
 
 
-def test_the_comparison_shows_what_is_only_reported_as_such(client: PageClient) -> None:
-    page = client.get("/models/")
-    after = page.text.split("Reported, not reproduced here")[1]
-    assert "ResNet50 at 224 pixels 96.0% 0.15 49,723,082" in after
-    assert "flask train resnet50-224" not in page.text
-
-
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.125, 0.3, 1.0, 7.5])
 def test_a_curve_of_one_value_is_drawn(value: float) -> None:
     chart = line_chart("Loss", [1.0], {"training": [value], "validation": [value]})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 from flask import Blueprint, Response, abort, render_template
 from flask.typing import ResponseReturnValue
 
 from model_training.recipes import RECIPES
-from webapp.comparison.report import make_report, make_row
-from webapp.comparison.twins import FIGURES, as_json, figures
+from webapp.comparison.plots import make_plots
+from webapp.comparison.report import make_report
+from webapp.comparison.table import BY_NAME, COLUMNS, FIRST_DOWN, Row, make_rows, ordered
+from webapp.comparison.twins import as_csv, as_json
 from webapp.comparison.versus import make_versus
 from webapp.library import Library, Result, get_library
 from webapp.query import choice
@@ -22,17 +21,32 @@ bp = Blueprint("comparison", __name__)
 def index() -> ResponseReturnValue:
     """Every bundle, and every recipe that has none yet."""
     library = get_library()
-    trained = {result.bundle.card.recipe for result in library.results.values()}
+    rows = _rows(library)
+    data_sets = sorted({row.figures["data"] for row in rows})
+    data_set = choice("data", data_sets, "data set")
+    rows = [row for row in rows if data_set in (None, row.figures["data"])]
+    by = BY_NAME[choice("sort", BY_NAME, "column") or "accuracy"]
+    order = choice("order", ("up", "down"), "direction")
+    down = order == "down" if order else by.name in FIRST_DOWN
     return render_template(
         "comparison/index.html",
-        rows=[make_row(result) for result in library.results.values()],
+        rows=ordered(rows, by, down),
+        columns=COLUMNS,
+        by=by,
+        down=down,
+        first_down=FIRST_DOWN,
+        data_sets=data_sets,
+        data_set=data_set,
+        charts=make_plots(rows),
         default_model=library.default_model,
-        untrained=[one for name, one in RECIPES.items() if name not in trained and one.reproduced],
-        reported_only=[
-            one for name, one in RECIPES.items() if name not in trained and not one.reproduced
-        ],
         problems=library.problems,
     )
+
+
+@bp.get("/models.csv")
+def index_csv() -> Response:
+    """The comparison table, for a spreadsheet."""
+    return Response(as_csv(_rows(get_library())), mimetype="text/csv")
 
 
 @bp.get("/models/compare")
@@ -50,16 +64,6 @@ def compare() -> ResponseReturnValue:
     return render_template(
         "comparison/compare.html", results=results, left=left, right=right, versus=versus
     )
-
-
-@bp.get("/models.csv")
-def index_csv() -> Response:
-    """The comparison table, for a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, FIGURES, lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(figures(make_row(result)) for result in get_library().results.values())
-    return Response(text.getvalue(), mimetype="text/csv")
 
 
 @bp.get("/models/<name>", strict_slashes=False)
@@ -86,6 +90,10 @@ def _result(name: str) -> Result:
         known = ", ".join(sorted(library.results)) or "none yet"
         abort(404, f"There is no model called “{name}” here. There is: {known}.")
     return library.results[name]
+
+
+def _rows(library: Library) -> list[Row]:
+    return make_rows(library.results.values(), library.classifiers, RECIPES)
 
 
 def _comparable(library: Library) -> dict[str, Result]:

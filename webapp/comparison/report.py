@@ -10,7 +10,6 @@ import numpy as np
 from model_training.card import Card
 from model_training.evaluation import (
     ClassificationReport,
-    accuracy,
     calibration_error,
     classification_report,
     confusion_matrix,
@@ -80,59 +79,6 @@ class Report:
     def confused_share(self) -> float:
         """The commonest confusions, as a share of all mistakes."""
         return sum(pair.count for pair in self.confused) / max(1, self.wrong)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model's line in the comparison table.  `calibration_error` is after temperature."""
-
-    card: Card
-    accuracy: float
-    loss: float
-    macro_f1: float
-    macro_recall: float
-    calibration_error: float
-    file_bytes: int | None
-
-    @property
-    def layers(self) -> int:
-        """Layers that have parameters."""
-        return sum(layer.parameters > 0 for layer in self.card.layers)
-
-    @property
-    def dense_layers(self) -> int:
-        """Fully connected layers."""
-        return self._count("Dense")
-
-    @property
-    def batch_normalization(self) -> bool:
-        """Whether it normalises batches."""
-        return self._count("BatchNormalization") > 0
-
-    @property
-    def dropout(self) -> bool:
-        """Whether parts of it are switched off while it learns."""
-        return self._count("Dropout") > 0
-
-    def _count(self, kind: str) -> int:
-        return sum(layer.type == kind for layer in self.card.layers)
-
-
-def make_row(result: Result) -> Row:
-    """Compute one line of the comparison table."""
-    bundle = result.bundle
-    card, stored = bundle.card, bundle.predictions
-    confusion = confusion_matrix(result.predicted, stored.test_labels, len(card.classes))
-    scores = classification_report(confusion, tuple(card.classes))
-    return Row(
-        card=card,
-        accuracy=accuracy(stored.test, stored.test_labels),
-        loss=cross_entropy(stored.test, stored.test_labels),
-        macro_f1=scores.macro_f1,
-        macro_recall=scores.macro_recall,
-        calibration_error=calibration_error(result.probabilities, stored.test_labels),
-        file_bytes=bundle.model_path.stat().st_size if bundle.model_path else None,
-    )
 
 
 def make_report(result: Result) -> Report:

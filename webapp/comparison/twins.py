@@ -2,70 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
+from collections.abc import Iterable
 from typing import Any
 
-from webapp.comparison.report import Report, Row
-
-FIGURES = (
-    "name",
-    "title",
-    "accuracy",
-    "averaged_accuracy",
-    "reported_accuracy",
-    "reported_source",
-    "macro_f1",
-    "macro_recall",
-    "test_loss",
-    "calibration_error",
-    "parameters",
-    "layers",
-    "dense_layers",
-    "input_size",
-    "epochs",
-    "batch_size",
-    "training_seconds",
-    "file_bytes",
-    "augmentation",
-    "batch_normalization",
-    "dropout",
-    "optimizer",
-    "data_set",
-    "summary",
-)
-"""The columns of the comparison as a spreadsheet."""
+from webapp.comparison.report import Report
+from webapp.comparison.table import BY_NAME, Row
 
 
-def figures(row: Row) -> dict[str, Any]:
-    """One model's line of the spreadsheet; None where there is no such figure."""
-    card = row.card
-    averaged = card.averaged.get("test")
-    return {
-        "name": card.name,
-        "title": card.title,
-        "accuracy": row.accuracy,
-        "averaged_accuracy": averaged.accuracy if averaged else None,
-        "reported_accuracy": card.reported.test_accuracy if card.reported else None,
-        "reported_source": card.reported.source if card.reported else None,
-        "macro_f1": row.macro_f1,
-        "macro_recall": row.macro_recall,
-        "test_loss": row.loss,
-        "calibration_error": row.calibration_error,
-        "parameters": card.parameters,
-        "layers": row.layers,
-        "dense_layers": row.dense_layers,
-        "input_size": card.input_size,
-        "epochs": card.training.epochs,
-        "batch_size": card.training.batch_size,
-        "training_seconds": card.training.seconds,
-        "file_bytes": row.file_bytes,
-        "augmentation": card.training.augmentation,
-        "batch_normalization": row.batch_normalization,
-        "dropout": row.dropout,
-        "optimizer": card.training.optimizer,
-        "data_set": card.training.data_set,
-        "summary": card.summary,
-    }
+def as_csv(rows: Iterable[Row]) -> str:
+    """The comparison table for a spreadsheet: shares and seconds as they are, unrounded."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(["name", *BY_NAME])
+    for row in rows:
+        writer.writerow([row.name, *(row.figures.get(name) for name in BY_NAME)])
+    return text.getvalue()
 
 
 def as_json(report: Report) -> dict[str, Any]:

@@ -1,0 +1,107 @@
+"""Accuracy against what it costs: two plots that say more than the table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from webapp.comparison.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, round_ticks
+from webapp.comparison.table import BY_NAME, Column, Row
+
+WIDTH = 480
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model.  `label_right` says on which side of it its name has room."""
+
+    name: str
+    title: str
+    x: float
+    y: float
+    measured: bool
+    label_right: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A scatter plot with a logarithmic x axis; ticks are (position, text)."""
+
+    title: str
+    x_title: str
+    points: list[Point]
+    x_ticks: list[tuple[float, str]]
+    y_ticks: list[tuple[float, str]]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+def make_plots(rows: list[Row]) -> list[Plot]:
+    """Accuracy against parameters and against training time, where there are two models or more.
+
+    A network that was not trained here stands with its reported accuracy, marked as such.
+    """
+    plots = [
+        _plot("Accuracy against parameters", BY_NAME["parameters"], rows),
+        _plot("Accuracy against training time", BY_NAME["seconds"], rows),
+    ]
+    return [plot for plot in plots if plot is not None]
+
+
+def _plot(title: str, column: Column, rows: list[Row]) -> Plot | None:
+    found = []
+    for row in rows:
+        cost = row.figures.get(column.name)
+        share = row.figures.get("accuracy") or row.figures.get("reported")
+        if cost and share is not None:
+            found.append((row, float(cost), float(share)))
+    if len(found) < 2:
+        return None
+    shares = [share for _, _, share in found]
+    y_steps = round_ticks(min(shares), max(shares))
+    first = math.floor(math.log10(min(cost for _, cost, _ in found)) * 2) / 2
+    last = math.ceil(math.log10(max(cost for _, cost, _ in found)) * 2 + 0.01) / 2
+
+    def x(cost: float) -> float:
+        share = (math.log10(cost) - first) / (last - first)
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * share, 1)
+
+    def y(share: float) -> float:
+        part = (share - y_steps[0]) / (y_steps[-1] - y_steps[0])
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * part, 1)
+
+    assert column.write is not None
+    half_decades = range(math.ceil(first * 2), math.floor(last * 2) + 1)
+    marks = [1 if n % 2 == 0 else 3 for n in half_decades]
+    costs = [mark * 10.0 ** (n // 2) for n, mark in zip(half_decades, marks, strict=True)]
+    return Plot(
+        title=title,
+        x_title=column.title.lower(),
+        points=[
+            Point(
+                name=row.name,
+                title=row.figures["title"],
+                x=x(cost),
+                y=y(share),
+                measured=row.measured,
+                label_right=x(cost) < WIDTH * 0.55,
+                text=f"{row.figures['title']}: {share:.2%}"
+                f"{'' if row.measured else ' reported'}, {column.write(cost)}",
+            )
+            for row, cost, share in found
+        ],
+        x_ticks=[(x(cost), _short(column, cost)) for cost in costs if first <= math.log10(cost)],
+        y_ticks=[(y(tick), f"{tick * 100:g}%") for tick in y_steps],
+    )
+
+
+def _short(column: Column, cost: float) -> str:
+    if column.name == "parameters":
+        return f"{cost / 1e6:g} M" if cost >= 1e6 else f"{cost / 1e3:g} k"
+    assert column.write is not None
+    return column.write(cost)

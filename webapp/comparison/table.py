@@ -1,0 +1,167 @@
+"""The comparison table: one row a model, trained here or only reported, and its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model_training.evaluation import (
+    accuracy,
+    calibration_error,
+    classification_report,
+    confusion_matrix,
+    cross_entropy,
+)
+from model_training.recipes import Recipe
+from webapp import filters
+from webapp.classifiers import Classifier
+from webapp.library import Result
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: how its figures are written, and in one sentence what they mean.
+
+    Without a `write` the figures are words.
+    """
+
+    name: str
+    title: str
+    meaning: str
+    write: Callable[[Any], str] | None = None
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is aligned and ordered as numbers."""
+        return self.write is not None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model: its figures by column name; one that is missing is None.
+
+    `measured` is False for a recipe that has no bundle here.
+    """
+
+    name: str
+    figures: Mapping[str, Any]
+    measured: bool
+    reproduced: bool = True
+
+
+def _percent(share: float) -> str:
+    return filters.percent(share, 2)
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
+
+
+COLUMNS = (
+    Column("title", "Model", "The network, by the name of its recipe."),
+    Column("accuracy", "Measured", "Test images named rightly, here.", _percent),
+    Column("averaged", "Averaged", "The same, six views of each image averaged.", _percent),
+    Column("reported", "Reported", "What its source says it reached.", _percent),
+    Column("loss", "Test loss", "Mean negative log probability of the true class.", _three),
+    Column("f1", "Macro F1", "Mean over the classes of precision and recall joined.", _three),
+    Column("recall", "Recall", "Mean over the classes of the share that is found.", _three),
+    Column(
+        "calibration",
+        "Calibration",
+        "By how much its percentages are off, after temperature scaling.",
+        _percent,
+    ),
+    Column("parameters", "Parameters", "Numbers that make up the network.", filters.count),
+    Column("layers", "Layers", "Those that have parameters.", filters.count),
+    Column("dense", "Dense", "Fully connected layers.", filters.count),
+    Column("input", "Input", "Side of the square that it sees.", lambda size: f"{size} px"),
+    Column("file", "File", "Size of the saved network.", _megabytes),
+    Column(
+        "milliseconds", "One image", "Time to answer, measured at start-up.", "{:.1f} ms".format
+    ),
+    Column("seconds", "Training", "Wall time, all sessions together.", filters.duration),
+    Column("epochs", "Epochs", "Passes over the training images.", filters.count),
+    Column("batch_norm", "Batch norm", "Whether it normalises batches."),
+    Column("dropout", "Dropout", "Whether parts are switched off while it learns."),
+    Column("augmentation", "Augmentation", "How images are varied while it learns."),
+    Column("optimizer", "Optimizer", "How its weights are learned."),
+    Column("data", "Data set", "What it learned from and was tested on."),
+    Column("source", "Source", "Where the reported figure is from."),
+    Column("comment", "Comment", "In a sentence."),
+)
+BY_NAME = {column.name: column for column in COLUMNS}
+FIRST_DOWN = ("accuracy", "averaged", "reported", "f1", "recall")
+"""Columns of which one wants the largest first."""
+
+
+def make_rows(
+    results: Collection[Result],
+    classifiers: Mapping[str, Classifier],
+    recipes: Mapping[str, Recipe],
+) -> list[Row]:
+    """A row for each bundle, then one for each recipe that has none."""
+    rows = [_measured(result, classifiers.get(result.bundle.name)) for result in results]
+    trained = {result.bundle.card.recipe for result in results}
+    return rows + [_reported(one) for name, one in recipes.items() if name not in trained]
+
+
+def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:
+    """`rows` by the figures of `column`; a row without one comes last either way."""
+    there = [row for row in rows if row.figures.get(column.name) is not None]
+    missing = [row for row in rows if row.figures.get(column.name) is None]
+    return sorted(there, key=lambda row: row.figures[column.name], reverse=down) + missing
+
+
+def _measured(result: Result, classifier: Classifier | None) -> Row:
+    bundle = result.bundle
+    card, stored = bundle.card, bundle.predictions
+    confusion = confusion_matrix(result.predicted, stored.test_labels, len(card.classes))
+    scores = classification_report(confusion, tuple(card.classes))
+    kinds = [layer.type for layer in card.layers]
+    averaged = card.averaged.get("test")
+    figures = {
+        "title": card.title,
+        "accuracy": accuracy(stored.test, stored.test_labels),
+        "averaged": averaged.accuracy if averaged else None,
+        "reported": card.reported.test_accuracy if card.reported else None,
+        "loss": cross_entropy(stored.test, stored.test_labels),
+        "f1": scores.macro_f1,
+        "recall": scores.macro_recall,
+        "calibration": calibration_error(result.probabilities, stored.test_labels),
+        "parameters": card.parameters,
+        "layers": sum(layer.parameters > 0 for layer in card.layers),
+        "dense": kinds.count("Dense"),
+        "input": card.input_size,
+        "file": bundle.model_path.stat().st_size if bundle.model_path else None,
+        "milliseconds": classifier.milliseconds if classifier else None,
+        "seconds": card.training.seconds,
+        "epochs": card.training.epochs,
+        "batch_norm": "yes" if "BatchNormalization" in kinds else "no",
+        "dropout": "yes" if "Dropout" in kinds else "no",
+        "augmentation": card.training.augmentation,
+        "optimizer": card.training.optimizer,
+        "data": card.training.data_set,
+        "source": card.reported.source if card.reported else None,
+        "comment": card.summary,
+    }
+    return Row(card.name, figures, measured=True)
+
+
+def _reported(recipe: Recipe) -> Row:
+    reported = recipe.reported
+    figures = {
+        "title": recipe.title,
+        "reported": reported.test_accuracy if reported else None,
+        "parameters": recipe.parameters,
+        "input": recipe.input_size,
+        "augmentation": recipe.augmentation,
+        "data": recipe.data_set,
+        "source": reported.source if reported else None,
+        "comment": recipe.summary,
+    }
+    return Row(recipe.name, figures, measured=False, reproduced=recipe.reproduced)
