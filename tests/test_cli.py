@@ -226,6 +226,7 @@ def test_data_pack_writes_the_gallerys_sheets(
     assert result.exit_code == 0, result.output
     folder = Path(runner.app.instance_path) / "data" / "cifar10-test"
     assert sorted(path.name for path in folder.iterdir()) == ["00.webp", "01.webp", "labels.npy"]
+    assert (folder.parent / "cifar10-overview.npz").exists()
 
 
 def test_data_fetch_says_when_the_path_is_wrong(runner: FlaskCliRunner) -> None:

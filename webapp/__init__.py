@@ -20,6 +20,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     from webapp import (
         cli,
         comparison,
+        dataset,
         errors,
         filters,
         gallery,
@@ -40,6 +41,6 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     settings.load(app, config)
     for feature in (security, library, filters, errors, cli):
         feature.init_app(app)
-    for blueprint in (upload.bp, gallery.bp, comparison.bp, health.bp):
+    for blueprint in (upload.bp, gallery.bp, comparison.bp, dataset.bp, health.bp):
         app.register_blueprint(blueprint)
     return app

@@ -19,7 +19,7 @@ from model_training.card import BUNDLE_NAME
 from model_training.cifar10_sources import Progress
 from model_training.data import CACHE_NAME, Cifar10, DataError, load_cifar10
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
-from webapp.library import TEST_IMAGES_FOLDER
+from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER
 
 if TYPE_CHECKING:
     from model_training.bundle import Bundle
@@ -122,12 +122,15 @@ def fetch_command(data_path: Path | None) -> None:
 @data_commands.command("pack")
 @click.option("--data", "data_path", type=click.Path(path_type=Path))
 def pack_command(data_path: Path | None) -> None:
-    """Write the gallery's test images in the form in which they ship."""
+    """Write the test images and the figures of the data set in the form in which they ship."""
+    from model_training.overview import make_overview, write_overview
     from model_training.sheets import read_test_images, write_test_images
 
+    data = _load_data(data_path)
     folder: Path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER
-    write_test_images(folder, _load_data(data_path).test)
+    write_test_images(folder, data.test)
     read_test_images(folder)
+    write_overview(folder.with_name(OVERVIEW_FILE), make_overview(data))
     size = sum(file.stat().st_size for file in folder.iterdir())
     click.echo(f"{folder}: {size / 1e6:.1f} MB, read back and checked")
 

@@ -17,10 +17,13 @@ from model_training.bundle import Bundle, read_bundles
 from model_training.cifar10_sources import SourceError
 from model_training.data import ImageSet
 from model_training.evaluation import scale_by_temperature
+from model_training.files import DamagedFile
+from model_training.overview import Overview, read_overview
 from model_training.sheets import read_test_images
 from webapp.classifiers import Classifier, ClassifierError
 
 TEST_IMAGES_FOLDER = "cifar10-test"
+OVERVIEW_FILE = "cifar10-overview.npz"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Library:
     default_model: str | None
     test_images: ImageSet | None
     test_images_problem: str | None
+    overview: Overview | None
 
     def results_on(self, test: ImageSet) -> dict[str, Result]:
         """The results that were measured on exactly the images of `test`."""
@@ -136,6 +140,12 @@ def _read(app: Flask) -> Library:
         test_images_problem = "they are missing or damaged"
         app.logger.error("the gallery is left out, its images cannot be read: %s", error)
 
+    overview = None
+    try:
+        overview = read_overview(app.config["DATA_FOLDER"] / OVERVIEW_FILE)
+    except (OSError, DamagedFile) as error:
+        app.logger.error("the figures of the data set are left out: %s", error)
+
     wanted = app.config["DEFAULT_MODEL"]
     default = wanted if wanted in classifiers else next(iter(classifiers), None)
     if default is None:
@@ -149,4 +159,5 @@ def _read(app: Flask) -> Library:
         default_model=default,
         test_images=test_images,
         test_images_problem=test_images_problem,
+        overview=overview,
     )

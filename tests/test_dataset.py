@@ -1,0 +1,88 @@
+"""The data set's page: real images, exact counts, and figures that are those of the images."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask import Flask
+from PIL import Image
+
+from model_training.data import CLASSES, Cifar10, ImageSet
+from model_training.files import DamagedFile
+from model_training.overview import make_overview, read_overview, write_overview
+from tests.conftest import SHIPPED_TEST_IMAGES, make_site
+from tests.page_client import PageClient
+
+
+def test_the_overview_is_that_of_the_images(small_data: Cifar10, tmp_path: Path) -> None:
+    overview = make_overview(small_data)
+    images = small_data.train.images.astype(np.float64)
+    assert np.allclose(overview.mean, images.mean(axis=(0, 1, 2)))
+    assert np.allclose(overview.deviation, images.std(axis=(0, 1, 2)))
+    cats = images[small_data.train.labels == 3].mean(axis=0)
+    assert np.abs(overview.mean_images[3] - cats).max() <= 0.5
+    assert overview.counts[:2].sum() == 800 and overview.counts[2].tolist() == [1000] * 10
+    write_overview(tmp_path / "overview.npz", overview)
+    again = read_overview(tmp_path / "overview.npz")
+    assert all(np.array_equal(value, vars(again)[name]) for name, value in vars(overview).items())
+
+
+def test_the_overview_that_ships_is_of_the_whole_data_set() -> None:
+    overview = read_overview(SHIPPED_TEST_IMAGES.parent / "cifar10-overview.npz")
+    assert overview.counts.tolist() == [[4500] * 10, [500] * 10, [1000] * 10]
+    # As published for the CIFAR-10 training images.
+    assert np.allclose(overview.mean / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
+    assert np.allclose(overview.deviation / 255, [0.2470, 0.2435, 0.2616], atol=1e-4)
+
+
+def test_ten_images_of_each_class_are_shown(client: PageClient, test_images: ImageSet) -> None:
+    page = client.get("/dataset/")
+    shown = re.findall(r'aria-label="Test image (\d+), (\w+)"', page.html)
+    assert len(shown) == 100
+    assert [name for _, name in shown] == [name for name in CLASSES for _ in range(10)]
+    assert all(CLASSES[test_images.labels[int(number)]] == name for number, name in shown)
+    assert (
+        len({re.sub("#.*", "", one) for one in re.findall(r'<image href="([^"]+)"', page.html)})
+        == 2
+    )
+    other = client.get("/dataset/?seed=1")
+    assert re.findall(r'aria-label="Test image (\d+), (\w+)"', other.html) != shown
+
+
+def test_counts_and_channels_are_shown(client: PageClient) -> None:
+    page = client.get("/dataset/")
+    assert "cat 4,500 500 1,000" in page.text
+    assert "All 45,000 5,000 10,000" in page.text
+    assert "red 125.31 62.99" in page.text
+
+
+def test_the_mean_images_come_as_one_picture_that_may_be_kept(client: PageClient) -> None:
+    (address,) = set(re.findall(r'href="(/dataset/means/[^"]+)"', client.get("/dataset/").html))
+    answer = client.fetch(address)
+    assert Image.open(io.BytesIO(answer.data)).size == (320, 32)
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert client.fetch("/dataset/means/other.png").status_code == 404
+
+
+@pytest.mark.parametrize(("seed", "status"), [("x", 400), ("-1", 404), ("1000000", 404)])
+def test_a_wrong_seed_is_explained(seed: str, status: int, client: PageClient) -> None:
+    assert client.get(f"/dataset/?seed={seed}").status == status
+
+
+def test_without_images_or_figures_the_page_says_what_is_missing(empty_site: Flask) -> None:
+    page = PageClient(empty_site.test_client()).get("/dataset/")
+    assert page.status == 200
+    assert "flask data pack" in page.text
+
+
+def test_damaged_figures_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cifar10-overview.npz").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DamagedFile):
+        read_overview(tmp_path / "data" / "cifar10-overview.npz")
+    page = PageClient(make_site(tmp_path).test_client()).get("/dataset/")
+    assert page.status == 200

@@ -1,0 +1,72 @@
+"""`/dataset/`: the images that the models learned from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+from flask import Blueprint, abort, render_template, send_file
+from flask.typing import ResponseReturnValue
+from PIL import Image
+
+from model_training.data import CLASSES, ImageSet
+from model_training.overview import PARTS
+from webapp.library import Library, get_library
+from webapp.query import whole_number
+
+bp = Blueprint("dataset", __name__, url_prefix="/dataset")
+
+EACH = 10
+ONE_YEAR = 365 * 24 * 3600
+LARGEST_SEED = 999_999
+CHANNELS = ("red", "green", "blue")
+
+
+@bp.get("/")
+def index() -> ResponseReturnValue:
+    """Ten images of each class, counts, means, and what 32x32 pixels are enough for."""
+    library = get_library()
+    seed = whole_number("seed", 0, LARGEST_SEED, default=0)
+    overview = library.overview
+    return render_template(
+        "dataset/index.html",
+        rows=_examples(library.test_images, seed) if library.test_images else [],
+        seed=seed,
+        next_seed=(seed + 1) % (LARGEST_SEED + 1),
+        overview=overview,
+        classes=CLASSES,
+        parts=PARTS,
+        channels=zip(CHANNELS, overview.mean, overview.deviation, strict=True) if overview else (),
+        version=_version(library),
+    )
+
+
+@bp.get("/means/<version>.png")
+def means(version: str) -> ResponseReturnValue:
+    """The mean image of each class, side by side, 320x32."""
+    library = get_library()
+    if library.overview is None or version != _version(library):
+        abort(404)
+    row = np.concatenate(list(library.overview.mean_images), axis=1)
+    encoded = io.BytesIO()
+    Image.fromarray(row).save(encoded, "PNG")
+    encoded.seek(0)
+    response = send_file(encoded, mimetype="image/png", max_age=ONE_YEAR)
+    response.cache_control.immutable = True
+    return response
+
+
+def _version(library: Library) -> str:
+    # The address changes with the picture, so that a browser may keep it for ever.
+    if library.overview is None:
+        return ""
+    return hashlib.sha256(library.overview.mean_images.tobytes()).hexdigest()[:12]
+
+
+def _examples(test: ImageSet, seed: int) -> list[tuple[str, list[int]]]:
+    rng = np.random.default_rng(seed)
+    return [
+        (name, rng.choice(np.flatnonzero(test.labels == number), EACH, replace=False).tolist())
+        for number, name in enumerate(CLASSES)
+    ]
