@@ -24,6 +24,7 @@ lint: .venv/dev ## Check style and types
 bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.pages
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

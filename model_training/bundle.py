@@ -60,6 +60,13 @@ class Bundle:
     history: dict[str, list[float]]
     predictions: Predictions
     model_path: Path | None
+    path: Path
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Every file of it by its name, the largest first."""
+        there = [self.path / name for name in (MODEL, PREDICTIONS, CARD, HISTORY)]
+        return {path.name: path for path in there if path.is_file()}
 
     @property
     def name(self) -> str:
@@ -110,7 +117,7 @@ def read_bundle(path: Path) -> Bundle:
             raise BundleError(f"{MODEL} is damaged: its SHA-256 is not the one in {CARD}")
     history = _read_history(path / HISTORY)
     predictions = _read_predictions(path / PREDICTIONS, len(card.classes))
-    return Bundle(card, history, predictions, model_path)
+    return Bundle(card, history, predictions, model_path, path)
 
 
 def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:

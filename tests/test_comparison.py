@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from flask import Flask
 
+from model_training.bundle import Bundle
 from model_training.recipes import RECIPES
 from tests.page_client import Page, PageClient
 from webapp.comparison.table import BY_NAME, COLUMNS
@@ -180,6 +182,17 @@ def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:
 def test_a_wrong_order_is_explained(query: str, words: str, client: PageClient) -> None:
     page = client.get(f"/models/?{query}")
     assert (page.status, words in page.text) == (404, True)
+
+
+def test_the_bundle_can_be_kept(client: PageClient, tiny_bundle: Bundle) -> None:
+    page = client.get("/models/tiny")
+    addresses = re.findall(r'href="(/models/tiny/files/[^"]+)" download', page.html)
+    assert [one.rsplit("/", 1)[1] for one in addresses] == list(tiny_bundle.files)
+    answer = client.fetch("/models/tiny/files/model.keras")
+    assert hashlib.sha256(answer.data).hexdigest() == tiny_bundle.card.model_sha256
+    assert "tiny-model.keras" in answer.headers["Content-Disposition"]
+    assert client.get("/models/tiny/files/..%2Fsecret").status == 404
+    assert "There is: model.keras" in client.get("/models/tiny/files/secret").text
 
 
 def test_an_unknown_model_is_an_error_in_the_form_that_was_asked_for(client: PageClient) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, render_template
+from flask import Blueprint, Response, abort, render_template, send_file
 from flask.typing import ResponseReturnValue
 
 from model_training.recipes import RECIPES
@@ -80,6 +80,15 @@ def model(name: str) -> ResponseReturnValue:
 def model_json(name: str) -> ResponseReturnValue:
     """The figures of one model's report, for programs."""
     return as_json(make_report(_result(name)))
+
+
+@bp.get("/models/<name>/files/<file>")
+def bundle_file(name: str, file: str) -> ResponseReturnValue:
+    """One file of a model's bundle, to keep."""
+    files = _result(name).bundle.files
+    if file not in files:
+        abort(404, f"The bundle of {name} has no file “{file}”. There is: {', '.join(files)}.")
+    return send_file(files[file], as_attachment=True, download_name=f"{name}-{file}")
 
 
 def _result(name: str) -> Result:

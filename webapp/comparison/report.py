@@ -54,7 +54,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Report:
-    """What the report page shows."""
+    """What the report page shows.  `files` are the bundle's, by name, in bytes."""
 
     card: Card
     accuracy: Interval
@@ -69,6 +69,7 @@ class Report:
     accuracy_chart: Chart
     loss_chart: Chart
     reliability: Reliability
+    files: dict[str, int]
 
     @property
     def wrong(self) -> int:
@@ -111,6 +112,7 @@ def make_report(result: Result) -> Report:
             _curves(history, "loss"),
         ),
         reliability=make_reliability(probabilities, result.probabilities, labels),
+        files={name: path.stat().st_size for name, path in bundle.files.items()},
     )
 
 

@@ -1,0 +1,71 @@
+"""How long does the server take for each page about results?  `python -m benchmarks.pages`
+
+The shipped models, copied until there are six, in one process; each page asked for again and again
+by turns.  No network is run for any of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+
+from webapp import create_app
+from webapp.library import Library, Result, load_library
+
+MODELS = 6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+
+    app = create_app({"TESTING": True})
+    library = load_library(app)
+    _fill(library)
+    first, second, *_ = library.results
+    addresses = [
+        "/models/",
+        "/models/?sort=calibration&order=up",
+        "/models.csv",
+        f"/models/{first}",
+        f"/models/{first}.json",
+        f"/models/compare?left={first}&right={second}",
+        "/gallery/",
+        f"/gallery/?model={first}&differs={second}&sort=entropy&order=down",
+        "/gallery/?true=cat&outcome=wrong&low=10&high=95&sort=margin",
+        "/gallery/?sort=random&seed=5&page=3",
+        "/gallery.json?outcome=wrong&sort=confidence",
+        "/gallery/33?outcome=right",
+        "/dataset/?seed=3",
+    ]
+    client = app.test_client()
+    seconds: dict[str, list[float]] = {address: [] for address in addresses}
+    for number in range(arguments.rounds + 1):
+        for address in addresses:
+            started = time.perf_counter()
+            answer = client.get(address)
+            took = time.perf_counter() - started
+            assert answer.status_code == 200, (address, answer.status_code)
+            if number:  # The first round fills what is computed once.
+                seconds[address].append(took)
+    print(f"{len(library.results)} models, {arguments.rounds} rounds\n")
+    print(f"{'':64} {'median ms':>10} {'most':>8}")
+    for address, values in seconds.items():
+        print(f"{address:64} {statistics.median(values) * 1e3:10.1f} {max(values) * 1e3:8.1f}")
+
+
+def _fill(library: Library) -> None:
+    shipped = list(library.results.values())
+    for number in range(MODELS - len(shipped)):
+        bundle = shipped[number % len(shipped)].bundle
+        name = f"{bundle.name}-copy-{number}"
+        card = bundle.card.model_copy(update={"name": name, "title": f"Copy {number}"})
+        library.results[name] = Result(dataclasses.replace(bundle, card=card))
+
+
+if __name__ == "__main__":
+    main()
