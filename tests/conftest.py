@@ -27,10 +27,12 @@ from tests import server
 from tests.page_client import PageClient
 from webapp import create_app
 from webapp.library import Result, load_library
+from webapp.settings import SETTINGS
 
 PROJECT = server.PROJECT
 SHIPPED_TEST_IMAGES = PROJECT / "instance" / "data" / "cifar10-test"
 SHIPPED_MODELS = PROJECT / "instance" / "models"
+DEFAULT_MODEL = next(str(one.default) for one in SETTINGS if one.name == "DEFAULT_MODEL")
 
 
 def build_tiny() -> keras.Model:

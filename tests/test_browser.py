@@ -20,7 +20,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from model_training.bundle import read_bundle
 from model_training.data import CLASSES, ImageSet
-from tests.conftest import SHIPPED_MODELS
+from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS
 
 pytestmark = [
     pytest.mark.browser,
@@ -67,8 +67,8 @@ def browser(request: pytest.FixtureRequest) -> Iterator[WebDriver]:
 
 @pytest.fixture(scope="session")
 def photo(test_images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A photo of 800x800 pixels with what the shipped network made of it when it was 32x32."""
-    stored = read_bundle(SHIPPED_MODELS / "custom-cnn").predictions
+    """A photo of 800x800 pixels with what the network that answers made of it at 32x32."""
+    stored = read_bundle(SHIPPED_MODELS / DEFAULT_MODEL).predictions
     # One that is surely answered alike after having been enlarged and compressed.
     number = int(np.argmax(stored.test.max(axis=1)))
     path = tmp_path_factory.mktemp("photos") / "photo.jpg"
@@ -95,7 +95,8 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     assert bars[0].text.startswith(expected)
     shown, saw = browser.find_elements(By.CSS_SELECTOR, ".answer-saw img")
     assert shown.get_property("naturalWidth") == 640
-    assert saw.get_property("naturalWidth") == 32
+    size = read_bundle(SHIPPED_MODELS / DEFAULT_MODEL).card.input_size
+    assert saw.get_property("naturalWidth") == size
 
     browser.find_element(By.LINK_TEXT, "Gallery").click()
     assert len(browser.find_elements(By.CSS_SELECTOR, ".cell")) == 100

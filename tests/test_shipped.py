@@ -12,10 +12,9 @@ from model_training.bundle import Bundle, read_bundles
 from model_training.data import ImageSet
 from model_training.evaluation import predict
 from model_training.recipes import find_recipe
-from tests.conftest import SHIPPED_MODELS, make_site
+from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from tests.report import check_report
-from webapp.settings import SETTINGS
 
 BUNDLES, BAD = read_bundles(SHIPPED_MODELS)
 # A quick try of somebody's own is in the same folder, and none of this test's business.
@@ -29,16 +28,12 @@ def client() -> PageClient:
 
 
 def shipped_site() -> Flask:
-    return make_site(SHIPPED_MODELS.parent, DEFAULT_MODEL=_default_model())
-
-
-def _default_model() -> str:
-    return next(str(s.default) for s in SETTINGS if s.name == "DEFAULT_MODEL")
+    return make_site(SHIPPED_MODELS.parent, DEFAULT_MODEL=DEFAULT_MODEL)
 
 
 def test_the_default_model_ships() -> None:
     assert BAD == {}
-    assert _default_model() in {bundle.name for bundle in SHIPPED}
+    assert DEFAULT_MODEL in {bundle.name for bundle in SHIPPED}
 
 
 @each_bundle

@@ -42,7 +42,7 @@ SETTINGS = (
     ),
     Setting(
         "DEFAULT_MODEL",
-        "custom-cnn",
+        "mobilenetv2-frozen",
         "",
         "The model that answers unless another is asked. If it is not there, the first that is.",
     ),

@@ -28,7 +28,11 @@ PATCH = 2
 
 
 def build(
-    widths: tuple[int, int, int], depth: int, name: str, activation: str = "relu"
+    widths: tuple[int, int, int],
+    depth: int,
+    name: str,
+    activation: str = "silu",
+    first_activation: str = "relu",
 ) -> keras.Model:
     """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, 10).
 
@@ -45,7 +49,7 @@ def build(
     x = layers.Rescaling(scale, offset, dtype="float32", name="standardize")(inputs)
     filters = 2 * 3 * PATCH**2
     x = layers.Conv2D(filters, PATCH, use_bias=False, trainable=False, name="whiten")(x)
-    x = layers.Activation(activation, name="whiten_activation")(x)
+    x = layers.Activation(first_activation, name="whiten_activation")(x)
     for number, width in enumerate(widths, start=1):
         x = before = _convolution(x, width, f"group{number}a", activation, pool=True)
         x = _convolution(x, width, f"group{number}b", activation)
