@@ -38,6 +38,8 @@ def build(
 
     Args:
         widths: filters of the three groups.
+        activation, first_activation: names that Keras knows; the first is behind the whitening,
+            where images are largest and an activation costs most.
         depth: convolutions in each group, 2 or 3; with 3 a residual connection skips the last two.
     """
     import keras
