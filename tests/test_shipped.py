@@ -59,10 +59,15 @@ def test_the_shipped_network_gives_its_stored_predictions_again(
     bundle: Bundle, test_images: ImageSet
 ) -> None:
     model = keras.saving.load_model(bundle.model_path, compile=False)
-    some = np.arange(0, len(test_images), 20)
+    # All of them where that takes seconds, a part where it would take minutes.
+    some = np.arange(0, len(test_images), 1 if bundle.card.parameters < 1_500_000 else 20)
     again = predict(model, test_images.images[some])
-    # Another processor rounds otherwise.
-    assert np.allclose(again, bundle.predictions.test[some], atol=1e-3)
+    stored, labels = bundle.predictions.test[some], test_images.labels[some]
+    # Another processor rounds otherwise, and may turn an image that was on the edge.
+    assert np.allclose(again, stored, atol=1e-3)
+    assert accuracy_score(labels, again.argmax(axis=1)) == pytest.approx(
+        accuracy_score(labels, stored.argmax(axis=1)), abs=2e-3 if len(some) < 10_000 else 2e-4
+    )
 
 
 def test_the_custom_cnn_beats_the_figure_that_was_reported() -> None:

@@ -293,7 +293,8 @@ def _print_epoch(row: Epoch) -> None:
 
 def _print_outcome(bundle: Bundle, path: Path) -> None:
     card = bundle.card
-    click.echo(f"\n{card.title}, {card.training.epochs} epochs, {card.training.seconds:.0f} s")
+    epochs = f"{card.training.epochs} epoch{'s' if card.training.epochs != 1 else ''}"
+    click.echo(f"\n{card.title}, {epochs}, {card.training.seconds:.0f} s")
     for part, metrics in card.metrics.items():
         click.echo(
             f"  {part:<11} accuracy {metrics.accuracy:.4f}  loss {metrics.loss:.4f}  "
