@@ -23,6 +23,7 @@ lint: .venv/dev ## Check style and types
 
 bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
+	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.pages
 

@@ -134,8 +134,8 @@ class Parts:
 def make_deterministic() -> None:
     """Switch off what makes two runs of one seed differ, for the rest of the process.
 
-    Keras' seeds are set by the trainer; this is the backend's part.  It costs time: see
-    `docs/training-log.md`.
+    Keras' seeds are set by the trainer; this is the backend's part.  What it costs is measured by
+    `benchmarks/determinism.py`; JAX needs no switch on a processor.
     """
     if keras.backend.backend() == "tensorflow":
         # Only TensorFlow has the switch, so only it is imported, and only where it is used anyway.
