@@ -52,8 +52,8 @@ class Bundle:
     """A bundle that was read whole and passed its checks.
 
     `history` maps each column of the table to its values, one per epoch; without the columns of
-    validation where there was none.  `model_path` is None in
-    a bundle that is only a report, of a network too large to ship.
+    validation where there was none.  `model_path` is None in a bundle that is only a report, of a
+    network too large to ship.
     """
 
     card: Card

@@ -42,8 +42,8 @@ class FeatureViews:
         """The features of images `chosen` in `epoch`."""
         which = (self._first[chosen] + epoch) % len(self._views)
         found = np.empty((len(chosen), *self._views[0].shape[1:]), np.float16)
-        for number, view in enumerate(self._views):
-            found[which == number] = view[chosen[which == number]]
+        for place, view in enumerate(self._views):
+            found[which == place] = view[chosen[which == place]]
         return found
 
 
@@ -94,29 +94,29 @@ def extract(
     for view in views:
         name = hashlib.sha256(f"{of_network} {view}".encode()).hexdigest()[:32]
         path, clock_path = folder / f"{name}.npy", folder / f"{name}.seconds"
-        stored = _open(path, clock_path, len(images))
-        if stored is not None:
+        there = _open(path, clock_path, len(images))
+        if there is not None:
             on_images(len(images))
         else:
             remove_leftovers(path, older_than=3600)
             started = time.monotonic()
             with whole_file(path) as temporary:
                 _write(lower, images, view, temporary, on_images, stop)
+            there = np.load(path, mmap_mode="r"), time.monotonic() - started
             with whole_file(clock_path) as temporary:
-                temporary.write_text(f"{time.monotonic() - started:.1f}", encoding="utf-8")
-            stored = np.load(path, mmap_mode="r")
-        found.append(stored)
-        seconds += float(clock_path.read_text(encoding="utf-8"))
+                temporary.write_text(f"{there[1]:.1f}", encoding="utf-8")
+        found.append(there[0])
+        seconds += there[1]
     return Features(found, seconds)
 
 
-def _open(path: Path, clock_path: Path, count: int) -> NDArray[np.float16] | None:
+def _open(path: Path, clock_path: Path, count: int) -> tuple[NDArray[np.float16], float] | None:
     try:
-        float(clock_path.read_text(encoding="utf-8"))
+        seconds = float(clock_path.read_text(encoding="utf-8"))
         stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
     except (OSError, ValueError):  # Missing or damaged: it is computed again.
         return None
-    return stored if len(stored) == count else None
+    return (stored, seconds) if len(stored) == count else None
 
 
 def _write(

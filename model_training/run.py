@@ -188,14 +188,15 @@ def _measure_and_write(
         on_validation = evaluation.predict(model, parts.validation.images)
         metrics["validation"] = measure(on_validation, labels)
         averaged["validation"] = measure(
-            evaluation.predict_averaged(model, parts.validation.images), labels
+            evaluation.predict_averaged(model, parts.validation.images, on_validation), labels
         )
     temperature = evaluation.fit_temperature(on_validation, labels)
 
     # Nothing is left to choose: from here on the test images are looked at.
     on_test = evaluation.predict(model, test.images)
     metrics["test"] = measure(on_test, test.labels)
-    averaged["test"] = measure(evaluation.predict_averaged(model, test.images), test.labels)
+    on_views = evaluation.predict_averaged(model, test.images, on_test)
+    averaged["test"] = measure(on_views, test.labels)
     calibrated = evaluation.scale_by_temperature(on_test, temperature)
     card = Card(
         name=output.name,

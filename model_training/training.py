@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,12 +20,10 @@ from model_training import checkpoint
 from model_training.data import ImageSet
 from model_training.features import Stopped
 from model_training.history import Epoch
+from model_training.interruption import stop_signals
 from model_training.learner import Learner
 from model_training.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ def train(
         run.restore(weights)
     else:
         run.begin(weights, command)
-    with _stop_signals() as asked_to_stop:
+    with stop_signals() as asked_to_stop:
         run.learn(asked_to_stop.is_set)
     return run.outcome()
 
@@ -173,7 +169,7 @@ class _Run:
             state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
         except TypeError as error:
             raise checkpoint.of_another_version(self._place.state) from error
-        _check_same_settings(state.settings, self._state.settings)
+        checkpoint.check_same_settings(state.settings, self._state.settings)
         if weights and state.pretrained and describe_file(weights) not in state.pretrained:
             raise checkpoint.CheckpointError(
                 f"The unfinished training began from {state.pretrained}, not from {weights}. "
@@ -348,50 +344,3 @@ class _State:
         self.history.append(row)
         self.epoch_loss = self.epoch_accuracy = self.epoch_seconds = 0.0
         return row
-
-
-def _check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    saved, wanted = _flat(saved), _flat(wanted)
-    changed = [
-        f"{name} was {saved.get(name)}, now {wanted.get(name)}"
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name)
-    ]
-    if changed:
-        raise checkpoint.CheckpointError(
-            f"The unfinished training had other settings ({'; '.join(changed)}). Resume it with "
-            "its own, or start anew with --restart."
-        )
-
-
-def _flat(settings: Any, name: str = "") -> dict[str, Any]:
-    # {"phases": [{"epochs": 2}]} as {"phases 1 epochs": 2}: a name that a message can show.
-    if isinstance(settings, dict):
-        parts = [(f"{name} {key}".strip(), value) for key, value in settings.items()]
-    elif isinstance(settings, list):
-        parts = [(f"{name} {number}", value) for number, value in enumerate(settings, start=1)]
-    else:
-        return {name: settings}
-    return {key: value for part, inner in parts for key, value in _flat(inner, part).items()}
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    # A flag, looked at between steps, so that no step is cut in half.  A second Ctrl-C is for
-    # whoever will not wait: it stops at once, and the last saved state counts.
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

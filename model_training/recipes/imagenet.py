@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    import keras
+
 MEAN = (123.68, 116.779, 103.939)
 """Of the ImageNet images, red, green, blue, 0 to 255: what VGG16 and ResNet50 subtract."""
+
+
+def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """RGB of any size, 0 to 255, resized to `size` and with `MEAN` subtracted.
+
+    Returns:
+        The input, and the output of shape (batch, size, size, 3).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((None, None, 3), name="image")
+    x = layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
+    return inputs, layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(
+        x
+    )
+
+
+def freeze_batch_normalization(base: keras.Model) -> None:
+    """Keep ImageNet's statistics in `base` whatever is trained: small batches would spoil them."""
+    import keras
+
+    for layer in base.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 def reverse_channels(first: str) -> Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]]:

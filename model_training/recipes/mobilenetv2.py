@@ -10,6 +10,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation, View
+from model_training.recipes.imagenet import freeze_batch_normalization
 from model_training.recipes.recipe import Optimizer, Phase, Pretrained, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ def build(size: int) -> keras.Model:
         # Keras says that it has no weights of its own for this size; those for 224 serve.
         warnings.filterwarnings("ignore", "`input_shape` is undefined")
         base = keras.applications.MobileNetV2(include_top=False, weights=None, input_tensor=x)
-    for layer in base.layers:
-        # In inference mode whatever is trained: small batches would spoil ImageNet's statistics.
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
+    freeze_batch_normalization(base)
     x = layers.GlobalAveragePooling2D(name="head_pool")(base.output)
     x = layers.Dropout(0.2, name="head_dropout")(x)
     outputs = layers.Dense(10, activation="softmax", name="probabilities")(x)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation
-from model_training.recipes.imagenet import MEAN, reverse_channels
+from model_training.recipes.imagenet import (
+    centred_input,
+    freeze_batch_normalization,
+    reverse_channels,
+)
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
@@ -27,14 +31,9 @@ def build() -> keras.Model:
     import keras
     from keras import layers
 
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(224, 224, dtype="float32", name="resize")(inputs)
-    x = layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(x)
+    inputs, x = centred_input(224)
     base = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=x)
-    for layer in base.layers:
-        # In inference mode whatever is trained: small batches would spoil ImageNet's statistics.
-        if isinstance(layer, layers.BatchNormalization):
-            layer.trainable = False
+    freeze_batch_normalization(base)
     x = layers.Flatten(name="head_flatten")(base.output)
     x = layers.BatchNormalization(name="head_bn0")(x)
     for number, units in enumerate((256, 128, 64), start=1):

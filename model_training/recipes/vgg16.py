@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model_training.augmentation import View
-from model_training.recipes.imagenet import MEAN, reverse_channels
+from model_training.recipes.imagenet import centred_input, reverse_channels
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
@@ -26,11 +27,8 @@ def build_base(size: int) -> tuple[Any, Any]:
         The input, and the output of shape (batch, size / 32, size / 32, 512).
     """
     import keras
-    from keras import layers
 
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
-    x = layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(x)
+    inputs, x = centred_input(size)
     base = keras.applications.VGG16(include_top=False, weights=None, input_tensor=x)
     return inputs, base.output
 
@@ -70,6 +68,15 @@ def build_large() -> keras.Model:
 BOTH_SIDES = (View(), View(flip=True))
 FOUR_VIEWS = (*BOTH_SIDES, View(down=2, right=-2), View(flip=True, down=-2, right=-2))
 
+HEAD = Phase(
+    epochs=8,
+    batch_size=256,
+    optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
+    schedule=Schedule(warmup=0.1),
+    learns_from="head_bn",
+    views=BOTH_SIDES,
+)
+
 FROZEN_32 = Recipe(
     name="vgg16-frozen-32",
     title="VGG16 at 32 pixels, frozen",
@@ -77,16 +84,7 @@ FROZEN_32 = Recipe(
     augmentation="Mirrored and moved by 2 pixels: four views of each image in turn.",
     input_size=32,
     parameters=14_850_634,
-    phases=(
-        Phase(
-            epochs=30,
-            batch_size=256,
-            optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
-            schedule=Schedule(warmup=0.1),
-            learns_from="head_bn",
-            views=FOUR_VIEWS,
-        ),
-    ),
+    phases=(replace(HEAD, epochs=30, views=FOUR_VIEWS),),
     precision="mixed_bfloat16",
     # Not given in the source: the head and everything about its training.
     reported=Reported("A course project's report on CIFAR-10, VGG16 at 32 pixels", 0.652, 1.716),
@@ -102,14 +100,7 @@ FINETUNED = Recipe(
     input_size=64,
     parameters=14_850_634,
     phases=(
-        Phase(
-            epochs=8,
-            batch_size=256,
-            optimizer=Optimizer("adam", 2e-3, weight_decay=1e-2),
-            schedule=Schedule(warmup=0.1),
-            learns_from="head_bn",
-            views=BOTH_SIDES,
-        ),
+        HEAD,
         Phase(
             epochs=8,
             batch_size=128,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.evaluation import CALIBRATION_BINS, calibration_bins
+from model_training.evaluation import CALIBRATION_BINS, calibration_bins, calibration_error
 
 SIDE = 240
 EDGE = 40
@@ -84,6 +84,4 @@ def _diagram(
         for number, one in enumerate(found)
         if one.count
     ]
-    total = len(labels)
-    error = sum(one.count * abs(one.accuracy - one.confidence) for one in bars) / total
-    return Diagram(title, bars, error)
+    return Diagram(title, bars, calibration_error(probabilities, labels))

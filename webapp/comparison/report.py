@@ -10,7 +10,6 @@ import numpy as np
 from model_training.card import Card
 from model_training.evaluation import (
     ClassificationReport,
-    calibration_error,
     classification_report,
     confusion_matrix,
     cross_entropy,
@@ -59,8 +58,6 @@ class Report:
     card: Card
     accuracy: Interval
     loss: float
-    calibration_error: float
-    calibrated_error: float
     images: int
     classification: ClassificationReport
     confusion: list[tuple[str, list[ConfusionCell]]]
@@ -70,6 +67,16 @@ class Report:
     loss_chart: Chart
     reliability: Reliability
     files: dict[str, int]
+
+    @property
+    def calibration_error(self) -> float:
+        """Of the network's own probabilities."""
+        return self.reliability.before.error
+
+    @property
+    def calibrated_error(self) -> float:
+        """Of the probabilities that the site shows."""
+        return self.reliability.after.error
 
     @property
     def wrong(self) -> int:
@@ -93,8 +100,6 @@ def make_report(result: Result) -> Report:
         card=bundle.card,
         accuracy=accuracy_interval(result.predicted == labels),
         loss=cross_entropy(probabilities, labels),
-        calibration_error=calibration_error(probabilities, labels),
-        calibrated_error=calibration_error(result.probabilities, labels),
         images=len(labels),
         classification=classification_report(confusion, classes),
         confusion=_confusion_rows(confusion, classes),

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_training.evaluation import (
-    accuracy,
     calibration_error,
     classification_report,
     confusion_matrix,
@@ -126,7 +125,7 @@ def _measured(result: Result, classifier: Classifier | None) -> Row:
     averaged = card.averaged.get("test")
     figures = {
         "title": card.title,
-        "accuracy": accuracy(stored.test, stored.test_labels),
+        "accuracy": result.accuracy,
         "averaged": averaged.accuracy if averaged else None,
         "reported": card.reported.test_accuracy if card.reported else None,
         "loss": cross_entropy(stored.test, stored.test_labels),

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 
 import numpy as np
-from flask import Blueprint, abort, render_template, send_file
+from flask import Blueprint, abort, render_template
 from flask.typing import ResponseReturnValue
-from PIL import Image
 
 from model_training.data import CLASSES, ImageSet
 from model_training.overview import PARTS
 from webapp.library import Library, get_library
-from webapp.query import whole_number
+from webapp.pictures import kept_picture
+from webapp.query import LARGEST_SEED, whole_number
 
 bp = Blueprint("dataset", __name__, url_prefix="/dataset")
 
 EACH = 10
-ONE_YEAR = 365 * 24 * 3600
-LARGEST_SEED = 999_999
 CHANNELS = ("red", "green", "blue")
 
 
@@ -49,12 +46,7 @@ def means(version: str) -> ResponseReturnValue:
     if library.overview is None or version != _version(library):
         abort(404)
     row = np.concatenate(list(library.overview.mean_images), axis=1)
-    encoded = io.BytesIO()
-    Image.fromarray(row).save(encoded, "PNG")
-    encoded.seek(0)
-    response = send_file(encoded, mimetype="image/png", max_age=ONE_YEAR)
-    response.cache_control.immutable = True
-    return response
+    return kept_picture(row, "PNG")
 
 
 def _version(library: Library) -> str:

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from flask import (
     Blueprint,
-    Response,
     abort,
     current_app,
     redirect,
     render_template,
-    send_file,
     url_for,
 )
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
-from PIL import Image
 
 from model_training.data import BATCH_DIGESTS, CLASSES, ImageSet
 from model_training.sheets import SHEET_IMAGES, sheet_name, tile
 from webapp.gallery.cells import evidence
-from webapp.gallery.selection import LARGEST_SEED, read_filters
+from webapp.gallery.selection import read_filters
 from webapp.gallery.view import View, decode_numbers, encode_numbers
 from webapp.library import TEST_IMAGES_FOLDER, Library, get_library
-from webapp.query import whole_number
+from webapp.pictures import kept_file, kept_picture
+from webapp.query import LARGEST_SEED, whole_number
 
 bp = Blueprint("gallery", __name__)
 
 # The addresses of images carry this, so a browser may keep them for ever.
 VERSION = BATCH_DIGESTS["test"][:12]
-ONE_YEAR = 365 * 24 * 3600
 
 
 @bp.get("/gallery/")
@@ -101,7 +96,7 @@ def sheet(version: str, number: int) -> ResponseReturnValue:
     if version != VERSION or number >= len(test) // SHEET_IMAGES:
         abort(404)
     path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER / sheet_name(number)
-    return _kept_for_ever(path, "image/webp")
+    return kept_file(path, "image/webp")
 
 
 @bp.get("/gallery/mosaics/<version>/<code>.webp")
@@ -113,11 +108,8 @@ def mosaic(version: str, code: str) -> ResponseReturnValue:
         abort(404)
     picture = np.zeros((SHEET_IMAGES, *test.images.shape[1:]), np.uint8)
     picture[: len(numbers)] = test.images[numbers]
-    encoded = io.BytesIO()
     # The quickest lossless form: it is made for one page, and the browser keeps it.
-    Image.fromarray(tile(picture)).save(encoded, "WEBP", lossless=True, quality=0, method=0)
-    encoded.seek(0)
-    return _kept_for_ever(encoded, "image/webp")
+    return kept_picture(tile(picture), "WEBP", lossless=True, quality=0, method=0)
 
 
 @bp.get("/gallery/images/<version>/<int:number>.png")
@@ -126,10 +118,7 @@ def image_file(version: str, number: int) -> ResponseReturnValue:
     test = _test_images(get_library())
     if version != VERSION or number >= len(test):
         abort(404)
-    encoded = io.BytesIO()
-    Image.fromarray(np.asarray(test.images[number])).save(encoded, "PNG")
-    encoded.seek(0)
-    return _kept_for_ever(encoded, "image/png")
+    return kept_picture(test.images[number], "PNG")
 
 
 @bp.app_template_global()
@@ -163,9 +152,3 @@ def _read_view() -> View:
     test = _test_images(library)
     results = library.results_on(test)
     return View(test, results, read_filters(results, library.default_model))
-
-
-def _kept_for_ever(file: Path | io.BytesIO, mimetype: str) -> Response:
-    response = send_file(file, mimetype=mimetype, max_age=ONE_YEAR)
-    response.cache_control.immutable = True
-    return response

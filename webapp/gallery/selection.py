@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_training.data import CLASSES, ImageSet
 from webapp.library import Result
-from webapp.query import choice, percentage, whole_number
+from webapp.query import LARGEST_SEED, choice, percentage, whole_number
 
 OUTCOMES = ("right", "wrong")
 SORTS: dict[str, Callable[[Result], NDArray[np.floating]]] = {
@@ -22,7 +22,6 @@ SORTS: dict[str, Callable[[Result], NDArray[np.floating]]] = {
 }
 """By what images can be ordered, beside their index and at random."""
 ORDERS = ("index", *SORTS, "random")
-LARGEST_SEED = 999_999
 
 
 @dataclass(frozen=True)
