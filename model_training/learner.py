@@ -32,6 +32,8 @@ class Learner:
     Args:
         model: the whole network; its layers are frozen and unfrozen as `phase` says.
         always_frozen: names of layers that stay frozen whatever the phase.
+        input_size: the size in pixels to which a network that resizes does so, but where `phase`
+            has its own.
         steps: of the whole phase.
         features_folder: where the output of frozen layers is kept.
         on_features: told how many more images have gone through frozen layers.
@@ -47,6 +49,7 @@ class Learner:
         self,
         model: keras.Model,
         always_frozen: set[str],
+        input_size: int,
         phase: Phase,
         steps: int,
         fit: ImageSet,
@@ -58,6 +61,7 @@ class Learner:
     ) -> None:
         for layer in model.layers:
             layer.trainable = layer.name not in always_frozen
+        _resize_to(phase.input_size or input_size, model)
         self.network = model
         self.features_seconds = 0.0
         self._inputs: Inputs
@@ -149,3 +153,9 @@ def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
 def one_hot(labels: NDArray[np.uint8], classes: int = 10) -> NDArray[np.float32]:
     """`labels` (count,) as float32 (count, classes)."""
     return np.asarray(np.eye(classes, dtype=np.float32)[labels])
+
+
+def _resize_to(size: int, model: keras.Model) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Resizing):
+            layer.height = layer.width = size

@@ -138,6 +138,8 @@ def describe(phase: recipes.Phase) -> str:
         words.append("Lookahead averaging")
     if phase.learns_from:
         words.append(f"layers before {phase.learns_from} frozen")
+    if phase.input_size:
+        words.append(f"at {phase.input_size} pixels")
     words.append(f"{phase.epochs} epochs")
     return ", ".join(words)
 

@@ -248,6 +248,7 @@ class _Run:
             learner = Learner(
                 self._model,
                 self._always_frozen,
+                self._recipe.input_size,
                 phase,
                 steps,
                 self._fit,

@@ -258,6 +258,34 @@ def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_traine
     assert not same(layer_weights(trained, "base_conv1"), layer_weights(fresh, "base_conv1"))
 
 
+def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
+    weights: Path, small_data: Cifar10, tmp_path: Path
+) -> None:
+    small, full = (
+        Phase(1, 64, Optimizer("sgd", 0.05), Schedule(), input_size=size) for size in (12, None)
+    )
+    sizes: list[int] = []
+
+    def note(_steps: int) -> None:
+        sizes.extend(one.height for one in built[0].layers if isinstance(one, layers.Resizing))
+
+    built: list[keras.Model] = []
+
+    def build() -> keras.Model:
+        built.append(build_transfer())
+        return built[-1]
+
+    recipe = dataclasses.replace(TRANSFER, phases=(small, full), build=build)
+    watched = Watcher(on_step=note)
+    options, place = Options(weights=weights), place_in(tmp_path)
+    bundle = run(recipe, small_data, options, tmp_path / "both", place, watcher=watched)
+    assert sizes == sorted(sizes) and set(sizes) == {12, 24}
+    assert "at 12 pixels" in bundle.card.training.optimizer
+    saved = keras.saving.load_model(bundle.model_path, compile=False)
+    resizing = next(one for one in saved.layers if isinstance(one, layers.Resizing))
+    assert (resizing.height, resizing.width) == (24, 24)
+
+
 @pytest.mark.parametrize("stop_after", [3, 22, 25], ids=["first phase", "between", "second phase"])
 def test_an_interrupted_run_resumes_in_its_phase(
     stop_after: int, weights: Path, small_data: Cifar10, tmp_path: Path
@@ -368,7 +396,17 @@ def test_the_large_networks_learn_a_step_from_random_weights(
     few = small_data.train.take(np.arange(2))
     frozen = {layer.name for layer in model.layers if not layer.trainable}
     learner = Learner(
-        model, frozen, recipe.phases[-1], 1, few, None, 0, tmp_path, lambda _: None, lambda: False
+        model,
+        frozen,
+        recipe.input_size,
+        recipe.phases[-1],
+        1,
+        few,
+        None,
+        0,
+        tmp_path,
+        on_features=lambda _: None,
+        stop=lambda: False,
     )
     first = next(one.name for one in model.layers if isinstance(one, layers.Conv2D))
     before = {one: layer_weights(model, one) for one in (first, "probabilities")}

@@ -88,6 +88,9 @@ class Phase:
         views: with `learns_from`, the views of each image that are computed; an image shows
             another one each epoch.
         augmentation: without `learns_from`, what is done to the images of each batch.
+        input_size: without `learns_from`, the pixels to which a network that resizes does so in
+            this phase; None: the recipe's.  Fewer are quicker, and most of what is learned from
+            them carries over.
     """
 
     epochs: int
@@ -99,6 +102,7 @@ class Phase:
     lookahead: Lookahead | None = None
     learns_from: str | None = None
     views: tuple[View, ...] = (View(),)
+    input_size: int | None = None
 
 
 @dataclass(frozen=True)
