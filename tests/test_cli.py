@@ -19,12 +19,12 @@ from model_training.data import Cifar10
 from model_training.recipes import RECIPES, Recipe
 from model_training.training import Interrupted
 from tests.conftest import PROJECT, make_site
-from webapp import cli
+from webapp.cli import shared, train
 
 
 @pytest.fixture
 def data_at_hand(small_data: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "load_cifar10", lambda *_arguments: small_data)
+    monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: small_data)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_an_interrupted_training_goes_on_with_resume(
 ) -> None:
     with monkeypatch.context() as patch:
         # Ctrl-C as soon as the first epoch is told.
-        patch.setattr(cli, "_print_epoch", lambda _row: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(train, "_print_epoch", lambda _row: os.kill(os.getpid(), signal.SIGINT))
         assert "--resume" in runner.invoke(args=["train", "tiny"]).output
     assert not (instance / "models").exists()
     refused = runner.invoke(args=["train", "tiny"])
@@ -221,7 +221,7 @@ def test_data_pack_writes_the_gallerys_sheets(
     few = small_data.test.take(np.arange(200))
     monkeypatch.setattr(data, "BATCH_IMAGES", 200)
     monkeypatch.setitem(data.BATCH_DIGESTS, "test", data.batch_digest(few))
-    monkeypatch.setattr(cli, "load_cifar10", lambda *_: Cifar10(small_data.train, few, "tests"))
+    monkeypatch.setattr(shared, "load_cifar10", lambda *_: Cifar10(small_data.train, few, "tests"))
     result = runner.invoke(args=["data", "pack"])
     assert result.exit_code == 0, result.output
     folder = Path(runner.app.instance_path) / "data" / "cifar10-test"

@@ -1,37 +1,26 @@
-"""The `flask` commands: parse, call `model_training`, print."""
+"""`flask train`: a recipe becomes a bundle."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from flask import Flask, current_app
-from flask.cli import AppGroup, with_appcontext
+from flask import current_app
+from flask.cli import with_appcontext
 
 from model_training import checkpoint
 from model_training.bundle import BundleError, is_bundle, read_bundles
 from model_training.card import BUNDLE_NAME
-from model_training.cifar10_sources import Progress
-from model_training.data import CACHE_NAME, Cifar10, DataError, load_cifar10
+from model_training.data import Cifar10
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
-from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER
+from webapp.cli.shared import Bars, find_data
 
 if TYPE_CHECKING:
     from model_training.bundle import Bundle
     from model_training.history import Epoch
-
-data_commands = AppGroup("data", help="The images that networks learn from.")
-
-
-def init_app(app: Flask) -> None:
-    """Give `app` its commands."""
-    app.cli.add_command(train_command)
-    app.cli.add_command(data_commands)
 
 
 @click.command("train")
@@ -101,41 +90,9 @@ def train_command(
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
     bundle_path = _bundle_path(output or (f"{name}-quick" if options["limit"] else name))
-    data = _load_data(data_path)
+    data = find_data(data_path)
     bundle = _train(recipe, data, options, bundle_path, resume=resume, restart=restart)
     _print_outcome(bundle, bundle_path)
-
-
-@data_commands.command("fetch")
-@click.option(
-    "--data", "data_path", type=click.Path(path_type=Path), help="A folder or archive to take."
-)
-def fetch_command(data_path: Path | None) -> None:
-    """Get CIFAR-10, check it, and keep it for training."""
-    from model_training.data import write_cache
-
-    data = _load_data(data_path)
-    cache: Path = current_app.config["DATA_FOLDER"] / CACHE_NAME
-    if data_path is not None:
-        write_cache(cache, data)
-    click.echo(f"CIFAR-10 is here: {len(data.train):,} training and {len(data.test):,} test images")
-    click.echo(f"from {data.source}, every byte checked, kept in {cache}")
-
-
-@data_commands.command("pack")
-@click.option("--data", "data_path", type=click.Path(path_type=Path))
-def pack_command(data_path: Path | None) -> None:
-    """Write the test images and the figures of the data set in the form in which they ship."""
-    from model_training.overview import make_overview, write_overview
-    from model_training.sheets import read_test_images, write_test_images
-
-    data = _load_data(data_path)
-    folder: Path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER
-    write_test_images(folder, data.test)
-    read_test_images(folder)
-    write_overview(folder.with_name(OVERVIEW_FILE), make_overview(data))
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    click.echo(f"{folder}: {size / 1e6:.1f} MB, read back and checked")
 
 
 def _bundle_path(output: str) -> Path:
@@ -156,33 +113,6 @@ def _bundle_path(output: str) -> Path:
             param_hint="--output",
         )
     return path.absolute()
-
-
-def _load_data(path: Path | None) -> Cifar10:
-    try:
-        with _data_progress() as progress:
-            return load_cifar10(current_app.config["DATA_FOLDER"], path, progress)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
-
-
-@contextlib.contextmanager
-def _data_progress() -> Iterator[Progress]:
-    with contextlib.ExitStack() as shown:
-        doing_now, bar = "", None
-
-        def progress(doing: str, done: int, total: int) -> None:
-            nonlocal doing_now, bar
-            if bar is None or doing != doing_now:
-                shown.close()
-                label = f"{doing:<12}"
-                bar = shown.enter_context(
-                    click.progressbar(length=total, label=label, file=sys.stderr)
-                )
-                doing_now = doing
-            bar.update(done - bar.pos)
-
-        yield progress
 
 
 def _train(
@@ -214,7 +144,7 @@ def _train(
 
     folder: Path = current_app.config["TRAINING_FOLDER"]
     place = Place(folder / bundle_path.name, folder / "features")
-    with _Bars() as bars:
+    with Bars() as bars:
         watcher = Watcher(
             on_start=start,
             on_step=step,
@@ -244,25 +174,6 @@ def _train(
                 f"A file could not be read or written ({error}). The bundle that was there before "
                 f"is whole. Where the disk is full, make room and {again}."
             ) from error
-
-
-class _Bars(contextlib.ExitStack):
-    """Progress bars, one at a time: another label, or a full bar, makes room for a new one."""
-
-    _label: str | None = None
-    _bar: Any = None
-
-    def advance(self, label: str, count: int, left: int) -> None:
-        """Move on by `count`; a bar that begins now is `left` long."""
-        if label != self._label or self._bar.finished:
-            self.close()
-            self._label = label
-            self._bar = self.enter_context(
-                click.progressbar(
-                    length=left, label=label, show_pos=True, show_eta=True, file=sys.stderr
-                )
-            )
-        self._bar.update(count)
 
 
 def _print_recipes() -> None:

@@ -1,0 +1,17 @@
+"""The `flask` commands, a module for each group: parse, call `model_training`, print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from webapp.cli.data import data_commands
+from webapp.cli.train import train_command
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+
+def init_app(app: Flask) -> None:
+    """Give `app` its commands."""
+    app.cli.add_command(train_command)
+    app.cli.add_command(data_commands)
