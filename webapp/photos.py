@@ -32,6 +32,7 @@ from PIL import (
 )
 
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+SMALLEST = 32  # pixels: the side of the images that networks learn from here
 TINY = 64  # pixels: up to this side a picture is sent without loss, so that its pixels stay true
 
 
@@ -264,6 +265,63 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 if changed is not None:
                     return changed
     return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class View:
+    """One way in which a network is shown a photo.
+
+    Args:
+        shows: what it is, for the visitor.
+        pixels: uint8 (side, side, 3).
+        covers: the part of the photo that it shows: left, top, right, bottom, each 0 to 1.
+    """
+
+    shows: str
+    pixels: NDArray[np.uint8]
+    covers: tuple[float, float, float, float] = (0, 0, 1, 1)
+
+
+def views(image: Image.Image, size: int) -> list[View]:
+    """The views of an RGB image that a network of `size` pixels is shown, all of one size.
+
+    What the network finds in them is averaged.  Which they are was measured on real photos (see
+    `docs/judging-photos.md`): the middle square keeps shapes true and the whole photo keeps what
+    is not in the middle; the small view is as coarse as the images that networks learn from here,
+    and for a network that takes no more than that there is a mirrored one of each instead.  A
+    square picture as small as that is shown as it is, once.
+    """
+    if image.width == image.height <= SMALLEST:
+        side = min(size, image.width) if size > SMALLEST else size
+        return [View("the picture", _reduced(image, side))]
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    covers = (
+        left / image.width,
+        top / image.height,
+        (left + side) / image.width,
+        (top + side) / image.height,
+    )
+    whole = _reduced(image, size)
+    middle = _reduced(square, size)
+    if size <= SMALLEST:
+        return [
+            View("the whole photo, pressed into a square", whole),
+            View("its middle square", middle, covers),
+            View("the whole, mirrored", whole[:, ::-1]),
+            View("the middle, mirrored", middle[:, ::-1]),
+        ]
+    small = _reduced(Image.fromarray(_reduced(image, SMALLEST)), size)
+    return [
+        View("the whole photo, pressed into a square", whole),
+        View("its middle square", middle, covers),
+        View(f"the whole, reduced to {SMALLEST}×{SMALLEST} pixels and enlarged again", small),
+    ]
+
+
+def _reduced(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    return np.array(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0))
 
 
 def cut(image: Image.Image, size: int, *, enlarge: bool = True) -> NDArray[np.uint8]:
