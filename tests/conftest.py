@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -137,6 +137,20 @@ def make_site(instance: Path, **config: object) -> Flask:
     """A site with an instance folder of its own."""
     config = {"TESTING": True, "WTF_CSRF_ENABLED": False, "DEFAULT_MODEL": "tiny"} | config
     return create_app(config, instance_path=instance)
+
+
+@pytest.fixture
+def tiny_site(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., Flask]:
+    """Makes a site with one model, the settings that it is called with, and its own instance."""
+    assert tiny_bundle.model_path is not None
+    models = tiny_bundle.model_path.parent.parent
+
+    def make(**config: object) -> Flask:
+        return make_site(
+            tmp_path, MODELS_FOLDER=models, DATA_FOLDER=SHIPPED_TEST_IMAGES.parent, **config
+        )
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -107,10 +107,12 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
 
 # What a browser does when a file is dropped or pasted; the file is made from its bytes.
 HAND_OVER = """
-const [kind, encoded] = arguments;
-const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+const [kind, ...files] = arguments;
 const data = new DataTransfer();
-data.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
+for (const encoded of files) {
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+  data.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
+}
 const event = kind === "drop"
   ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
   : new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
@@ -129,6 +131,55 @@ def test_a_photo_can_be_dropped_and_pasted(
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")
         driver.execute_script(HAND_OVER, kind, encoded)
         assert wait_for_answer(driver).split()[-1] == expected
+    finally:
+        driver.quit()
+
+
+def test_several_are_dropped_and_back_leads_to_the_form(
+    address: str, photo: tuple[Path, str]
+) -> None:
+    path, expected = photo
+    driver = start(javascript=True)
+    try:
+        driver.get(address)
+        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+        driver.execute_script(HAND_OVER, "drop", encoded, encoded)
+        wait = WebDriverWait(driver, 30)
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".answers-one"))
+        said = [h2.text for h2 in driver.find_elements(By.CSS_SELECTOR, ".answers-one h2")]
+        assert [words.split()[-1] for words in said] == [expected] * 2
+        assert driver.title == "2 of 2 photos answered · Ten Classes"
+        # The page of answers has a form like the first one, that works as well.
+        driver.execute_script(HAND_OVER, "drop", encoded)
+        assert wait_for_answer(driver).split()[-1] == expected
+        driver.back()
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".home"))
+        assert driver.current_url == f"{address}/"
+    finally:
+        driver.quit()
+
+
+def test_an_upload_on_its_way_shows_how_far_it_is_and_can_be_stopped(
+    address: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.jpg"
+    path.write_bytes(bytes(19 * 1024 * 1024))
+    driver = start(javascript=True)
+    try:
+        driver.get(address)
+        slow = {"offline": False, "latency": 0, "downloadThroughput": -1}
+        driver.execute_cdp_cmd("Network.enable", {})
+        driver.execute_cdp_cmd(
+            "Network.emulateNetworkConditions", slow | {"uploadThroughput": 1024 * 1024}
+        )
+        driver.find_element(By.NAME, "image").send_keys(str(path))
+        bar = driver.find_element(By.CSS_SELECTOR, ".drop-progress progress")
+        WebDriverWait(driver, 20).until(lambda _: 0 < float(bar.get_property("value")) < 1)
+        driver.find_element(By.CSS_SELECTOR, ".drop-stop").click()
+        status = driver.find_element(By.CSS_SELECTOR, ".drop-status")
+        assert status.text == "Stopped. Nothing was kept."
+        assert not bar.is_displayed()
+        assert driver.current_url == f"{address}/"
     finally:
         driver.quit()
 

@@ -50,11 +50,11 @@ def test_an_upload_over_the_limit_is_answered_and_not_cut_off(
     connection: http.client.HTTPConnection,
 ) -> None:
     # A server that stops reading resets the connection, and the visitor never sees why.
-    body, headers = upload(bytes(30 * 1024 * 1024))
+    body, headers = upload(bytes(101 * 1024 * 1024))
     connection.request("POST", "/", body, headers)
     response = connection.getresponse()
     assert response.status == 413
-    assert "the limit is 20 MB" in response.read().decode()
+    assert "20 MB a photo and 100 MB together is the most" in response.read().decode()
     connection.close()
 
 

@@ -64,7 +64,7 @@ def test_every_answer_carries_the_security_headers(client: PageClient) -> None:
 def test_the_first_page_names_the_classes_and_the_limits(client: PageClient) -> None:
     text = client.get("/").text
     assert all(name in text for name in CLASSES)
-    assert "up to 20 MB and 64 megapixels" in text
+    assert "up to 20 MB and 64 megapixels each; up to 16 photos and 100 MB at a time" in text
     assert "not stored" in text
 
 
@@ -262,7 +262,7 @@ def test_an_error_is_json_for_whoever_asks_for_json(client: PageClient) -> None:
         address = "/nowhere" if options else "/api/nowhere"
         answer = client.fetch(address, **options)
         assert answer.status_code == 404
-        assert set(answer.get_json()["error"]) == {"status", "title", "detail"}
+        assert set(answer.get_json()["error"]) == {"status", "code", "title", "detail"}
 
 
 @pytest.mark.parametrize("host", ["a..b", ".", "x" * 70 + ".example"])

@@ -7,6 +7,7 @@ import io
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,6 @@ from PIL import Image
 from model_training.bundle import Bundle
 from model_training.data import CLASSES, ImageSet
 from tests import pictures
-from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import Page, PageClient
 
 
@@ -142,13 +142,24 @@ def test_thirty_megabytes_are_refused_with_the_limit(client: PageClient) -> None
     assert "the limit is 20 MB" in page.text
 
 
+def test_more_than_all_photos_together_may_weigh_is_refused_with_both_limits(
+    tiny_site: Callable[..., Flask],
+) -> None:
+    app = tiny_site(MAX_PHOTO_BYTES=1024 * 1024, MAX_CONTENT_LENGTH=2 * 1024 * 1024)
+    client = PageClient(app.test_client())
+    body = multipart(bytes(3 * 1024 * 1024))
+    page = client.post("/", data=body, content_type="multipart/form-data; boundary=x")
+    assert page.status == 413
+    assert "1 MB a photo and 2 MB together is the most" in page.text
+
+
 def test_a_form_with_too_much_beside_the_photo_is_not_called_a_large_file(
     client: PageClient,
 ) -> None:
     body = multipart(b"x" * 600_000).replace(b'; filename="a.jpg"', b"")
     page = client.post("/", data=body, content_type="multipart/form-data; boundary=x")
     assert page.status == 413
-    assert "more in it than one photo" in page.text
+    assert "more in it than photos" in page.text
 
 
 def test_a_model_that_is_not_there_is_said(client: PageClient) -> None:
@@ -158,15 +169,9 @@ def test_a_model_that_is_not_there_is_said(client: PageClient) -> None:
 
 
 @pytest.fixture
-def guarded(tiny_bundle: Bundle, tmp_path: Path) -> Flask:
+def guarded(tiny_site: Callable[..., Flask]) -> Flask:
     """A site that checks its forms, as the real one does."""
-    assert tiny_bundle.model_path is not None
-    return make_site(
-        tmp_path,
-        WTF_CSRF_ENABLED=True,
-        MODELS_FOLDER=tiny_bundle.model_path.parent.parent,
-        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
-    )
+    return tiny_site(WTF_CSRF_ENABLED=True)
 
 
 def token_of(page: Page) -> str:

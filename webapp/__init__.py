@@ -18,6 +18,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     variables that begin with `TENCLASSES_`, then `config`.
     """
     from webapp import (
+        api,
         cli,
         comparison,
         dataset,
@@ -39,8 +40,8 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     settings.load(app, config)
-    for feature in (security, library, filters, errors, cli):
+    for feature in (security, library, filters, errors, cli, api):
         feature.init_app(app)
-    for blueprint in (upload.bp, gallery.bp, comparison.bp, dataset.bp, health.bp):
-        app.register_blueprint(blueprint)
+    for part in (upload, gallery, comparison, dataset, api, health):
+        app.register_blueprint(part.bp)
     return app

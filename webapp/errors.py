@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask, Request, current_app, jsonify, render_template, request
+import re
+
+from flask import Flask, Request, Response, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import (
@@ -12,6 +14,9 @@ from werkzeug.exceptions import (
     MethodNotAllowed,
     SecurityError,
 )
+from werkzeug.http import HTTP_STATUS_CODES
+
+from webapp.photos import PhotoError
 
 # Status: (title, what to do).
 MESSAGES = {
@@ -19,17 +24,35 @@ MESSAGES = {
     404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
     405: ("That does not work at this address", "Start again from the first page."),
     413: ("That upload is too large", "Choose a smaller file and try again."),
+    415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
+    422: ("That file cannot be used", "Choose another one and try again."),
     500: ("Something broke on our side", "It is in the log. Please try again in a moment."),
     503: ("The site is not ready yet", "Please try again in a moment."),
 }
 # A browser only reads an answer after it has sent everything, so what a refused upload still has
 # to send is read and thrown away, up to this many bytes.
-DRAIN_BYTES = 128 * 1024 * 1024
+DRAIN_BYTES = 256 * 1024 * 1024
+
+
+class Refusal(Exception):
+    """What a request asks for cannot be done.
+
+    message: what is wrong and what to do, for the visitor; status: for HTTP; code: for programs.
+    """
+
+    status = 400
+    code = "bad-request"
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+        super().__init__(message)
 
 
 def init_app(app: Flask) -> None:
     """Let every error of `app` become a page, or JSON for whoever asks for that."""
     app.register_error_handler(HTTPException, show_error)
+    app.register_error_handler(Refusal, show_refusal)
+    app.register_error_handler(PhotoError, show_refusal)
 
 
 def show_error(error: HTTPException) -> ResponseReturnValue:
@@ -38,21 +61,37 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
     if status < 400 or isinstance(error, (BadHost, SecurityError)):
         # Under a host name that is none, no address can be made, and so no page.
         return error.get_response()
-    title, advice = MESSAGES.get(status, (error.name, MESSAGES[400][1]))
     own_words = error.description if error.description != type(error).description else None
     if status == 413:
         drain(request)
     # What Flask says of an error of ours is for the log, not for the visitor.
     detail = None if isinstance(error, InternalServerError) else own_words
+    response = _response(status, _code(error.name), error.name, detail)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+def show_refusal(error: Refusal | PhotoError) -> ResponseReturnValue:
+    """The answer to a request that we refuse, where its blueprint has no page of its own for it."""
+    return _response(error.status, error.code, HTTP_STATUS_CODES[error.status], error.message)
+
+
+def _code(name: str) -> str:
+    """`Not Found` as `not-found`, for programs."""
+    return "-".join(re.findall("[a-z]+", name.lower()))
+
+
+def _response(status: int, code: str, name: str, detail: str | None) -> Response:
+    title, advice = MESSAGES.get(status, (name, MESSAGES[400][1]))
     if wants_json(request):
-        body = {"error": {"status": status, "title": title, "detail": detail or advice}}
-        response = jsonify(body)
+        response = jsonify(
+            {"error": {"status": status, "code": code, "title": title, "detail": detail or advice}}
+        )
     else:
         page = render_template("error.html", status=status, title=title, detail=detail or advice)
         response = current_app.make_response(page)
     response.status_code = status
-    if isinstance(error, MethodNotAllowed) and error.valid_methods:
-        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
 
 

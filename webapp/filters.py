@@ -27,6 +27,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
+def megabytes(count: int) -> str:
+    """20971520 bytes as `20 MB`."""
+    return f"{count / 2**20:g} MB"
+
+
 def a(noun: str) -> str:
     """`cat` as `a cat`, `airplane` as `an airplane`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
@@ -34,5 +39,5 @@ def a(noun: str) -> str:
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    for function in (percent, count, duration, a):
+    for function in (percent, count, duration, megabytes, a):
         app.add_template_filter(function)

@@ -54,7 +54,15 @@ SETTINGS = (
         "",
         "Where unfinished trainings are kept, relative to `instance/`.",
     ),
-    Setting("MAX_CONTENT_LENGTH", 20 * 1024 * 1024, "bytes", "The largest upload."),
+    Setting("MAX_PHOTO_BYTES", 20 * 1024 * 1024, "bytes", "The largest photo."),
+    Setting("MAX_PHOTOS", 16, "photos", "The most at a time; they are answered as one batch."),
+    Setting(
+        "MAX_CONTENT_LENGTH",
+        100 * 1024 * 1024,
+        "bytes",
+        "The largest upload, all photos together. While it arrives, a photo of more than 500 kB "
+        "lies in a nameless temporary file; one at a time is read into memory.",
+    ),
     Setting(
         "MAX_PHOTO_PIXELS",
         64_000_000,

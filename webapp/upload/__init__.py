@@ -1,18 +1,33 @@
-"""`/`: a photo in, an answer out."""
+"""`/`: photos in, answers out."""
 
 from __future__ import annotations
 
-from flask import Blueprint, current_app, render_template, request
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from webapp import errors, photos
+from webapp import answers, errors, photos, received
+from webapp.answers import Answer
+from webapp.classifiers import Classifier
 from webapp.library import Library, get_library
 from webapp.query import whole_number
-from webapp.upload.answers import Answer, answer_photo, answer_test_image, examples
 
 bp = Blueprint("upload", __name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of several files: an answer, or a problem with its HTTP status."""
+
+    name: str
+    answer: Answer | None = None
+    problem: str | None = None
+    status: int = 200
 
 
 @bp.get("/")
@@ -20,48 +35,40 @@ def index() -> ResponseReturnValue:
     """The form; with `?example=<index>` the answer for one test image."""
     library = get_library()
     if "example" in request.args:
-        if library.test_images is None or library.default_model is None:
-            return _page(library, problem=_why_no_answer(library), status=503)
+        classifier = answers.choose_classifier(library, None)
+        if library.test_images is None:
+            raise answers.NoModel("The test images are missing, so there are no examples.")
         number = whole_number("example", 0, len(library.test_images) - 1)
-        model = library.classifiers[library.default_model]
-        return _page(library, answer=answer_test_image(library.test_images, number, model))
-    return _page(library)
+        answer = answers.answer_test_image(library.test_images, number, classifier)
+        return _page(library, "upload/answer.html", answer=answer)
+    problem = answers.why_no_answer(library) if library.default_model is None else None
+    return _page(library, problem=problem)
 
 
 @bp.post("/")
 def classify() -> ResponseReturnValue:
-    """Classify the photo that was sent; nothing of it is kept."""
+    """Answer the photos that were sent; nothing of them is kept."""
     library = get_library()
-    if library.default_model is None:
-        return _page(library, problem=_why_no_answer(library), status=503)
-    name = request.form.get("model") or library.default_model
-    if name not in library.classifiers:
-        choices = ", ".join(sorted(library.classifiers))
-        problem = f"There is no model called “{name[:64]}” here. There is: {choices}."
-        return _page(library, problem=problem, status=400)
-    upload = request.files.get("image")
-    if upload is None or not upload.filename:
-        raise photos.NoPhoto()
-    photo = photos.open_photo(upload.read(), max_pixels=current_app.config["MAX_PHOTO_PIXELS"])
-    return _page(library, answer=answer_photo(photo, library.classifiers[name]))
+    classifier = answers.choose_classifier(library, request.form.get("model"))
+    files = received.sent_files()
+    if len(files) > 1:
+        return _several(library, files, classifier)
+    ready = answers.prepare(received.open_file(files[0]), classifier)
+    (answer,) = answers.answer_photos([ready], classifier)
+    return _page(library, "upload/answer.html", answer=answer)
 
 
 @bp.errorhandler(photos.PhotoError)
-def bad_photo(error: photos.PhotoError) -> ResponseReturnValue:
-    """The form again, with what is wrong with the photo."""
+@bp.errorhandler(errors.Refusal)
+def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
+    """The form again, with what is wrong."""
     return _page(get_library(), problem=error.message, status=error.status)
 
 
 @bp.errorhandler(RequestEntityTooLarge)
-def too_large(_error: RequestEntityTooLarge) -> ResponseReturnValue:
+def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
     """The form again: the upload is over the limit."""
-    errors.drain(request)
-    limit: int = current_app.config["MAX_CONTENT_LENGTH"]
-    if (request.content_length or limit + 1) > limit:
-        problem = photos.PhotoTooLarge.for_bytes(limit).message
-    else:
-        problem = "That form has more in it than one photo. Please choose a photo and try again."
-    return _page(get_library(), problem=problem, status=413)
+    return refused(received.too_large(error))
 
 
 @bp.errorhandler(CSRFError)
@@ -70,35 +77,51 @@ def stale_form(error: CSRFError) -> ResponseReturnValue:
     return _page(get_library(), problem=errors.form_problem(error), status=400)
 
 
-def _page(
-    library: Library, *, problem: str | None = None, answer: Answer | None = None, status: int = 200
+def _several(
+    library: Library, files: Sequence[FileStorage], classifier: Classifier
 ) -> ResponseReturnValue:
-    if answer is None and problem is None and library.default_model is None:
-        problem = _why_no_answer(library)
+    """A page of answers: a file that cannot be used is said beside its name, the rest answered."""
+    ready: list[answers.Prepared] = []
+    outcomes: list[Outcome | None] = []  # None for each of `ready`, in order
+    for file in files:
+        try:
+            photo = received.open_file(file)
+        except photos.PhotoError as error:
+            outcomes.append(
+                Outcome(file.filename or "", problem=error.message, status=error.status)
+            )
+        else:
+            side = answers.SHOWN_SIDE_AMONG_MANY
+            ready.append(answers.prepare(photo, classifier, shown_side=side))
+            outcomes.append(None)
+    given = iter(answers.answer_photos(ready, classifier))
+    rows = [
+        outcome or Outcome(file.filename or "", answer=next(given))
+        for file, outcome in zip(files, outcomes, strict=True)
+    ]
+    if not ready:
+        statuses = {row.status for row in rows}
+        status = statuses.pop() if len(statuses) == 1 else 400
+        return _page(library, problem="None of these files can be used.", bad=rows, status=status)
+    return _page(
+        library, "upload/answers.html", rows=rows, classifier=classifier, answered=len(ready)
+    )
+
+
+def _page(
+    library: Library,
+    template: str = "upload/index.html",
+    *,
+    status: int = 200,
+    **values: object,
+) -> ResponseReturnValue:
+    default = library.default_model
     page = render_template(
-        "upload/answer.html" if answer else "upload/index.html",
-        answer=answer,
-        classes=_classes(library),
-        examples=examples(library.test_images),
+        template,
         library=library,
-        max_bytes=current_app.config["MAX_CONTENT_LENGTH"],
-        max_pixels=current_app.config["MAX_PHOTO_PIXELS"],
-        problem=problem,
+        limits=received.limits(),
+        classes=library.classifiers[default].classes if default else (),
+        examples=answers.examples(library.test_images),
+        **values,
     )
     return page, status
-
-
-def _classes(library: Library) -> tuple[str, ...]:
-    if library.default_model is None:
-        return ()
-    return library.classifiers[library.default_model].classes
-
-
-def _why_no_answer(library: Library) -> str:
-    if library.problems:
-        named = "; ".join(f"{name}: {problem}" for name, problem in library.problems.items())
-        return f"No model could be loaded, so no photo can be answered now ({named})."
-    return (
-        "No model is here yet, so no photo can be answered. Whoever runs this site trains one "
-        "with `flask train custom-cnn` and restarts it."
-    )

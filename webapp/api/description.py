@@ -1,0 +1,115 @@
+"""The description of `/api/classify` for programs that write programs (OpenAPI 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webapp.library import Library
+from webapp.photos import ACCEPTED
+from webapp.received import Limits
+
+REFUSALS = {
+    "400": "No photo, an empty one, more than one, or a model that is not here",
+    "405": "Another method than POST",
+    "413": "More bytes or pixels than are taken",
+    "415": "Not a form, or not a picture",
+    "422": "A picture that is damaged or incomplete",
+    "503": "No model is loaded",
+}
+
+
+def describe(library: Library, limits: Limits) -> dict[str, Any]:
+    """The OpenAPI document of this site, with the models, classes and limits that it has now."""
+    model: dict[str, Any] = {"type": "string", "enum": sorted(library.classifiers)}
+    classes: tuple[str, ...] = ()
+    if library.default_model is not None:
+        model["default"] = library.default_model
+        classes = library.classifiers[library.default_model].classes
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Ten Classes",
+            "version": "1",
+            "description": "Which of ten things is in a photo. Nothing of a photo is kept.",
+        },
+        "paths": {
+            "/api/classify": {
+                "post": {
+                    "summary": "Classify one photo",
+                    "operationId": "classify",
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            "multipart/form-data": {
+                                "schema": _object(
+                                    {
+                                        "image": {
+                                            "type": "string",
+                                            "contentMediaType": "image/*",
+                                            "description": f"{ACCEPTED}, at most "
+                                            f"{limits.photo_bytes} bytes and "
+                                            f"{limits.photo_pixels} pixels",
+                                        },
+                                        "model": model,
+                                    },
+                                    required=["image"],
+                                )
+                            }
+                        },
+                    },
+                    "responses": {
+                        "200": _json("What the model makes of the photo", "Answer"),
+                        **{code: _json(meaning, "Error") for code, meaning in REFUSALS.items()},
+                    },
+                }
+            }
+        },
+        "components": {
+            "schemas": {
+                "Answer": _object(
+                    {
+                        "model": {"type": "string"},
+                        "label": {"type": "string", "description": "The most probable class"},
+                        "known": {
+                            "type": "boolean",
+                            "description": "False for a photo that resembles nothing the model "
+                            "learned from, whatever its label says",
+                        },
+                        "novelty": {
+                            "type": "number",
+                            "description": "Higher the less the photo resembles what the model "
+                            "learned from",
+                        },
+                        "probabilities": _object(dict.fromkeys(classes, share)),
+                    }
+                ),
+                "Error": _object(
+                    {
+                        "error": _object(
+                            {
+                                "status": {"type": "integer"},
+                                "code": {"type": "string", "description": "For programs"},
+                                "title": {"type": "string"},
+                                "detail": {
+                                    "type": "string",
+                                    "description": "What is wrong and what to do",
+                                },
+                            }
+                        )
+                    }
+                ),
+            }
+        },
+    }
+
+
+def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
+    """The schema of an object; every property is required unless it is said which are."""
+    needed = list(properties) if required is None else required
+    return {"type": "object", "properties": properties, "required": needed}
+
+
+def _json(meaning: str, schema: str) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{schema}"}
+    return {"description": meaning, "content": {"application/json": {"schema": reference}}}
