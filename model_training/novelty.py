@@ -12,7 +12,8 @@ deviations over the validation images, so that they weigh alike.  What else was 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -28,10 +29,10 @@ Floats = NDArray[np.float32]
 KEPT = 0.95
 """The share of the validation images that the threshold keeps."""
 NEAREST = 3
-REMEMBERED = 5_000
+REMEMBERED = 8_000
 AXES = 256
-"""Directions of feature space that are kept: 5,000 images take 1.2 MB so, and the score loses
-nothing that could be measured."""
+"""Directions of feature space that are kept: 8,000 images take under 2 MB so, and the score loses
+a few thousandths of AUROC."""
 SEED = 2022
 
 
@@ -58,10 +59,10 @@ class Novelty:
     threshold: float
 
     def __post_init__(self) -> None:
-        """Make what every score needs.
+        """Check the parts.
 
         Raises:
-            ValueError: the parts do not fit each other.
+            ValueError: they do not fit each other.
         """
         size, directions = self.axes.shape
         count = len(self.remembered)
@@ -75,7 +76,10 @@ class Novelty:
             or min(self.distance[1], self.belief[1]) <= 0
         ):
             raise ValueError("its parts do not fit each other")
-        object.__setattr__(self, "_near", _unit(self.remembered.astype(np.float32)))
+
+    @cached_property
+    def _directions(self) -> Floats:
+        return _unit(self.remembered.astype(np.float32))
 
     @property
     def classes(self) -> int:
@@ -99,7 +103,7 @@ class Novelty:
         found = _unit(_shape(features) @ self.axes.astype(np.float32))
         guessed, distance = logits.argmax(axis=1), np.ones(len(features))
         for number in np.unique(guessed):
-            near: Floats = self._near[self.remembered_labels == number]  # type: ignore[attr-defined]
+            near = self._directions[self.remembered_labels == number]
             if len(near):
                 mine = guessed == number
                 last = min(NEAREST, len(near))
@@ -167,9 +171,7 @@ def fit(
         ValueError: neither `validation` nor `earlier` is given, or the network has no features.
     """
     lower, upper, name = split_network(model)
-    dense = upper.get_layer(name)
-    kernel = np.asarray(dense.kernel, np.float32)
-    bias = np.asarray(dense.bias, np.float32) if dense.use_bias else np.zeros(kernel.shape[1])
+    kernel, *bias = upper.get_layer(name).get_weights()
     drawn = np.random.default_rng(SEED).permutation(len(learned))[:REMEMBERED]
     total = len(drawn) + (len(validation) if validation is not None else 0)
 
@@ -186,10 +188,10 @@ def fit(
     of_learned = _shape(features(learned.images[np.sort(drawn)]))
     axes = _main_directions(of_learned)
     remembered = _unit(of_learned @ axes.astype(np.float32))
-    remembered *= 127 / np.abs(remembered).max(axis=1, keepdims=True)
+    remembered *= 127 / np.maximum(np.abs(remembered).max(axis=1, keepdims=True), 1e-12)
     unscaled = Novelty(
         kernel=kernel,
-        bias=bias.astype(np.float32),
+        bias=bias[0] if bias else np.zeros(kernel.shape[1], np.float32),
         axes=axes,
         remembered=np.round(remembered).astype(np.int8),
         remembered_labels=learned.labels[np.sort(drawn)],
@@ -200,23 +202,16 @@ def fit(
     if validation is None:
         if earlier is None:
             raise ValueError("there is nothing to set a threshold on")
-        return _replaced(unscaled, earlier.distance, earlier.belief, earlier.threshold)
+        return replace(
+            unscaled,
+            distance=earlier.distance,
+            belief=earlier.belief,
+            threshold=earlier.threshold,
+        )
     of_validation = features(validation.images)
     distance, belief = unscaled._signs(of_validation)
-    scaled = _replaced(unscaled, _spread(distance), _spread(belief), 0.0)
-    threshold = float(np.quantile(scaled.score(of_validation), KEPT))
-    return _replaced(scaled, scaled.distance, scaled.belief, threshold)
-
-
-def _replaced(
-    novelty: Novelty,
-    distance: tuple[float, float],
-    belief: tuple[float, float],
-    threshold: float,
-) -> Novelty:
-    from dataclasses import replace
-
-    return replace(novelty, distance=distance, belief=belief, threshold=threshold)
+    scaled = replace(unscaled, distance=_spread(distance), belief=_spread(belief))
+    return replace(scaled, threshold=float(np.quantile(scaled.score(of_validation), KEPT)))
 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, float]:

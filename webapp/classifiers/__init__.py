@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model_training.bundle import Bundle
 from model_training.evaluation import scale_by_temperature
+from model_training.novelty import KEPT
 
 # The site serves on TensorFlow, whatever backend somebody trains with.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -37,6 +38,11 @@ def _time(run: Callable[[], object], rounds: int = 5) -> float:
     return min(times) * 1000
 
 
+def _doubt(probabilities: Floats) -> Floats:
+    """The belief that is not in the best class, (count,)."""
+    return np.asarray(1 - probabilities.max(axis=1))
+
+
 class ClassifierError(Exception):
     """A bundle's network cannot be loaded or run here; the message says why."""
 
@@ -47,13 +53,14 @@ class Judgement:
 
     Args:
         probabilities: calibrated, (classes,).
-        novelty: how unlike the training images it is (see `model_training.novelty`); None where
-            the bundle cannot tell.
-        known: whether that is low enough for it to be one of the classes; true where nothing tells.
+        novelty: how unlike the training images it is: by `model_training.novelty`, or in a bundle
+            without that how little it believes in its best class, 0 to 0.9.
+        known: whether that is as low as of 95 % of the validation images, so that it may be one of
+            the classes.
     """
 
     probabilities: Floats
-    novelty: float | None
+    novelty: float
     known: bool
 
 
@@ -80,6 +87,11 @@ class Classifier:
         self.bundle = bundle
         self.classes = tuple(bundle.card.classes)
         self.input_size = bundle.card.input_size
+        if bundle.novelty is not None:
+            self.threshold = bundle.novelty.threshold
+        else:
+            on_validation = _doubt(self._calibrate(bundle.predictions.validation))
+            self.threshold = float(np.quantile(on_validation, KEPT)) if len(on_validation) else 1.0
         try:
             model = keras.saving.load_model(bundle.model_path, compile=False)
             self.resizes = model.input_shape[1] is None
@@ -109,10 +121,6 @@ class Classifier:
         """
         return self._network.probabilities(self._network.features(pixels))
 
-    def calibrated(self, pixels: Pixels) -> Floats:
-        """As `probabilities`, at the temperature fitted on the validation images."""
-        return self._calibrate(self.probabilities(pixels))
-
     def judge(self, images: Sequence[Pixels]) -> list[Judgement]:
         """Judge each of `images`, given as its views: uint8 (views, side, side, 3).
 
@@ -132,11 +140,10 @@ class Classifier:
             for place, part in zip(places, np.split(found, ends[:-1]), strict=True):
                 features[place] = part.mean(axis=0)
         probabilities = self._calibrate(self._network.probabilities(features))
-        if self.bundle.novelty is None:
-            return [Judgement(row, None, True) for row in probabilities]
-        novelty = self.bundle.novelty.score(features)
+        told = self.bundle.novelty
+        novelty = _doubt(probabilities) if told is None else told.score(features)
         return [
-            Judgement(row, float(value), bool(value <= self.bundle.novelty.threshold))
+            Judgement(row, float(value), bool(value <= self.threshold))
             for row, value in zip(probabilities, novelty, strict=True)
         ]
 
