@@ -4,6 +4,7 @@
     card.json         everything known about it (see `model_training.card`)
     history.csv       one row per epoch
     predictions.npz   probabilities on the validation and test images, with their labels
+    novelty.npz       what tells strangers from the classes (see `model_training.novelty`); optional
 
 This is the only module that knows these files.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -26,11 +28,13 @@ from pydantic import ValidationError
 from model_training.card import Card
 from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
 from model_training.history import HISTORY_COLUMNS, Epoch
+from model_training.novelty import Novelty
 
 if TYPE_CHECKING:
     import keras
 
 MODEL, CARD, HISTORY, PREDICTIONS = "model.keras", "card.json", "history.csv", "predictions.npz"
+NOVELTY = "novelty.npz"
 
 
 class BundleError(Exception):
@@ -53,7 +57,7 @@ class Bundle:
 
     `history` maps each column of the table to its values, one per epoch; without the columns of
     validation where there was none.  `model_path` is None in a bundle that is only a report, of a
-    network too large to ship.
+    network too large to ship.  `novelty` is None in one that cannot tell strangers.
     """
 
     card: Card
@@ -61,11 +65,12 @@ class Bundle:
     predictions: Predictions
     model_path: Path | None
     path: Path
+    novelty: Novelty | None = None
 
     @property
     def files(self) -> dict[str, Path]:
         """Every file of it by its name, the largest first."""
-        there = [self.path / name for name in (MODEL, PREDICTIONS, CARD, HISTORY)]
+        there = [self.path / name for name in (MODEL, NOVELTY, PREDICTIONS, CARD, HISTORY)]
         return {path.name: path for path in there if path.is_file()}
 
     @property
@@ -80,18 +85,18 @@ def write_bundle(
     history: Sequence[Epoch],
     predictions: Predictions,
     model: keras.Model | None,
+    novelty: Novelty | None = None,
 ) -> Bundle:
     """Write a bundle to the folder `path`, whole or not at all, replacing the one before.
 
-    The digest in `card` is set here, from the saved network.
+    The digests in `card` are set here, from the files, and the threshold from `novelty`.
     """
     with whole_folder(path) as folder:
         digest = None
         if model is not None:
             model.save(folder / MODEL)
             digest = file_digest(folder / MODEL)
-        final_card = card.model_copy(update={"model_sha256": digest})
-        (folder / CARD).write_text(final_card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        _write_judgement(folder, card.model_copy(update={"model_sha256": digest}), novelty)
         with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=HISTORY_COLUMNS, lineterminator="\n")
             writer.writeheader()
@@ -100,8 +105,27 @@ def write_bundle(
     return read_bundle(path)
 
 
+def replace_novelty(bundle: Bundle, novelty: Novelty) -> Bundle:
+    """Give `bundle` another `novelty`; every other file but the card stays as it is, to the bit."""
+    with whole_folder(bundle.path) as folder:
+        for name in (MODEL, HISTORY, PREDICTIONS):
+            if (bundle.path / name).is_file():
+                shutil.copy2(bundle.path / name, folder / name)
+        _write_judgement(folder, bundle.card, novelty)
+    return read_bundle(bundle.path)
+
+
+def _write_judgement(folder: Path, card: Card, novelty: Novelty | None) -> None:
+    threshold = digest = None
+    if novelty is not None:
+        np.savez_compressed(folder / NOVELTY, **novelty.arrays())
+        threshold, digest = novelty.threshold, file_digest(folder / NOVELTY)
+    card = card.model_copy(update={"rejection_threshold": threshold, "novelty_sha256": digest})
+    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
 def read_bundle(path: Path) -> Bundle:
-    """Read the bundle in the folder `path` and check it: schema, sizes, digest.
+    """Read the bundle in the folder `path` and check it: schema, sizes, digests.
 
     Raises:
         BundleError: with what is wrong.
@@ -117,7 +141,7 @@ def read_bundle(path: Path) -> Bundle:
             raise BundleError(f"{MODEL} is damaged: its SHA-256 is not the one in {CARD}")
     history = _read_history(path / HISTORY)
     predictions = _read_predictions(path / PREDICTIONS, len(card.classes))
-    return Bundle(card, history, predictions, model_path, path)
+    return Bundle(card, history, predictions, model_path, path, _read_novelty(path / NOVELTY, card))
 
 
 def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
@@ -188,6 +212,22 @@ def _read_predictions(path: Path, classes: int) -> Predictions:
             part, getattr(predictions, part), getattr(predictions, f"{part}_labels"), classes
         )
     return predictions
+
+
+def _read_novelty(path: Path, card: Card) -> Novelty | None:
+    if card.novelty_sha256 is None:
+        return None
+    try:
+        if file_digest(path) != card.novelty_sha256:
+            raise BundleError(f"{NOVELTY} is damaged: its SHA-256 is not the one in {CARD}")
+        novelty = Novelty.from_arrays(read_arrays(path))
+    except FileNotFoundError as error:
+        raise BundleError(f"{NOVELTY} is missing") from error
+    except (DamagedFile, ValueError) as error:
+        raise BundleError(f"{NOVELTY} is damaged ({error})") from error
+    if novelty.threshold != card.rejection_threshold or novelty.classes != len(card.classes):
+        raise BundleError(f"{NOVELTY} is not of this model: {CARD} says otherwise")
+    return novelty
 
 
 def _check_probabilities(

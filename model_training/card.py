@@ -99,4 +99,7 @@ class Card(_Part):
     """Measured with test-time augmentation: six views of each image averaged."""
     calibration: Calibration
     rejection_threshold: float | None
+    """The novelty (see `model_training.novelty`) above which an image is none of the classes;
+    None where the bundle cannot tell."""
+    novelty_sha256: Sha256 | None = None
     model_sha256: Sha256 | None

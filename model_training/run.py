@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model_training import checkpoint, evaluation
+from model_training import checkpoint, evaluation, novelty
 from model_training.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
 from model_training.card import Calibration, Card, Layer, Metrics, ReportedFigures, TrainingFacts
 from model_training.data import CLASSES, DIGEST, Cifar10, ImageSet, split
@@ -191,6 +191,7 @@ def _measure_and_write(
             evaluation.predict_averaged(model, parts.validation.images, on_validation), labels
         )
     temperature = evaluation.fit_temperature(on_validation, labels)
+    strangers = _novelty(model, parts, earlier)
 
     # Nothing is left to choose: from here on the test images are looked at.
     on_test = evaluation.predict(model, test.images)
@@ -220,7 +221,14 @@ def _measure_and_write(
         model_sha256=None,
     )
     predictions = Predictions(on_test, test.labels, on_validation, labels)
-    return write_bundle(output, card, trained.history, predictions, model)
+    return write_bundle(output, card, trained.history, predictions, model, strangers)
+
+
+def _novelty(model: keras.Model, parts: Parts, earlier: Bundle | None) -> novelty.Novelty | None:
+    known_before = earlier.novelty if earlier is not None else None
+    if parts.validation is None and known_before is None:
+        return None  # The bundle that is replaced was made before there was such a thing.
+    return novelty.fit(model, parts.fit, parts.validation, known_before)
 
 
 def _reported(recipe: Recipe) -> ReportedFigures | None:

@@ -108,10 +108,10 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     bars = browser.find_elements(By.CSS_SELECTOR, ".bars li")
     assert len(bars) == 10
     assert bars[0].text.startswith(expected)
-    shown, saw = browser.find_elements(By.CSS_SELECTOR, ".answer-saw img")
+    shown, *views = browser.find_elements(By.CSS_SELECTOR, ".answer-saw img")
     assert shown.get_property("naturalWidth") == 640
     size = read_bundle(SHIPPED_MODELS / DEFAULT_MODEL).card.input_size
-    assert saw.get_property("naturalWidth") == size
+    assert [view.get_property("naturalWidth") for view in views] == [size] * 3
 
     browser.find_element(By.LINK_TEXT, "Gallery").click()
     assert len(browser.find_elements(By.CSS_SELECTOR, ".cell")) == 100

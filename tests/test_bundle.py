@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import pytest
 
 from model_training import bundle
 from model_training.bundle import Bundle, BundleError, read_bundle, read_bundles
-from model_training.files import whole_file, whole_folder
+from model_training.files import file_digest, whole_file, whole_folder
 
 
 @pytest.fixture
@@ -54,10 +55,24 @@ def remove(name: str) -> Callable[[Path], None]:
     return lambda path: (path / name).unlink()
 
 
-def flip_a_bit(path: Path) -> None:
-    data = bytearray((path / "model.keras").read_bytes())
+def flip_a_bit(path: Path, name: str = "model.keras") -> None:
+    data = bytearray((path / name).read_bytes())
     data[len(data) // 2] ^= 1
-    (path / "model.keras").write_bytes(data)
+    (path / name).write_bytes(data)
+
+
+def edit_novelty(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Change the arrays, and the card's digest with them: only what they say is wrong."""
+
+    def damage(path: Path) -> None:
+        with np.load(path / "novelty.npz") as stored:
+            arrays = dict(stored)
+        change(arrays)
+        np.savez(path / "novelty.npz", **arrays)
+        digest = file_digest(path / "novelty.npz")
+        edit_card(lambda card: card.update(novelty_sha256=digest))(path)
+
+    return damage
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -78,6 +93,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no network": (remove("model.keras"), "model.keras is missing"),
     "half a network": (cut("model.keras"), "model.keras is damaged"),
     "network with one changed bit": (flip_a_bit, "model.keras is damaged"),
+    "no novelty": (remove("novelty.npz"), "novelty.npz is missing"),
+    "novelty with one changed bit": (
+        lambda path: flip_a_bit(path, "novelty.npz"),
+        "novelty.npz is damaged",
+    ),
+    "novelty without a part": (
+        edit_novelty(lambda arrays: arrays.pop("remembered")),
+        "novelty.npz is damaged",
+    ),
+    "novelty of another size": (
+        edit_novelty(lambda arrays: arrays.update(kernel=arrays["kernel"][1:])),
+        "its parts do not fit",
+    ),
+    "novelty whose threshold is no number": (
+        edit_novelty(lambda arrays: arrays.update(threshold=np.nan)),
+        "its parts do not fit",
+    ),
+    "novelty of another threshold than the card's": (
+        edit_card(lambda card: card.update(rejection_threshold=0.5)),
+        "not of this model",
+    ),
     "no history": (remove("history.csv"), "history.csv is missing"),
     "empty history": (lambda path: (path / "history.csv").write_text(""), "history.csv is damaged"),
     "history that is no table": (
@@ -124,6 +160,25 @@ def test_a_damaged_bundle_is_refused_with_the_reason(
     with pytest.raises(BundleError) as caught:
         read_bundle(bundle_path)
     assert reason in str(caught.value)
+
+
+def test_a_bundle_without_novelty_is_whole(bundle_path: Path) -> None:
+    remove("novelty.npz")(bundle_path)
+    edit_card(lambda card: card.update(novelty_sha256=None, rejection_threshold=None))(bundle_path)
+    assert read_bundle(bundle_path).novelty is None
+
+
+def test_novelty_is_replaced_and_all_else_stays_to_the_bit(bundle_path: Path) -> None:
+    others = ("model.keras", "history.csv", "predictions.npz")
+    before = {name: (bundle_path / name).read_bytes() for name in others}
+    one = read_bundle(bundle_path)
+    assert one.novelty is not None
+    again = bundle.replace_novelty(one, dataclasses.replace(one.novelty, threshold=1.25))
+    assert again.card.rejection_threshold == 1.25
+    assert {name: (bundle_path / name).read_bytes() for name in others} == before
+    features = np.random.default_rng(0).random((4, len(one.novelty.kernel)), np.float32)
+    assert again.novelty is not None
+    np.testing.assert_array_equal(again.novelty.score(features), one.novelty.score(features))
 
 
 def test_no_flipped_bit_of_the_predictions_is_more_than_a_bad_bundle(bundle_path: Path) -> None:

@@ -172,12 +172,46 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert final.card.metrics["test"] != first.card.metrics["test"]
     assert "validation" not in final.card.averaged
     assert "validation_loss" not in final.history, "nothing was left to validate on"
+    assert first.novelty is not None and final.novelty is not None
+    assert final.card.rejection_threshold == first.card.rejection_threshold
+    assert not np.array_equal(final.novelty.remembered, first.novelty.remembered)
     page = make_site(instance).test_client().get("/models/tiny")
     assert page.status_code == 200
     # A final run may follow a final run: what calibrated it is still the first.
     assert runner.invoke(args=["train", "tiny", "--all-data", "--seed", "1"]).exit_code == 0
     again = read_bundle(instance / "models" / "tiny")
     assert again.card.training.calibrated_by == first.card.training.command
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_calibrate_teaches_a_bundle_of_before_to_tell_strangers(
+    runner: FlaskCliRunner, instance: Path
+) -> None:
+    assert runner.invoke(args=["train", "tiny"]).exit_code == 0
+    path = instance / "models" / "tiny"
+    trained = read_bundle(path)
+    (path / "novelty.npz").unlink()
+    card = trained.card.model_copy(update={"novelty_sha256": None, "rejection_threshold": None})
+    (path / "card.json").write_text(card.model_dump_json())
+    result = runner.invoke(args=["calibrate", "tiny"])
+    assert result.exit_code == 0, result.output
+    assert "keeps 95% of the 80 validation images" in result.output
+    again = read_bundle(path)
+    # What the run did at its end, and what the command does later, is the same.
+    assert again.card.rejection_threshold == pytest.approx(trained.card.rejection_threshold)
+    assert again.card.model_sha256 == trained.card.model_sha256
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_calibrate_says_why_it_cannot(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["calibrate", "nobody"])
+    assert result.exit_code == 1
+    assert "card.json is missing" in result.output
+    assert runner.invoke(args=["train", "tiny"]).exit_code == 0
+    assert runner.invoke(args=["train", "tiny", "--all-data"]).exit_code == 0
+    result = runner.invoke(args=["calibrate", "tiny"])
+    assert result.exit_code == 1
+    assert "learned from the validation images too" in result.output
 
 
 @pytest.mark.usefixtures("tiny_recipe")

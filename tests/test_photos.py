@@ -437,6 +437,33 @@ def test_a_small_picture_is_enlarged_for_the_network() -> None:
     assert_quarters(Image.fromarray(seen), tolerance=20)
 
 
+def test_a_large_network_sees_the_whole_the_mirrored_middle_and_a_coarse_version() -> None:
+    image = pictures.quarters(300, 200)
+    whole, middle, small = photos.views(image, 161)
+    assert {view.pixels.shape for view in (whole, middle, small)} == {(161, 161, 3)}
+    assert_quarters(Image.fromarray(whole.pixels), tolerance=20)
+    np.testing.assert_array_equal(middle.pixels, photos.cut(image, 161)[:, ::-1])
+    coarse = Image.fromarray(small.pixels).resize((32, 32), Image.Resampling.BOX)
+    assert_quarters(coarse, tolerance=20)
+    # No detail finer than 32 pixels is left in it, though the photo has some.
+    board = np.indices((320, 320)).sum(axis=0) // 2 % 2 * np.uint8(255)
+    fine = Image.fromarray(board.astype(np.uint8)).convert("RGB")
+    assert photos.views(fine, 161)[2].pixels.std() < 5
+
+
+def test_a_small_network_sees_the_whole_and_the_middle_from_both_sides() -> None:
+    whole, middle, *mirrored = photos.views(pictures.quarters(300, 200), 32)
+    for view, turned in zip((whole, middle), mirrored, strict=True):
+        np.testing.assert_array_equal(view.pixels[:, ::-1], turned.pixels)
+
+
+@pytest.mark.parametrize("size", [32, 161])
+def test_a_picture_like_those_of_the_data_set_is_seen_once_and_as_it_is(size: int) -> None:
+    noise = np.random.default_rng(7).integers(0, 256, (32, 32, 3), np.uint8)
+    (view,) = photos.views(Image.fromarray(noise), size)
+    np.testing.assert_array_equal(view.pixels, noise)
+
+
 def test_the_cut_is_shown_pixel_for_pixel() -> None:
     noise = np.random.default_rng(6).integers(0, 256, (32, 32, 3), np.uint8)
     for uri in (

@@ -15,7 +15,7 @@ from tests import pictures
 from tests.page_client import Page, PageClient
 from tests.test_upload import png
 from webapp import answers, photos
-from webapp.classifiers import Classifier
+from webapp.classifiers.network import Network
 from webapp.library import load_library
 
 
@@ -50,13 +50,13 @@ def test_one_call_answers_all_of_them_as_one_call_each_would(
     ready = [answers.prepare(photo, classifier) for photo in opened]
     alone = [answers.answer_photos([one], classifier)[0] for one in ready]
     calls = []
-    probabilities = Classifier.probabilities
+    features = Network.features
 
-    def count(self: Classifier, pixels: np.ndarray) -> np.ndarray:
+    def count(self: Network, pixels: np.ndarray) -> np.ndarray:
         calls.append(len(pixels))
-        return probabilities(self, pixels)
+        return features(self, pixels)
 
-    monkeypatch.setattr(Classifier, "probabilities", count)
+    monkeypatch.setattr(Network, "features", count)
     together = answers.answer_photos(ready, classifier)
     assert calls == [9]
     for one, other in zip(alone, together, strict=True):
@@ -127,18 +127,14 @@ def test_a_photo_is_read_into_memory_one_at_a_time_and_made_small(site: Flask) -
     classifier = load_library(site).classifiers["tiny"]
     photo = photos.open_photo(pictures.jpeg(4000, 3000), max_pixels=12_000_000)
     ready = answers.prepare(photo, classifier, shown_side=answers.SHOWN_SIDE_AMONG_MANY)
-    assert ready.cut.nbytes + len(ready.photo_uri or "") < 100_000
+    seen = sum(view.pixels.nbytes for view in ready.views)
+    assert seen + len(ready.photo_uri or "") < 100_000
 
 
 def test_a_stranger_is_called_one_and_its_bars_stay(
-    client: PageClient, monkeypatch: pytest.MonkeyPatch
+    site: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never_seen(
-        _classifier: Classifier, pixels: np.ndarray, _probabilities: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return np.full(len(pixels), 0.9), np.zeros(len(pixels), bool)
-
-    monkeypatch.setattr(answers, "novelty_of", never_seen)
+    monkeypatch.setattr(load_library(site).classifiers["tiny"], "threshold", -1e6)
     page = client.post("/", data={"image": (io.BytesIO(pictures.jpeg()), "a.jpg")})
     words = "This does not look like any of my ten classes"
     assert re.search(rf"<h1[^>]*>{words}</h1>", page.html)

@@ -15,6 +15,7 @@ from model_training.recipes import find_recipe
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from tests.report import check_report
+from webapp.classifiers import Classifier
 
 BUNDLES, BAD = read_bundles(SHIPPED_MODELS)
 # A quick try of somebody's own is in the same folder, and none of this test's business.
@@ -68,6 +69,33 @@ def test_the_shipped_network_gives_its_stored_predictions_again(
     assert accuracy_score(labels, again.argmax(axis=1)) == pytest.approx(
         accuracy_score(labels, stored.argmax(axis=1)), abs=2e-3 if len(some) < 10_000 else 2e-4
     )
+
+
+@each_bundle
+def test_the_threshold_keeps_most_test_images_and_refuses_most_noise(
+    bundle: Bundle, test_images: ImageSet
+) -> None:
+    classifier = Classifier(bundle)
+    assert bundle.novelty is not None
+    assert bundle.files["novelty.npz"].stat().st_size <= 2_200_000
+    some = test_images.images[::50]
+    known = [one.known for one in classifier.judge([image[np.newaxis] for image in some])]
+    # 95 % of the validation images; 200 others are within two standard errors of that.
+    assert np.mean(known) == pytest.approx(0.95, abs=0.035)
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (50, 1, 8, 8, 3), np.uint8).repeat(4, axis=2).repeat(4, axis=3)
+    assert np.mean([one.known for one in classifier.judge(list(noise))]) <= 0.3
+
+
+@each_bundle
+def test_every_network_shows_where_it_looked(bundle: Bundle, test_images: ImageSet) -> None:
+    classifier = Classifier(bundle)
+    number = int(bundle.predictions.test.max(axis=1).argmax())
+    label = classifier.classes[int(bundle.predictions.test[number].argmax())]
+    found = classifier.heat(test_images.images[number], label)
+    assert found.max() == 1 and min(found.shape) >= 3
+    # What it is surest of fills much of a small picture, but never all of it evenly.
+    assert 0.02 < found.mean() < 0.9
 
 
 def test_the_custom_cnn_beats_the_figure_that_was_reported() -> None:

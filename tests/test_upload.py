@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from PIL import Image
 from model_training.bundle import Bundle
 from model_training.data import CLASSES, ImageSet
 from tests import pictures
+from tests.conftest import make_site
 from tests.page_client import Page, PageClient
 
 
@@ -69,6 +71,62 @@ def test_a_test_image_sent_as_a_photo_gets_the_stored_prediction(
         cut = re.findall(r'src="data:image/png;base64,([^"]+)"', page.html)[-1]
         seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(cut))))
         assert np.array_equal(seen, test_images.images[number])
+
+
+def shown(page: Page, alt: str) -> Image.Image:
+    """The picture on the page whose text equivalent begins with `alt`."""
+    found = re.search(rf'src="data:image/\w+;base64,([^"]+)"[^>]* alt="{alt}', page.html)
+    assert found
+    return Image.open(io.BytesIO(base64.b64decode(found[1])))
+
+
+def test_where_it_looked_is_shown_to_those_who_ask(client: PageClient) -> None:
+    plain = send(client, pictures.jpeg())
+    assert "it looked" not in plain.text
+    page = send(client, pictures.jpeg(), heat="1")
+    assert re.search(r"Looking for an? \w+, it looked (mostly|all|nowhere)", page.text)
+    assert shown(page, "A heat map").size == shown(page, "Your photo").size
+    assert shares(page) == shares(plain)
+    # Whoever asked once need not ask again for the next photo.
+    assert re.search(r'name="heat"[^>]* checked', page.html)
+    assert not re.search(r'name="heat"[^>]* checked', plain.html)
+
+
+def test_where_it_looked_is_shown_of_a_test_image_too(client: PageClient) -> None:
+    page = client.get("/?example=3")
+    assert re.search(r'href="/\?example=3&(amp;)?heat=1"', page.html)
+    page = client.get("/?example=3&heat=1")
+    assert "it looked" in page.text
+    assert shown(page, "A heat map").size == (320, 320)
+
+
+def opinions(page: Page) -> list[tuple[str, str]]:
+    return re.findall(
+        r'<th scope="row"><a href="/models/([\w-]+)">.*?</th>\s*<td>(\w+)</td>', page.html, re.S
+    )
+
+
+def test_every_loaded_model_gives_its_answer_and_its_time(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    for name in ("tiny", "other"):
+        copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "models" / name))
+        card = tiny_bundle.card.model_copy(update={"name": name, "title": name.title()})
+        (copy / "card.json").write_text(card.model_dump_json())
+    client = PageClient(make_site(tmp_path).test_client())
+    for asked, other in (("tiny", "other"), ("other", "tiny")):
+        page = send(client, pictures.jpeg(), model=asked)
+        first = next(iter(shares(page)))
+        assert opinions(page) == [(asked, first), (other, first)], "two copies say the same"
+        assert len(re.findall(r"\d ms</td>", page.html)) == 2
+
+
+def test_a_photo_is_told_how_strange_it_is_and_from_where_on_it_would_be_refused(
+    tiny_bundle: Bundle, client: PageClient
+) -> None:
+    page = send(client, pictures.jpeg())
+    limit = tiny_bundle.card.rejection_threshold
+    assert re.search(rf"novelty is -?\d+\.\d; above {limit:.1f} it calls", page.text)
 
 
 def test_nothing_of_a_photo_is_stored(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.data import CLASSES, ImageSet
-from webapp import photos
-from webapp.classifiers import Classifier
+from webapp import heat, photos
+from webapp.classifiers import Classifier, Judgement
 from webapp.errors import Refusal
 from webapp.library import Library
+from webapp.photos import View
 
 SHOWN_SIDE = 640  # pixels; the photo's long side on the page
 SHOWN_SIDE_AMONG_MANY = 320
+HEAT_SIDE = 320  # pixels; a test image under its heat map
 
 Pixels = NDArray[np.uint8]
-Probabilities = NDArray[np.floating[Any]]
 
 
 class NoModel(Refusal):
@@ -39,12 +40,20 @@ class UnknownModel(Refusal):
 
 
 @dataclass(frozen=True)
+class HeatMap:
+    """Where a network looked: over the picture as a `data:` address, and in words."""
+
+    uri: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Answer:
     """One image's answer.  `shares` are calibrated probabilities, the largest first.
 
     `novelty` is higher the less the image resembles what the network learned from, and `known` is
-    false where that is too much for an answer to mean anything (see `novelty_of`).
-    `cut` is what the network was given, uint8 RGB (side, side, 3).
+    false where it is above `threshold`, too much for an answer to mean anything (see `Judgement`).
+    `views` are what the network was given.
     `photo_uri` is a `data:` address: the photo is shown without being stored.
     `milliseconds` is the network's time for the whole batch that this image was in.
     `true_class` is known for test images only.
@@ -54,9 +63,11 @@ class Answer:
     model_title: str
     shares: list[tuple[str, float]]
     novelty: float
+    threshold: float
     known: bool
-    cut: Pixels
+    views: list[View]
     milliseconds: float
+    heat: HeatMap | None = None
     photo_uri: str | None = None
     photo_size: tuple[int, int] | None = None
     example: int | None = None
@@ -73,14 +84,14 @@ class Answer:
         return self.shares[0][1]
 
     @property
-    def cut_size(self) -> int:
-        """The side of the square that the network was given, in pixels."""
-        return len(self.cut)
+    def side(self) -> int:
+        """The side of the squares that the network was given, in pixels."""
+        return len(self.views[0].pixels)
 
     @cached_property
-    def cut_uri(self) -> str:
-        """That square as a `data:` address, pixel for pixel."""
-        return photos.cut_as_data_uri(self.cut)
+    def seen(self) -> list[tuple[str, str]]:
+        """What each view shows, and the view as a `data:` address, pixel for pixel."""
+        return [(view.shows, photos.cut_as_data_uri(view.pixels)) for view in self.views]
 
 
 @dataclass(frozen=True)
@@ -90,7 +101,7 @@ class Prepared:
     A few hundred kilobytes where the photo had megabytes, so that many can wait for one batch.
     """
 
-    cut: Pixels
+    views: list[View]
     photo_uri: str | None
     photo_size: tuple[int, int]
 
@@ -131,23 +142,72 @@ def prepare(
         shown_side: the long side that the page shows, in pixels; None for answers without a page.
     """
     shown = None if shown_side is None else photos.as_data_uri(photo.image, long_side=shown_side)
-    return Prepared(_cut(photo.image, classifier), shown, photo.original_size)
+    return Prepared(_views(photo.image, classifier), shown, photo.original_size)
 
 
 def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[Answer]:
     """Ask `classifier` about all of `prepared` at once; the answers are in the same order."""
-    asked = _ask(classifier, [one.cut for one in prepared])
+    if not prepared:
+        return []
+    asked = _ask(classifier, [one.views for one in prepared])
     return [
-        _answer(classifier, one.cut, *said, photo_uri=one.photo_uri, photo_size=one.photo_size)
+        _answer(classifier, one.views, *said, photo_uri=one.photo_uri, photo_size=one.photo_size)
         for one, said in zip(prepared, asked, strict=True)
     ]
 
 
-def answer_test_image(test: ImageSet, index: int, classifier: Classifier) -> Answer:
-    """Ask `classifier` about test image `index`."""
-    cut = _cut(Image.fromarray(test.images[index]), classifier)
-    (said,) = _ask(classifier, [cut])
-    return _answer(classifier, cut, *said, example=index, true_class=CLASSES[test.labels[index]])
+def answer_photo(
+    photo: photos.Photo, classifier: Classifier, library: Library, *, with_heat: bool = False
+) -> tuple[Answer, list[Answer]]:
+    """The answer of `classifier`, and those of every other network in `library`."""
+    (answer,) = answer_photos([prepare(photo, classifier)], classifier)
+    others = []
+    for other in library.classifiers.values():
+        if other is not classifier:
+            others += answer_photos([prepare(photo, other, shown_side=None)], other)
+    if with_heat:
+        shown = photo.image.copy()
+        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        answer = replace(answer, heat=heat_map(answer, classifier, shown))
+    return answer, others
+
+
+def answer_test_image(
+    test: ImageSet,
+    index: int,
+    classifier: Classifier,
+    library: Library,
+    *,
+    with_heat: bool = False,
+) -> tuple[Answer, list[Answer]]:
+    """As `answer_photo`, for test image `index`."""
+    image = Image.fromarray(test.images[index])
+    given = []
+    for asked in (classifier, *(one for one in library.classifiers.values() if one != classifier)):
+        views = _views(image, asked)
+        ((judgement, milliseconds),) = _ask(asked, [views])
+        true = CLASSES[test.labels[index]]
+        given.append(_answer(asked, views, judgement, milliseconds, example=index, true_class=true))
+    answer, *others = given
+    if with_heat:
+        shown = image.resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.NEAREST)
+        answer = replace(answer, heat=heat_map(answer, classifier, shown))
+    return answer, others
+
+
+def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> HeatMap | None:
+    """Where `classifier` looked for its best class, over the picture `shown`.
+
+    None for a network that has no feature maps.
+    """
+    # The first view is the whole picture, so its map lies over the whole picture.
+    whole = answer.views[0]
+    try:
+        found = classifier.heat(whole.pixels, answer.label)
+    except ValueError:
+        return None
+    uri = photos.as_data_uri(heat.overlay(shown, found), long_side=SHOWN_SIDE)
+    return HeatMap(uri, heat.in_words(found))
 
 
 def examples(test: ImageSet | None) -> list[tuple[int, str]]:
@@ -159,69 +219,41 @@ def examples(test: ImageSet | None) -> list[tuple[int, str]]:
     ]
 
 
-def novelty_of(
-    classifier: Classifier, pixels: Pixels, probabilities: Probabilities
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_]]:
-    """How strange `pixels` are to `classifier`, and whether it knows such things at all.
-
-    For now the novelty of an image is the belief that its most probable class does not have, from
-    0 to 0.9: a network that is undecided may be looking at something it never learned.  Whatever
-    is above the threshold in its card is a stranger; a card without one calls nothing strange.
-
-    Args:
-        pixels: uint8 RGB (count, size, size, 3), as the network was given them.
-        probabilities: calibrated, (count, classes).
-
-    Returns:
-        Novelty, (count,), and whether each image is known, bool (count,).
-    """
-    novelty = 1 - probabilities.max(axis=1)
-    threshold = classifier.bundle.card.rejection_threshold
-    known = np.ones(len(pixels), bool) if threshold is None else novelty <= threshold
-    return novelty, known
+def _views(image: Image.Image, classifier: Classifier) -> list[View]:
+    return photos.views(image, classifier.input_size)
 
 
-def _cut(image: Image.Image, classifier: Classifier) -> Pixels:
-    # Whatever enlarges small pictures while a network learns should do so when it serves.
-    return photos.cut(image, classifier.input_size, enlarge=not classifier.resizes)
+def _stacked(views: Sequence[View]) -> Pixels:
+    return np.stack([view.pixels for view in views])
 
 
-_Said = tuple[Probabilities, float, bool, float]
-"""Of one image: probabilities (classes,), novelty, known, milliseconds of its batch."""
-
-
-def _ask(classifier: Classifier, cuts: Sequence[Pixels]) -> list[_Said]:
-    """Ask about `cuts`: one call for all that are of one size, which nearly always is all."""
-    said: dict[int, _Said] = {}
-    for size in {len(cut) for cut in cuts}:
-        places = [place for place, cut in enumerate(cuts) if len(cut) == size]
-        pixels = np.stack([cuts[place] for place in places])
-        started = time.perf_counter()
-        probabilities = classifier.calibrated(pixels)
-        milliseconds = (time.perf_counter() - started) * 1000
-        novelty, known = novelty_of(classifier, pixels, probabilities)
-        for row, place in enumerate(places):
-            said[place] = (probabilities[row], float(novelty[row]), bool(known[row]), milliseconds)
-    return [said[place] for place in range(len(cuts))]
+def _ask(
+    classifier: Classifier, images: Sequence[Sequence[View]]
+) -> Iterator[tuple[Judgement, float]]:
+    """Each image's judgement with the milliseconds that all of them took."""
+    started = time.perf_counter()
+    judgements = classifier.judge([_stacked(views) for views in images])
+    milliseconds = (time.perf_counter() - started) * 1000
+    return ((judgement, milliseconds) for judgement in judgements)
 
 
 def _answer(
     classifier: Classifier,
-    cut: Pixels,
-    probabilities: Probabilities,
-    novelty: float,
-    known: bool,
+    views: list[View],
+    judgement: Judgement,
     milliseconds: float,
     **more: Any,
 ) -> Answer:
+    probabilities = judgement.probabilities
     order = np.argsort(-probabilities, kind="stable")
     return Answer(
         model=classifier.name,
         model_title=classifier.bundle.card.title,
         shares=[(classifier.classes[number], float(probabilities[number])) for number in order],
-        novelty=novelty,
-        known=known,
-        cut=cut,
+        novelty=judgement.novelty,
+        threshold=classifier.threshold,
+        known=judgement.known,
+        views=views,
         milliseconds=milliseconds,
         **more,
     )

@@ -46,8 +46,10 @@ def index() -> ResponseReturnValue:
         if library.test_images is None:
             raise NoExamples("The test images are missing, so there are no examples now.")
         number = whole_number("example", 0, len(library.test_images) - 1)
-        answer = answers.answer_test_image(library.test_images, number, classifier)
-        return _page(library, "upload/answer.html", answer=answer)
+        answer, others = answers.answer_test_image(
+            library.test_images, number, classifier, library, with_heat="heat" in request.args
+        )
+        return _page(library, "upload/answer.html", answer=answer, others=others)
     problem = answers.why_no_answer(library) if library.default_model is None else None
     return _page(library, problem=problem)
 
@@ -60,9 +62,10 @@ def classify() -> ResponseReturnValue:
     files = received.sent_files()
     if len(files) > 1:
         return _several(library, files, classifier)
-    ready = answers.prepare(received.open_file(files[0]), classifier)
-    (answer,) = answers.answer_photos([ready], classifier)
-    return _page(library, "upload/answer.html", answer=answer)
+    answer, others = answers.answer_photo(
+        received.open_file(files[0]), classifier, library, with_heat="heat" in request.form
+    )
+    return _page(library, "upload/answer.html", answer=answer, others=others)
 
 
 @bp.errorhandler(photos.PhotoError)

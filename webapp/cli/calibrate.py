@@ -1,0 +1,71 @@
+"""`flask calibrate`: teach a bundle to tell strangers, without training it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from model_training.bundle import BundleError, read_bundle, replace_novelty
+from model_training.data import split
+from webapp.cli.shared import Bars, find_data
+
+
+@click.command("calibrate")
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--data",
+    "data_path",
+    type=click.Path(path_type=Path),
+    help="A folder or archive of CIFAR-10; otherwise it is found or fetched.",
+)
+@with_appcontext
+def calibrate_command(name: str, data_path: Path | None) -> None:
+    """Give the bundle NAME what tells its classes from anything else.
+
+    `flask train` does the same at its end: this is for a bundle that is there already. Its network
+    stays as it is, to the last bit.
+    """
+    path: Path = current_app.config["MODELS_FOLDER"] / name
+    try:
+        bundle = read_bundle(path)
+    except BundleError as error:
+        raise click.ClickException(f"{path}: {error}.") from error
+    if bundle.model_path is None:
+        raise click.ClickException(f"{name} is only a report: its network is not here.")
+    if bundle.card.training.all_data:
+        raise click.ClickException(
+            f"{name} learned from the validation images too, so no image is left that it has not "
+            f"seen. `flask train {bundle.card.recipe} --all-data` does this at its end, with what "
+            "the run before it knows."
+        )
+    data = find_data(data_path)
+    # Here, so that `flask --help` does not wait for a deep-learning framework.
+    import keras
+
+    from model_training.novelty import KEPT, fit
+
+    learned, validation = (data.train.take(part) for part in split(data.train.labels))
+    model = keras.saving.load_model(bundle.model_path, compile=False)
+    with Bars() as bars:
+        left: int | None = None
+
+        def on_images(count: int, total: int) -> None:
+            nonlocal left
+            left = total if left is None else left
+            bars.advance("images", count, left)
+            left -= count
+
+        try:
+            novelty = fit(model, learned, validation, on_images=on_images)
+        except ValueError as error:
+            raise click.ClickException(f"{name}: {error}.") from error
+    bundle = replace_novelty(bundle, novelty)
+    size = sum(file.stat().st_size for file in bundle.files.values())
+    click.echo(
+        f"{name} calls strange what is more novel than {novelty.threshold:.2f}, which keeps "
+        f"{KEPT:.0%} of the {len(validation):,} validation images."
+    )
+    click.echo(f"Written to {bundle.path}, {size / 1e6:.1f} MB. Restart the site to see it.")

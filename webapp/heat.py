@@ -1,0 +1,73 @@
+"""A heat map over a picture, and in words."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Heat = NDArray[np.float32]
+
+# Dark blue, violet, orange, pale yellow: the lightness only rises, so that the order is seen in
+# grey and by eyes that tell few colours apart.
+_STOPS = np.array([(20, 14, 54), (122, 28, 109), (237, 105, 37), (252, 255, 164)], np.float32)
+_ROWS = ("upper", "middle", "lower")
+_COLUMNS = ("left", "centre", "right")
+_MOSTLY = 0.5
+"""Of the heat: so much in one place, row or column is `mostly` there."""
+
+
+def overlay(image: Image.Image, heat: Heat) -> Image.Image:
+    """`heat`, 0 to 1 in a few rows and columns, over an RGB `image` of any size, which it covers.
+
+    Where there is none the picture is grey and dark; where there is most, bright.
+    """
+    fine = Image.fromarray(np.asarray(heat, np.float32)).resize(
+        image.size, Image.Resampling.BICUBIC
+    )
+    strength = np.asarray(fine).clip(0, 1)
+    places = np.linspace(0, 1, len(_STOPS))
+    colours = np.stack(
+        [np.interp(strength, places, _STOPS[:, channel]) for channel in range(3)], axis=-1
+    )
+    grey = np.asarray(image.convert("L"), np.float32)[..., np.newaxis]
+    return Image.fromarray((0.5 * grey + 0.5 * colours).round().astype(np.uint8))
+
+
+def in_words(heat: Heat) -> str:
+    """Where most of `heat` lies, to be put behind "It looked"."""
+    total = float(heat.sum())
+    if total <= 0:
+        return "nowhere: nothing in the picture speaks for it"
+    ninths = _thirds(_thirds(heat / total).T).T
+    row, column = (int(number) for number in np.unravel_index(ninths.argmax(), ninths.shape))
+    if ninths[row, column] >= _MOSTLY:
+        return f"mostly at the {_ninth(row, column)}"
+    rows, columns = ninths.sum(axis=1), ninths.sum(axis=0)
+    if max(rows.max(), columns.max()) >= _MOSTLY:
+        if rows.max() >= columns.max():
+            where = ("upper third", "middle, from left to right", "lower third")[rows.argmax()]
+        else:
+            where = ("left third", "middle, from top to bottom", "right third")[columns.argmax()]
+        return f"mostly at the {where}, there most at the {_ninth(row, column)}"
+    return f"all over it, most at the {_ninth(row, column)}"
+
+
+def _ninth(row: int, column: int) -> str:
+    if (row, column) == (1, 1):
+        return "centre"
+    if column == 1:
+        return f"{_ROWS[row]} middle"
+    return f"middle {_COLUMNS[column]}" if row == 1 else f"{_ROWS[row]} {_COLUMNS[column]}"
+
+
+def _thirds(heat: Heat) -> Heat:
+    """The rows of `heat` added up to three; one that lies across a border is shared."""
+    count = len(heat)
+    edges = np.linspace(0, count, 4)
+    starts = np.arange(count)
+    shares = [
+        np.clip(np.minimum(starts + 1, high) - np.maximum(starts, low), 0, 1)
+        for low, high in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    return np.asarray(np.stack(shares) @ heat, np.float32)
