@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,9 @@ data_commands = AppGroup("data", help="The images that networks learn from.")
 
 def init_app(app: Flask) -> None:
     """Give `app` its commands."""
+    from webapp.audit_command import audit_command
+
+    data_commands.add_command(audit_command)
     app.cli.add_command(train_command)
     app.cli.add_command(data_commands)
 
@@ -101,7 +104,7 @@ def train_command(
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
     bundle_path = _bundle_path(output or (f"{name}-quick" if options["limit"] else name))
-    data = _load_data(data_path)
+    data = load_data(data_path)
     bundle = _train(recipe, data, options, bundle_path, resume=resume, restart=restart)
     _print_outcome(bundle, bundle_path)
 
@@ -114,7 +117,7 @@ def fetch_command(data_path: Path | None) -> None:
     """Get CIFAR-10, check it, and keep it for training."""
     from model_training.data import write_cache
 
-    data = _load_data(data_path)
+    data = load_data(data_path)
     cache: Path = current_app.config["DATA_FOLDER"] / CACHE_NAME
     if data_path is not None:
         write_cache(cache, data)
@@ -129,7 +132,7 @@ def pack_command(data_path: Path | None) -> None:
     from model_training.overview import make_overview, write_overview
     from model_training.sheets import read_test_images, write_test_images
 
-    data = _load_data(data_path)
+    data = load_data(data_path)
     folder: Path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER
     write_test_images(folder, data.test)
     read_test_images(folder)
@@ -158,7 +161,12 @@ def _bundle_path(output: str) -> Path:
     return path.absolute()
 
 
-def _load_data(path: Path | None) -> Cifar10:
+def load_data(path: Path | None) -> Cifar10:
+    """CIFAR-10, with progress shown; from `path` alone where there is one.
+
+    Raises:
+        click.ClickException: it could not be had; the message says what to do.
+    """
     try:
         with _data_progress() as progress:
             return load_cifar10(current_app.config["DATA_FOLDER"], path, progress)
@@ -214,7 +222,7 @@ def _train(
 
     folder: Path = current_app.config["TRAINING_FOLDER"]
     place = Place(folder / bundle_path.name, folder / "features")
-    with _Bars() as bars:
+    with Bars() as bars:
         watcher = Watcher(
             on_start=start,
             on_step=step,
@@ -246,7 +254,7 @@ def _train(
             ) from error
 
 
-class _Bars(contextlib.ExitStack):
+class Bars(contextlib.ExitStack):
     """Progress bars, one at a time: another label, or a full bar, makes room for a new one."""
 
     _label: str | None = None
@@ -263,6 +271,17 @@ class _Bars(contextlib.ExitStack):
                 )
             )
         self._bar.update(count)
+
+    def until(self, label: str) -> Callable[[int, int], None]:
+        """A function that shows how much of a total is done, under `label`."""
+        before = 0
+
+        def show(done: int, total: int) -> None:
+            nonlocal before
+            self.advance(label, done - before, total - before)
+            before = done
+
+        return show
 
 
 def _print_recipes() -> None:
