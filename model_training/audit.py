@@ -86,6 +86,13 @@ class Audit:
         return found
 
     @cached_property
+    def is_contradicted(self) -> NDArray[np.bool_]:
+        """Whether each test image has another label than its near-copy, (count,)."""
+        found = np.zeros(len(self.labels), bool)
+        found[[n for n, copy in self.copies.items() if copy.label != self.labels[n]]] = True
+        return found
+
+    @cached_property
     def rank(self) -> NDArray[np.int64]:
         """The place of each label among all, the most doubtful being 1, (count,)."""
         rank = np.empty(len(self.labels), np.int64)

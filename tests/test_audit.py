@@ -332,12 +332,17 @@ def test_the_gallery_shows_suspected_labels_and_copies_combined_freely(
 ) -> None:
     suspected, copies = shipped.doubts.suspected, shipped.has_copy
     cat = shipped.labels == CLASSES.index("cat")
+    contradicted = np.zeros(10_000, bool)
+    for number, copy in shipped.copies.items():
+        contradicted[number] = copy.label != shipped.labels[number]
+    assert contradicted.any()
     for query, expected in (
         ({"suspect": "yes"}, suspected),
         ({"suspect": "no"}, ~suspected),
         ({"copy": "yes"}, copies),
         ({"copy": "no", "suspect": "no"}, ~copies & ~suspected),
         ({"copy": "yes", "true": "cat"}, copies & cat),
+        ({"copy": "contradicts"}, contradicted),
     ):
         numbers = np.flatnonzero(expected)
         assert asked(client, **query) == (len(numbers), numbers[:100].tolist()), query

@@ -161,8 +161,7 @@ def _print_audit(audit: Audit, path: Path) -> None:
     doubts, first = audit.doubts, audit.rank.argsort()[:5]
     click.echo(
         f"{len(audit.copies):,} test images have a near-copy among the training images, "
-        f"{sum(copy.label != audit.labels[test] for test, copy in audit.copies.items())} of them "
-        "with another label."
+        f"{audit.is_contradicted.sum():,} of them with another label."
     )
     click.echo(
         f"{doubts.suspected.sum():,} labels are suspected to be wrong, as judged by "

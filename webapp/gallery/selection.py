@@ -32,6 +32,12 @@ ORDERS = {
 }
 """Every order there may be, in words."""
 YES_NO = ("yes", "no")
+COPIES: dict[str, Callable[[Audit], NDArray[np.bool_]]] = {
+    "yes": lambda audit: audit.has_copy,
+    "no": lambda audit: ~audit.has_copy,
+    "contradicts": lambda audit: audit.is_contradicted,
+}
+"""Images with a near-copy in training, without one, and with one that is labelled otherwise."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Filters:
         low, high: the least and the highest confidence, from 0 to 1.
         differs: another model, whose most probable class is not `model`'s.
         suspect: "yes" for images whose label is suspected to be wrong, "no" for the others.
-        copy: "yes" for images with a near-copy among the training images, "no" for the others.
+        copy: one of `COPIES`.
         down: the largest first.
         seed: of the order `random`.
     """
@@ -113,7 +119,7 @@ def read_filters(
         high=percentage("high", 1.0),
         differs=choice("differs", results, "model"),
         suspect=choice("suspect", YES_NO, "answer"),
-        copy=choice("copy", YES_NO, "answer"),
+        copy=choice("copy", COPIES, "answer"),
         sort=choice("sort", ORDERS, "order") or "index",
         down=choice("order", ("up", "down"), "direction") == "down",
         seed=whole_number("seed", 0, LARGEST_SEED, default=0),
@@ -150,7 +156,7 @@ def select(
         if filters.suspect is not None:
             keep &= audit.doubts.suspected == (filters.suspect == "yes")
         if filters.copy is not None:
-            keep &= audit.has_copy == (filters.copy == "yes")
+            keep &= COPIES[filters.copy](audit)
     chosen = np.flatnonzero(keep)
     if result is not None and filters.sort in SORTS:
         chosen = chosen[np.argsort(SORTS[filters.sort](result)[chosen], kind="stable")]
