@@ -61,6 +61,12 @@ def changed(image: np.ndarray, kind: str) -> np.ndarray:
     return np.asarray(picture)
 
 
+def blocks(images: np.ndarray) -> np.ndarray:
+    """Means over blocks of pixels, for want of a network that knows better."""
+    means = images.reshape(len(images), 8, 4, 8, 4, 3).mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(means.reshape(len(images), -1))
+
+
 KINDS = ("as it is", "saved again", "cut", "stretched", "moved", "mirrored", "brightened")
 
 
@@ -88,14 +94,13 @@ def test_planted_copies_are_found_and_nothing_else(test_images: ImageSet) -> Non
     kinds = dict(enumerate(KINDS[:4]))
     for place, kind in kinds.items():
         others[10 + place] = changed(images[place], kind)
-    features = [part.reshape(60, -1).astype(np.float32) for part in (images, others)]
-    pairs = find_near_copies(images, features[0], others, features[1])
+    pairs = find_near_copies(images, blocks(images), others, blocks(others))
     assert dict(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {
         place: 10 + place for place in kinds
     }
     assert np.all(np.diff(pairs.likeness) <= 0), "the most alike first"
     both = np.concatenate([images, others])
-    within = find_near_copies(both, both.reshape(120, -1))
+    within = find_near_copies(both, blocks(both))
     assert sorted(zip(within.first.tolist(), within.second.tolist(), strict=True)) == [
         (place, 70 + place) for place in kinds
     ]
@@ -137,12 +142,6 @@ def test_a_class_that_models_are_seldom_sure_of_is_suspected_sooner() -> None:
     probabilities[[0, 1]] = [[0.4, 0.6], [0.5, 0.5]]
     doubts = judge_labels([probabilities], labels)
     assert np.flatnonzero(doubts.suspected).tolist() == [0]
-
-
-def blocks(images: np.ndarray) -> np.ndarray:
-    """Means over blocks of pixels, for want of a network that knows better."""
-    means = images.reshape(len(images), 8, 4, 8, 4, 3).mean(axis=(2, 4), dtype=np.float32)
-    return np.asarray(means.reshape(len(images), -1))
 
 
 @pytest.fixture(scope="module")
