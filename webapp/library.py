@@ -13,6 +13,7 @@ import numpy as np
 from flask import Flask, current_app
 from numpy.typing import NDArray
 
+from model_training.audit import Audit, read_audit
 from model_training.bundle import Bundle, read_bundles
 from model_training.cifar10_sources import SourceError
 from model_training.data import ImageSet
@@ -24,6 +25,11 @@ from webapp.classifiers import Classifier, ClassifierError
 
 TEST_IMAGES_FOLDER = "cifar10-test"
 OVERVIEW_FILE = "cifar10-overview.npz"
+AUDIT_FILE = "cifar10-audit.npz"
+NO_AUDIT = (
+    "The data set has not been audited here, or the result is damaged. Whoever runs this site "
+    "makes it with “flask data audit” and a restart."
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +83,14 @@ class Library:
     test_images: ImageSet | None
     test_images_problem: str | None
     overview: Overview | None
+    audit: Audit | None
+
+    def audit_of(self, result: Result) -> Audit | None:
+        """The audit, where it is of the images on which `result` was measured."""
+        labels = result.bundle.predictions.test_labels
+        if self.audit is None or not np.array_equal(self.audit.labels, labels):
+            return None
+        return self.audit
 
     def results_on(self, test: ImageSet) -> dict[str, Result]:
         """The results that were measured on exactly the images of `test`."""
@@ -146,6 +160,12 @@ def _read(app: Flask) -> Library:
     except (OSError, DamagedFile) as error:
         app.logger.error("the figures of the data set are left out: %s", error)
 
+    audit = None
+    try:
+        audit = read_audit(app.config["DATA_FOLDER"] / AUDIT_FILE)
+    except (OSError, DamagedFile) as error:
+        app.logger.error("the audit of the data set is left out: %s", error)
+
     wanted = app.config["DEFAULT_MODEL"]
     default = wanted if wanted in classifiers else next(iter(classifiers), None)
     if default is None:
@@ -160,4 +180,5 @@ def _read(app: Flask) -> Library:
         test_images=test_images,
         test_images_problem=test_images_problem,
         overview=overview,
+        audit=audit,
     )

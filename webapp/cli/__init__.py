@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
 from webapp.cli.data import data_commands
 from webapp.cli.train import train_command
@@ -16,4 +17,5 @@ def init_app(app: Flask) -> None:
     """Give `app` its commands."""
     app.cli.add_command(train_command)
     app.cli.add_command(calibrate_command)
+    data_commands.add_command(audit_command)
     app.cli.add_command(data_commands)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +64,14 @@ class Bars(contextlib.ExitStack):
                 )
             )
         self._bar.update(count)
+
+    def until(self, label: str) -> Callable[[int, int], None]:
+        """A function that shows how much of a total is done, under `label`."""
+        before = 0
+
+        def show(done: int, total: int) -> None:
+            nonlocal before
+            self.advance(label, done - before, total - before)
+            before = done
+
+        return show

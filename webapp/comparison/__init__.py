@@ -11,7 +11,7 @@ from webapp.comparison.report import make_report
 from webapp.comparison.table import BY_NAME, COLUMNS, FIRST_DOWN, Row, make_rows, ordered
 from webapp.comparison.twins import as_csv, as_json
 from webapp.comparison.versus import make_versus
-from webapp.library import Library, Result, get_library
+from webapp.library import NO_AUDIT, Library, Result, get_library
 from webapp.query import choice
 
 bp = Blueprint("comparison", __name__)
@@ -40,6 +40,7 @@ def index() -> ResponseReturnValue:
         charts=make_plots(rows),
         default_model=library.default_model,
         problems=library.problems,
+        no_audit=None if library.audit else NO_AUDIT,
     )
 
 
@@ -72,14 +73,18 @@ def model(name: str) -> ResponseReturnValue:
     library, result = get_library(), _result(name)
     in_gallery = library.test_images is not None and name in library.results_on(library.test_images)
     return render_template(
-        "comparison/model.html", report=make_report(result), in_gallery=in_gallery
+        "comparison/model.html",
+        report=make_report(result, library.audit_of(result)),
+        in_gallery=in_gallery,
+        no_audit=NO_AUDIT,
     )
 
 
 @bp.get("/models/<name>.json")
 def model_json(name: str) -> ResponseReturnValue:
     """The figures of one model's report, for programs."""
-    return as_json(make_report(_result(name)))
+    result = _result(name)
+    return as_json(make_report(result, get_library().audit_of(result)))
 
 
 @bp.get("/models/<name>/files/<file>")
@@ -102,7 +107,8 @@ def _result(name: str) -> Result:
 
 
 def _rows(library: Library) -> list[Row]:
-    return make_rows(library.results.values(), library.classifiers, RECIPES)
+    audits = {name: library.audit_of(result) for name, result in library.results.items()}
+    return make_rows(library.results.values(), library.classifiers, RECIPES, audits)
 
 
 def _comparable(library: Library) -> dict[str, Result]:

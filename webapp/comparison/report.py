@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_training.audit import Audit, PartAccuracy, accuracies
 from model_training.card import Card
 from model_training.evaluation import (
     ClassificationReport,
@@ -53,7 +54,8 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Report:
-    """What the report page shows.  `files` are the bundle's, by name, in bytes."""
+    """What the report page shows.  `files` are the bundle's, by name, in bytes; `clean` the
+    accuracies of `model_training.audit.accuracies`, None where its test images were not audited."""
 
     card: Card
     accuracy: Interval
@@ -67,6 +69,7 @@ class Report:
     loss_chart: Chart
     reliability: Reliability
     files: dict[str, int]
+    clean: dict[str, PartAccuracy] | None
 
     @property
     def calibration_error(self) -> float:
@@ -89,8 +92,12 @@ class Report:
         return sum(pair.count for pair in self.confused) / max(1, self.wrong)
 
 
-def make_report(result: Result) -> Report:
-    """Compute the report of one bundle."""
+def make_report(result: Result, audit: Audit | None) -> Report:
+    """Compute the report of one bundle.
+
+    Args:
+        audit: of the images that it was tested on, if there is one.
+    """
     bundle = result.bundle
     classes = tuple(bundle.card.classes)
     probabilities, labels = bundle.predictions.test, bundle.predictions.test_labels
@@ -118,6 +125,7 @@ def make_report(result: Result) -> Report:
         ),
         reliability=make_reliability(probabilities, result.probabilities, labels),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
+        clean=accuracies(audit, result.predicted == labels) if audit else None,
     )
 
 

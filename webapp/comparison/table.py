@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from model_training.audit import Audit
 from model_training.evaluation import (
     calibration_error,
     classification_report,
@@ -65,6 +68,12 @@ COLUMNS = (
     Column("title", "Model", "The network, by the name of its recipe."),
     Column("accuracy", "Measured", "Test images named rightly, here.", _percent),
     Column("averaged", "Averaged", "The same, six views of each image averaged.", _percent),
+    Column(
+        "cleaned",
+        "Cleaned",
+        "Measured, without test images that have a near-copy in training or a suspected label.",
+        _percent,
+    ),
     Column("reported", "Reported", "What its source says it reached.", _percent),
     Column("loss", "Test loss", "Mean negative log probability of the true class.", _three),
     Column("f1", "Macro F1", "Mean over the classes of precision and recall joined.", _three),
@@ -94,7 +103,7 @@ COLUMNS = (
     Column("comment", "Comment", "In a sentence."),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
-FIRST_DOWN = ("accuracy", "averaged", "reported", "f1", "recall")
+FIRST_DOWN = ("accuracy", "averaged", "cleaned", "reported", "f1", "recall")
 """Columns of which one wants the largest first."""
 
 
@@ -102,9 +111,17 @@ def make_rows(
     results: Collection[Result],
     classifiers: Mapping[str, Classifier],
     recipes: Mapping[str, Recipe],
+    audits: Mapping[str, Audit | None],
 ) -> list[Row]:
-    """A row for each bundle, then one for each recipe that has none."""
-    rows = [_measured(result, classifiers.get(result.bundle.name)) for result in results]
+    """A row for each bundle, then one for each recipe that has none.
+
+    Args:
+        audits: by the names of bundles, of the images that each was tested on.
+    """
+    rows = [
+        _measured(result, classifiers.get(result.bundle.name), audits.get(result.bundle.name))
+        for result in results
+    ]
     trained = {result.bundle.card.recipe for result in results}
     return rows + [_reported(one) for name, one in recipes.items() if name not in trained]
 
@@ -116,17 +133,21 @@ def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:
     return sorted(there, key=lambda row: row.figures[column.name], reverse=down) + missing
 
 
-def _measured(result: Result, classifier: Classifier | None) -> Row:
+def _measured(result: Result, classifier: Classifier | None, audit: Audit | None) -> Row:
     bundle = result.bundle
     card, stored = bundle.card, bundle.predictions
     confusion = confusion_matrix(result.predicted, stored.test_labels, len(card.classes))
     scores = classification_report(confusion, tuple(card.classes))
     kinds = [layer.type for layer in card.layers]
     averaged = card.averaged.get("test")
+    cleaned = audit.parts()["cleaned"] if audit else np.zeros(0, bool)
     figures = {
         "title": card.title,
         "accuracy": result.accuracy,
         "averaged": averaged.accuracy if averaged else None,
+        "cleaned": float((result.predicted == stored.test_labels)[cleaned].mean())
+        if cleaned.any()
+        else None,
         "reported": card.reported.test_accuracy if card.reported else None,
         "loss": cross_entropy(stored.test, stored.test_labels),
         "f1": scores.macro_f1,

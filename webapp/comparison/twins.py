@@ -29,6 +29,8 @@ def as_json(report: Report) -> dict[str, Any]:
         "accuracy": dataclasses.asdict(report.accuracy),
         "images": report.images,
         "wrong": report.wrong,
+        "clean": report.clean
+        and {name: dataclasses.asdict(part) for name, part in report.clean.items()},
         "loss": report.loss,
         "calibration_error": report.calibration_error,
         "calibrated_error": report.calibrated_error,

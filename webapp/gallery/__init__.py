@@ -16,12 +16,13 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 
+from model_training.audit import Audit
 from model_training.data import BATCH_DIGESTS, CLASSES, ImageSet
 from model_training.sheets import SHEET_IMAGES, sheet_name, tile
-from webapp.gallery.cells import evidence
+from webapp.gallery.cells import evidence, finding
 from webapp.gallery.selection import read_filters
 from webapp.gallery.view import View, decode_numbers, encode_numbers
-from webapp.library import TEST_IMAGES_FOLDER, Library, get_library
+from webapp.library import NO_AUDIT, TEST_IMAGES_FOLDER, Library, get_library
 from webapp.pictures import kept_file, kept_picture
 from webapp.query import LARGEST_SEED, whole_number
 
@@ -57,6 +58,8 @@ def index_json() -> ResponseReturnValue:
                 "predicted": cell.predicted_class,
                 "confidence": cell.share,
                 "right": cell.right,
+                "suspected": cell.suspected,
+                "near_copy": cell.near_copy,
             }
             for cell in page.cells
         ],
@@ -76,6 +79,8 @@ def image(number: int) -> ResponseReturnValue:
         place=view.place_of(number),
         true_class=CLASSES[view.test.labels[number]],
         evidence=evidence(view.results.values(), number),
+        finding=finding(view.audit, number) if view.audit else None,
+        no_audit=NO_AUDIT,
     )
 
 
@@ -121,6 +126,15 @@ def image_file(version: str, number: int) -> ResponseReturnValue:
     return kept_picture(test.images[number], "PNG")
 
 
+@bp.get("/gallery/copies/<version>/<int:number>.png")
+def copy_file(version: str, number: int) -> ResponseReturnValue:
+    """The training image of which test image `number` is a near-copy, 32x32, as PNG."""
+    audit = get_library().audit
+    if audit is None or version != audit.version or number not in audit.copies:
+        abort(404)
+    return kept_picture(audit.copies[number].image, "PNG")
+
+
 @bp.app_template_global()
 def test_image_url(number: int) -> str:
     """The address of one test image, for every template."""
@@ -147,8 +161,14 @@ def _test_images(library: Library) -> ImageSet:
     return library.test_images
 
 
+def _audit(library: Library, test: ImageSet) -> Audit | None:
+    audit = library.audit
+    return audit if audit is not None and np.array_equal(audit.labels, test.labels) else None
+
+
 def _read_view() -> View:
     library = get_library()
     test = _test_images(library)
     results = library.results_on(test)
-    return View(test, results, read_filters(results, library.default_model))
+    audit = _audit(library, test)
+    return View(test, results, read_filters(results, library.default_model, audit), audit)

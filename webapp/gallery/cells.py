@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from model_training.audit import Audit, NearCopy
 from model_training.data import CLASSES, ImageSet
 from webapp.library import Result
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One image in the grid.  `x`, `y` are its pixels in the sheet; no model, no prediction."""
+    """One image in the grid.  `x`, `y` are its pixels in the sheet; no model, no prediction.
+
+    `suspected` and `near_copy` are None where the data set has not been audited.
+    """
 
     number: int
     x: int
@@ -21,6 +25,8 @@ class Cell:
     true_class: str
     predicted_class: str | None
     share: float | None
+    suspected: bool | None
+    near_copy: bool | None
 
     @property
     def right(self) -> bool | None:
@@ -38,7 +44,38 @@ class Evidence:
     right: bool
 
 
-def cells(test: ImageSet, result: Result | None, numbers: Iterable[int]) -> list[Cell]:
+@dataclass(frozen=True)
+class Finding:
+    """What the audit of the data set says of one image.
+
+    `rank` is its place among the most doubtful labels, from 1; `suggested` the class that the
+    models would give it if it were not the one that it has; `doubt` as in `LabelDoubts`.
+    """
+
+    suspected: bool
+    rank: int
+    doubt: float
+    suggested: str
+    copy: NearCopy | None
+    copy_class: str | None
+
+
+def finding(audit: Audit, number: int) -> Finding:
+    """What `audit` says of image `number`."""
+    copy = audit.copies.get(number)
+    return Finding(
+        suspected=bool(audit.doubts.suspected[number]),
+        rank=int(audit.rank[number]),
+        doubt=float(audit.doubts.doubt[number]),
+        suggested=CLASSES[audit.doubts.suggested[number]],
+        copy=copy,
+        copy_class=CLASSES[copy.label] if copy else None,
+    )
+
+
+def cells(
+    test: ImageSet, result: Result | None, audit: Audit | None, numbers: Iterable[int]
+) -> list[Cell]:
     """The cells of the images `numbers`, laid out ten a row."""
     shown = []
     for position, number in enumerate(numbers):
@@ -53,6 +90,8 @@ def cells(test: ImageSet, result: Result | None, numbers: Iterable[int]) -> list
                 share=None
                 if result is None or predicted is None
                 else float(result.probabilities[number, predicted]),
+                suspected=None if audit is None else bool(audit.doubts.suspected[number]),
+                near_copy=None if audit is None else number in audit.copies,
             )
         )
     return shown

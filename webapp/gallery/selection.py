@@ -10,8 +10,9 @@ import numpy as np
 from flask import abort
 from numpy.typing import NDArray
 
+from model_training.audit import Audit
 from model_training.data import CLASSES, ImageSet
-from webapp.library import Result
+from webapp.library import NO_AUDIT, Result
 from webapp.query import LARGEST_SEED, choice, percentage, whole_number
 
 OUTCOMES = ("right", "wrong")
@@ -20,8 +21,23 @@ SORTS: dict[str, Callable[[Result], NDArray[np.floating]]] = {
     "margin": lambda result: result.margin,
     "entropy": lambda result: result.entropy,
 }
-"""By what images can be ordered, beside their index and at random."""
-ORDERS = ("index", *SORTS, "random")
+"""By what of a model's predictions images can be ordered."""
+ORDERS = {
+    "index": "number",
+    "confidence": "confidence",
+    "margin": "lead over the second class",
+    "entropy": "indecision (entropy)",
+    "doubt": "doubt about its label",
+    "random": "chance",
+}
+"""Every order there may be, in words."""
+YES_NO = ("yes", "no")
+COPIES: dict[str, Callable[[Audit], NDArray[np.bool_]]] = {
+    "yes": lambda audit: audit.has_copy,
+    "no": lambda audit: ~audit.has_copy,
+    "contradicts": lambda audit: audit.is_contradicted,
+}
+"""Images with a near-copy in training, without one, and with one that is labelled otherwise."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,8 @@ class Filters:
     Args:
         low, high: the least and the highest confidence, from 0 to 1.
         differs: another model, whose most probable class is not `model`'s.
+        suspect: "yes" for images whose label is suspected to be wrong, "no" for the others.
+        copy: one of `COPIES`.
         down: the largest first.
         seed: of the order `random`.
     """
@@ -42,6 +60,8 @@ class Filters:
     low: float = 0.0
     high: float = 1.0
     differs: str | None = None
+    suspect: str | None = None
+    copy: str | None = None
     sort: str = "index"
     down: bool = False
     seed: int = 0
@@ -56,6 +76,8 @@ class Filters:
             "low": f"{self.low * 100:g}" if self.low > 0 else None,
             "high": f"{self.high * 100:g}" if self.high < 1 else None,
             "differs": self.differs,
+            "suspect": self.suspect,
+            "copy": self.copy,
             "sort": self.sort if self.sort != "index" else None,
             "order": "down" if self.down else None,
             "seed": str(self.seed) if self.sort == "random" else None,
@@ -65,12 +87,24 @@ class Filters:
     @property
     def narrows(self) -> bool:
         """Whether images are left out."""
-        return bool(
-            self.true or self.said or self.outcome or self.differs or self.low > 0 or self.high < 1
-        )
+        words = (self.true, self.said, self.outcome, self.differs, self.suspect, self.copy)
+        return any(words) or self.low > 0 or self.high < 1
+
+    @property
+    def needs_audit(self) -> bool:
+        """Whether they ask for what only an audit of the data set knows."""
+        return bool(self.suspect or self.copy) or self.sort == "doubt"
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether they ask for what only a model's predictions tell."""
+        asked = self.said, self.outcome, self.differs
+        return any(asked) or self.low > 0 or self.high < 1 or self.sort in SORTS
 
 
-def read_filters(results: Mapping[str, Result], default_model: str | None) -> Filters:
+def read_filters(
+    results: Mapping[str, Result], default_model: str | None, audit: Audit | None
+) -> Filters:
     """The filters in the address of the request.
 
     Without a model in the address it is `default_model`, or else the first there is.
@@ -84,18 +118,24 @@ def read_filters(results: Mapping[str, Result], default_model: str | None) -> Fi
         low=percentage("low", 0.0),
         high=percentage("high", 1.0),
         differs=choice("differs", results, "model"),
+        suspect=choice("suspect", YES_NO, "answer"),
+        copy=choice("copy", COPIES, "answer"),
         sort=choice("sort", ORDERS, "order") or "index",
         down=choice("order", ("up", "down"), "direction") == "down",
         seed=whole_number("seed", 0, LARGEST_SEED, default=0),
     )
     if filters.low > filters.high:
         abort(400, "“low” is a higher confidence than “high”: no image can have both.")
-    if filters.model is None and (filters != Filters(true=filters.true)):
-        abort(404, "No model has been measured here yet, so images can only be chosen by class.")
+    if filters.model is None and filters.needs_model:
+        abort(404, "No model has been measured here yet, so none can choose or order the images.")
+    if audit is None and filters.needs_audit:
+        abort(404, NO_AUDIT)
     return filters
 
 
-def select(filters: Filters, test: ImageSet, results: Mapping[str, Result]) -> NDArray[np.int64]:
+def select(
+    filters: Filters, test: ImageSet, results: Mapping[str, Result], audit: Audit | None
+) -> NDArray[np.int64]:
     """The indices of the images that `filters` ask for, in their order."""
     keep = np.ones(len(test), bool)
     if filters.true is not None:
@@ -112,9 +152,16 @@ def select(filters: Filters, test: ImageSet, results: Mapping[str, Result]) -> N
             keep &= result.confidence >= filters.low
         if filters.high < 1:
             keep &= result.confidence <= filters.high
+    if audit is not None:
+        if filters.suspect is not None:
+            keep &= audit.doubts.suspected == (filters.suspect == "yes")
+        if filters.copy is not None:
+            keep &= COPIES[filters.copy](audit)
     chosen = np.flatnonzero(keep)
     if result is not None and filters.sort in SORTS:
         chosen = chosen[np.argsort(SORTS[filters.sort](result)[chosen], kind="stable")]
+    elif audit is not None and filters.sort == "doubt":
+        chosen = chosen[np.argsort(audit.doubts.doubt[chosen], kind="stable")]
     elif filters.sort == "random":
         chosen = np.random.default_rng(filters.seed).permutation(chosen)
     return chosen[::-1] if filters.down else chosen

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.audit import Audit
 from model_training.data import CLASSES, ImageSet
 from model_training.sheets import SHEET_IMAGES
 from webapp.gallery.cells import Cell, cells
-from webapp.gallery.selection import Filters, select
+from webapp.gallery.selection import ORDERS, SORTS, Filters, select
 from webapp.library import Result
 from webapp.query import whole_number
 
@@ -47,11 +48,12 @@ class View:
     test: ImageSet
     results: Mapping[str, Result]
     filters: Filters
+    audit: Audit | None
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
         """The indices of the selected images, in their order."""
-        return select(self.filters, self.test, self.results)
+        return select(self.filters, self.test, self.results, self.audit)
 
     @cached_property
     def query(self) -> dict[str, Any]:
@@ -67,6 +69,12 @@ class View:
     def model_options(self) -> list[tuple[str, str]]:
         """Each model as a choice of a form."""
         return [(name, one.bundle.card.title) for name, one in self.results.items()]
+
+    @property
+    def order_options(self) -> list[tuple[str, str]]:
+        """Each order that there is here as a choice of a form."""
+        missing = (() if self.result else tuple(SORTS)) + (() if self.audit else ("doubt",))
+        return [(name, text) for name, text in ORDERS.items() if name not in missing]
 
     @property
     def result(self) -> Result | None:
@@ -86,7 +94,9 @@ class View:
         pages = max(1, -(-len(self.chosen) // SHEET_IMAGES))
         number = whole_number("page", 1, pages, default=1)
         indices = self.chosen[(number - 1) * SHEET_IMAGES : number * SHEET_IMAGES]
-        return Page(number, pages, indices, cells(self.test, self.result, indices.tolist()))
+        return Page(
+            number, pages, indices, cells(self.test, self.result, self.audit, indices.tolist())
+        )
 
     def place_of(self, number: int) -> Place | None:
         """Where image `number` is in the selection; None if it is not in it."""

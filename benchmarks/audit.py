@@ -1,0 +1,101 @@
+"""Does the audit find what people found?  `python -m benchmarks.audit`
+
+Holds the audit that ships against two published lists, which do not ship:
+
+- `--near-copies duplicates_cifar10.csv`: the test images of CIFAR-10 with a near-copy in training
+  that B. Barz and J. Denzler found by eye (ciFAIR, 2020), in the column `TestID`; with
+  `--pictures PNG` the pairs that are not on their list are drawn, so that an eye can judge them;
+- `--label-errors cifar10_mturk.json`: the test images whose label C. Northcutt, A. Athalye and
+  J. Mueller suspected, with the votes of five people each ("Pervasive Label Errors in Test Sets
+  Destabilize Machine Learning Benchmarks", 2021).  A label counts as an error where fewer than
+  three of the five chose it and nothing else: 54 of them, as in the paper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model_training.audit import Audit, read_audit
+from model_training.label_errors import most_doubtful
+from model_training.sheets import read_test_images
+
+TEST_IMAGES = Path("instance/data/cifar10-test")
+ROW = 14
+PEOPLE_FOR_THE_LABEL = 3
+FIRST = (100, 200, 300, 400, 500)
+
+
+def main() -> None:
+    """Compare and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--audit", type=Path, default=Path("instance/data/cifar10-audit.npz"))
+    parser.add_argument("--near-copies", type=Path, metavar="CSV")
+    parser.add_argument("--pictures", type=Path, metavar="PNG")
+    parser.add_argument("--label-errors", type=Path, metavar="JSON")
+    arguments = parser.parse_args()
+    audit = read_audit(arguments.audit)
+    if arguments.near_copies:
+        published = published_near_copies(arguments.near_copies)
+        compare_near_copies(audit, published)
+        if arguments.pictures:
+            draw_pairs(audit, sorted(set(audit.copies) - published), arguments.pictures)
+    if arguments.label_errors:
+        compare_label_errors(audit, published_label_errors(arguments.label_errors))
+    if not (arguments.near_copies or arguments.label_errors):
+        parser.error("give --near-copies, --label-errors or both")
+
+
+def published_near_copies(path: Path) -> set[int]:
+    """The test images on the list of near-copies."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return {int(row["TestID"]) for row in csv.DictReader(file)}
+
+
+def published_label_errors(path: Path) -> set[int]:
+    """The test images whose label people rejected."""
+    judged = json.loads(path.read_text(encoding="utf-8"))
+    return {one["id"] for one in judged if one["mturk"]["given"] < PEOPLE_FOR_THE_LABEL}
+
+
+def compare_near_copies(audit: Audit, published: set[int]) -> None:
+    """Print how many of the published near-copies the audit reports, and how many more."""
+    reported = set(audit.copies)
+    found = len(reported & published)
+    print(f"near-copies: {len(reported)} test images reported, {len(published)} on the list")
+    print(f"  on the list and reported  {found} ({found / len(published):.1%})")
+    print(f"  reported, not on the list {len(reported) - found}")
+
+
+def draw_pairs(audit: Audit, numbers: Sequence[int], path: Path) -> None:
+    """Draw test images, each with its near-copy below, three times as large, to the PNG `path`."""
+    test = read_test_images(TEST_IMAGES).images
+    pairs = np.zeros((-(-len(numbers) // ROW), ROW, 67, 35, 3), np.uint8)
+    for place, number in enumerate(numbers):
+        pair = np.concatenate([test[number], audit.copies[number].image])
+        pairs[divmod(place, ROW)][:64, :32] = pair
+    rows, columns, height, width, _ = pairs.shape
+    picture = pairs.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 3)
+    Image.fromarray(picture.repeat(3, axis=0).repeat(3, axis=1)).save(path, "PNG")
+
+
+def compare_label_errors(audit: Audit, published: set[int]) -> None:
+    """Print how many of the confirmed errors are among the first most doubtful labels."""
+    order = most_doubtful(audit.doubts.doubt).tolist()
+    suspected = {number for number in order if audit.doubts.suspected[number]}
+    print(f"label errors: {len(published)} confirmed by people")
+    for first in FIRST:
+        found = len(published & set(order[:first]))
+        print(f"  among the first {first}       {found} ({found / len(published):.1%})")
+    found = len(published & suspected)
+    print(f"  among the {len(suspected)} suspected    {found} ({found / len(published):.1%})")
+
+
+if __name__ == "__main__":
+    main()

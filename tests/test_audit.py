@@ -1,0 +1,463 @@
+"""The audit: copies and wrong labels that were planted are found, and pages say what was found."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import re
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskCliRunner
+from PIL import Image
+
+from benchmarks import audit as benchmark
+from model_training import near_copies
+from model_training.alignment import likeness
+from model_training.audit import (
+    Audit,
+    accuracies,
+    calibrated,
+    make_audit,
+    predictions_digest,
+    read_audit,
+    write_audit,
+)
+from model_training.bundle import Bundle, read_bundles
+from model_training.data import CLASSES, DIGEST, Cifar10, ImageSet
+from model_training.embedding import embed
+from model_training.files import DamagedFile
+from model_training.label_errors import judge_labels, most_doubtful
+from model_training.near_copies import find_near_copies, whitening
+from tests.conftest import SHIPPED_MODELS, SHIPPED_TEST_IMAGES, make_site
+from tests.page_client import PageClient
+from webapp import cli
+from webapp.library import NO_AUDIT, load_library
+
+SHIPPED_AUDIT = SHIPPED_TEST_IMAGES.parent / "cifar10-audit.npz"
+
+
+def changed(image: np.ndarray, kind: str) -> np.ndarray:
+    """A near-copy of `image`, uint8 (32, 32, 3), as they are found in collections."""
+    picture = Image.fromarray(image)
+    if kind == "saved again":
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=60)
+        picture = Image.open(file)
+    elif kind == "cut":
+        picture = picture.resize((32, 32), Image.Resampling.BICUBIC, box=(2, 1, 31, 29))
+    elif kind == "stretched":
+        picture = picture.resize((32, 32), Image.Resampling.BICUBIC, box=(0, 4, 32, 29))
+    elif kind == "moved":
+        return np.roll(image, (1, -2), axis=(0, 1))
+    elif kind == "mirrored":
+        return image[:, ::-1]
+    elif kind == "brightened":
+        return np.clip(image * 0.7 + 60, 0, 255).astype(np.uint8)
+    return np.asarray(picture)
+
+
+def blocks(images: np.ndarray) -> np.ndarray:
+    """Means over blocks of pixels, for want of a network that knows better."""
+    means = images.reshape(len(images), 8, 4, 8, 4, 3).mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(means.reshape(len(images), -1))
+
+
+KINDS = ("as it is", "saved again", "cut", "stretched", "moved", "mirrored", "brightened")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_copy_is_still_alike_and_another_image_is_not(
+    kind: str, test_images: ImageSet
+) -> None:
+    images = test_images.images[100:160]
+    copies = np.array([changed(image, kind) for image in images])
+    alike = likeness(images, copies)
+    assert np.quantile(alike, 0.1) > near_copies.LEAST_LIKENESS
+    others = likeness(images, np.roll(copies, 1, axis=0))
+    assert others.max() < near_copies.LEAST_LIKENESS
+
+
+def test_a_picture_without_details_is_like_nothing() -> None:
+    plain = np.full((2, 32, 32, 3), 90, np.uint8)
+    assert likeness(plain, plain + 5).max() < 0.1
+    assert len(likeness(plain[:0], plain[:0])) == 0
+
+
+def test_planted_copies_are_found_and_nothing_else(test_images: ImageSet) -> None:
+    # A page of the gallery without near-copies of its own.
+    images, others = test_images.images[200:260], test_images.images[300:360].copy()
+    kinds = dict(enumerate(KINDS[:4]))
+    for place, kind in kinds.items():
+        others[10 + place] = changed(images[place], kind)
+    pairs = find_near_copies(images, blocks(images), others, blocks(others))
+    assert dict(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True)) == {
+        place: 10 + place for place in kinds
+    }
+    assert np.all(np.diff(pairs.likeness) <= 0), "the most alike first"
+    both = np.concatenate([images, others])
+    within = find_near_copies(both, blocks(both))
+    assert sorted(zip(within.first.tolist(), within.second.tolist(), strict=True)) == [
+        (place, 70 + place) for place in kinds
+    ]
+
+
+def test_what_varies_together_counts_once() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(500, 6)).astype(np.float32)
+    features[:, 1:4] = features[:, :1] + 0.01 * features[:, 1:4]
+    whitened = whitening(features)(features)
+    assert np.allclose(np.linalg.norm(whitened, axis=1), 1, atol=1e-4)
+    # Of four features that say the same, and two others, the cosine of two images is that of three.
+    apart = whitening(features[:, [0, 4, 5]])(features[:, [0, 4, 5]])
+    assert np.corrcoef((whitened @ whitened[0])[1:], (apart @ apart[0])[1:])[0, 1] > 0.95
+
+
+def test_labels_that_models_contradict_are_suspected() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 100)
+    probabilities = np.full((300, 3), 0.1) + 0.7 * np.eye(3)[labels]
+    probabilities = probabilities * rng.uniform(0.9, 1.1, (300, 3))
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    given = labels.copy()
+    given[[0, 1, 150]] = [1, 2, 0]
+    doubts = judge_labels([probabilities, probabilities], given)
+    assert set(most_doubtful(doubts.doubt)[:3]) == {0, 1, 150}
+    assert doubts.suggested[[0, 1, 150]].tolist() == [0, 0, 1]
+    assert {0, 1, 150} >= set(np.flatnonzero(doubts.suspected))
+    assert doubts.suspected.any()
+    assert np.all((doubts.doubt > 0.5) == (probabilities.argmax(axis=1) != given))
+    margin = probabilities[7, 0] - probabilities[7, 1:].max()
+    assert doubts.doubt[7] == pytest.approx((1 - margin) / 2)
+
+
+def test_a_class_that_models_are_seldom_sure_of_is_suspected_sooner() -> None:
+    labels = np.repeat([0, 1], 50)
+    probabilities = np.where(labels[:, None] == [0, 1], 0.95, 0.05)
+    probabilities[50:] = [0.45, 0.55]
+    probabilities[[0, 1]] = [[0.4, 0.6], [0.5, 0.5]]
+    doubts = judge_labels([probabilities], labels)
+    assert np.flatnonzero(doubts.suspected).tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def planted(tiny_bundle: Bundle, small_data: Cifar10) -> tuple[Cifar10, Audit]:
+    """An audit of data in which the training images are test images 0 to 99, but for number 7.
+
+    That is a copy of test image 3,000, under another label.
+    """
+    train = small_data.train.take(np.arange(100))
+    train.images[7] = changed(small_data.test.images[3000], "cut")
+    train.labels[7] = (small_data.test.labels[3000] + 1) % 10
+    data = Cifar10(train, small_data.test, "the tests")
+    with pytest.MonkeyPatch.context() as patch:
+        # Blocks of pixels are alike much sooner than what a network makes of them.
+        patch.setattr(near_copies, "LEAST_COSINE", 0.98)
+        features = blocks(data.train.images), blocks(data.test.images)
+        return data, make_audit(data, tiny_bundle, features, [tiny_bundle])
+
+
+@pytest.fixture(scope="module")
+def written(planted: tuple[Cifar10, Audit], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("audit") / "audit.npz"
+    write_audit(path, planted[1])
+    return path
+
+
+def test_an_audit_is_read_back_as_it_was(
+    planted: tuple[Cifar10, Audit], tiny_bundle: Bundle, written: Path
+) -> None:
+    data, audit = planted
+    assert {3000, *range(7), *range(8, 100)} <= set(audit.copies)
+    copy = audit.copies[3000]
+    assert (copy.train_index, copy.label) == (7, (data.test.labels[3000] + 1) % 10)
+    assert audit.copies[20].train_index == 20
+    assert audit.copies[20].likeness == pytest.approx(1, abs=0.01)
+    again = read_audit(written)
+    assert again.provenance == audit.provenance
+    assert again.provenance.models == {"tiny": predictions_digest(tiny_bundle)}
+    assert list(again.copies) == list(audit.copies)
+    assert np.array_equal(again.copies[3000].image, data.train.images[7])
+    assert again.version == audit.version
+    for name, values in vars(audit.doubts).items():
+        assert np.array_equal(values, getattr(again.doubts, name))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"doubt": np.zeros(3, np.float32)},
+        {"doubt": np.full(10_000, 2, np.float32)},
+        {"suggested": np.full(10_000, 99, np.uint8)},
+        {"copy_of": np.array([-1], np.int32)},
+        {"copy_picture": np.zeros(40, np.uint8)},
+        {"provenance": np.array("{}")},
+        {"labels": None},
+        b"half a file",
+    ],
+)
+def test_a_damaged_audit_is_refused(
+    harm: dict[str, np.ndarray | None] | bytes, written: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "audit.npz"
+    if isinstance(harm, bytes):
+        path.write_bytes(harm)
+    else:
+        with np.load(written) as stored:
+            arrays = dict(stored) | harm
+        np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    with pytest.raises(DamagedFile):
+        read_audit(path)
+
+
+def test_the_command_finds_planted_copies_and_says_so(
+    tiny_bundle: Bundle,
+    planted: tuple[Cifar10, Audit],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = make_site(tmp_path, MODELS_FOLDER=tiny_bundle.path.parent)
+    # What eight channels make of an image tells no two of them apart.
+    monkeypatch.setattr(near_copies, "LEAST_COSINE", 0.99999)
+    monkeypatch.setattr(cli, "load_cifar10", lambda *_arguments: planted[0])
+    runner: FlaskCliRunner = app.test_cli_runner()
+    result = runner.invoke(args=["data", "audit", "--features", "tiny"])
+    assert result.exit_code == 0, result.output
+    audit = read_audit(tmp_path / "data" / "cifar10-audit.npz")
+    assert {*range(7), *range(8, 100)} <= set(audit.copies)
+    assert f"{len(audit.copies):,} test images have a near-copy" in result.output
+    worst = int(most_doubtful(audit.doubts.doubt)[0])
+    assert f"test image {worst}: labelled {CLASSES[audit.labels[worst]]}" in result.output
+    assert "judged by tiny" in result.output
+
+
+def test_the_command_says_which_models_there_are(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["data", "audit", "nobody"])
+    assert result.exit_code == 2
+    assert "There is no model called" in result.output
+
+
+def test_an_embedding_is_what_the_last_layer_sees(
+    tiny_bundle: Bundle, test_images: ImageSet, tmp_path: Path
+) -> None:
+    found = embed(tiny_bundle, test_images.images[:20], tmp_path)
+    assert found.shape == (20, 8)
+    import keras
+
+    network = keras.saving.load_model(tiny_bundle.model_path, compile=False)
+    weights, bias = network.layers[-1].get_weights()
+    answer = np.exp(found.astype(np.float32) @ weights + bias)
+    answer /= answer.sum(axis=1, keepdims=True)
+    assert np.allclose(answer, tiny_bundle.predictions.test[:20], atol=2e-3)
+    report_only = dataclasses.replace(tiny_bundle, model_path=None)
+    with pytest.raises(ValueError, match="only a report"):
+        embed(report_only, test_images.images[:20], tmp_path)
+
+
+# What ships.
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Audit:
+    return read_audit(SHIPPED_AUDIT)
+
+
+def test_every_copy_that_ships_is_one(shipped: Audit, test_images: ImageSet) -> None:
+    assert shipped.provenance.data_digest == DIGEST
+    assert np.array_equal(shipped.labels, test_images.labels)
+    tests = list(shipped.copies)
+    pictures = np.array([copy.image for copy in shipped.copies.values()])
+    alike = likeness(test_images.images[tests], pictures)
+    stored = [copy.likeness for copy in shipped.copies.values()]
+    assert np.allclose(alike, stored, atol=0.01)
+    assert min(stored) >= shipped.provenance.least_likeness
+    assert len(tests) > 250
+    assert SHIPPED_AUDIT.stat().st_size < 2_000_000
+
+
+def test_the_doubts_that_ship_are_those_of_the_models_that_ship(shipped: Audit) -> None:
+    bundles = {bundle.name: bundle for bundle in read_bundles(SHIPPED_MODELS)[0]}
+    judges = [bundles[name] for name in shipped.provenance.models]
+    for judge in judges:
+        assert predictions_digest(judge) == shipped.provenance.models[judge.name], (
+            f"{judge.name} was trained again: run `flask data audit`"
+        )
+    doubts = judge_labels([calibrated(judge) for judge in judges], shipped.labels)
+    assert np.allclose(doubts.doubt, shipped.doubts.doubt, atol=1e-6)
+    assert np.array_equal(doubts.suspected, shipped.doubts.suspected)
+
+
+def test_the_benchmark_counts_what_is_on_both_lists(
+    shipped: Audit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies.csv"
+    there, missing = next(iter(shipped.copies)), int(np.flatnonzero(~shipped.has_copy)[0])
+    copies.write_text(f"TestID,TrainID\n{there},5\n{missing},6\n", encoding="utf-8")
+    benchmark.compare_near_copies(shipped, benchmark.published_near_copies(copies))
+    said = capsys.readouterr().out
+    assert "on the list and reported  1 (50.0%)" in said
+    assert f"reported, not on the list {len(shipped.copies) - 1}" in said
+    votes = tmp_path / "votes.json"
+    first = int(most_doubtful(shipped.doubts.doubt)[0])
+    votes.write_text(
+        f'[{{"id": {first}, "mturk": {{"given": 2, "guessed": 3}}}},'
+        f' {{"id": {missing}, "mturk": {{"given": 3, "guessed": 2}}}}]',
+        encoding="utf-8",
+    )
+    benchmark.compare_label_errors(shipped, benchmark.published_label_errors(votes))
+    said = capsys.readouterr().out
+    assert "1 confirmed" in said and "among the first 100       1 (100.0%)" in said
+
+
+# What pages say of it.
+
+
+@pytest.fixture
+def client(two_models: Flask) -> PageClient:
+    return PageClient(two_models.test_client())
+
+
+def asked(client: PageClient, **query: object) -> tuple[int, list[int]]:
+    answer = client.fetch(f"/gallery.json?{urlencode(query)}").get_json()
+    return answer["count"], [image["index"] for image in answer["images"]]
+
+
+def test_the_gallery_shows_suspected_labels_and_copies_combined_freely(
+    client: PageClient, shipped: Audit
+) -> None:
+    suspected, copies = shipped.doubts.suspected, shipped.has_copy
+    cat = shipped.labels == CLASSES.index("cat")
+    contradicted = np.zeros(10_000, bool)
+    for number, copy in shipped.copies.items():
+        contradicted[number] = copy.label != shipped.labels[number]
+    assert contradicted.any()
+    for query, expected in (
+        ({"suspect": "yes"}, suspected),
+        ({"suspect": "no"}, ~suspected),
+        ({"copy": "yes"}, copies),
+        ({"copy": "no", "suspect": "no"}, ~copies & ~suspected),
+        ({"copy": "yes", "true": "cat"}, copies & cat),
+        ({"copy": "contradicts"}, contradicted),
+    ):
+        numbers = np.flatnonzero(expected)
+        assert asked(client, **query) == (len(numbers), numbers[:100].tolist()), query
+        words = client.get(f"/gallery/?{urlencode(query)}").text
+        assert re.search(rf"\b{len(numbers):,} images?\b", words)
+    doubtful = most_doubtful(shipped.doubts.doubt)
+    count, first = asked(client, sort="doubt", order="down")
+    assert count == 10_000
+    assert np.allclose(shipped.doubts.doubt[first], shipped.doubts.doubt[doubtful[:100]])
+
+
+def test_the_form_keeps_what_was_asked(client: PageClient) -> None:
+    page = client.get("/gallery/?suspect=no&copy=yes&sort=doubt&order=down")
+    assert 'value="doubt" selected' in page.html
+    assert re.search(r'name="suspect">.*?value="no" selected', page.html, re.S)
+    assert re.search(r'name="copy">.*?value="yes" selected', page.html, re.S)
+    assert "with a label that is not suspected, with a near-copy among the training" in page.text
+    links = re.findall(r'<li class="cell[^"]*">\s*<a href="([^"]+)"', page.html)
+    assert links and all("suspect=no&amp;copy=yes&amp;sort=doubt" in link for link in links)
+
+
+def test_cells_and_their_twin_mark_the_same_images(client: PageClient, shipped: Audit) -> None:
+    query = "sort=doubt&order=down"
+    page = client.get(f"/gallery/?{query}")
+    twin = client.fetch(f"/gallery.json?{query}").get_json()["images"]
+    assert page.text.count("suspected to be wrong") == sum(one["suspected"] for one in twin)
+    assert page.text.count("with a near-copy in training") == sum(one["near_copy"] for one in twin)
+    for one in twin:
+        assert one["suspected"] == shipped.doubts.suspected[one["index"]]
+        assert one["near_copy"] == (one["index"] in shipped.copies)
+
+
+def test_an_image_shows_its_near_copy(client: PageClient, shipped: Audit) -> None:
+    number, copy = next(iter(shipped.copies.items()))
+    page = client.get(f"/gallery/{number}")
+    assert f"Training image {copy.train_index:,}, labelled {CLASSES[copy.label]}" in page.text
+    (address,) = re.findall(r'src="(/gallery/copies/[^"]+)"', page.html)
+    answer = client.fetch(address)
+    assert "immutable" in answer.headers["Cache-Control"]
+    shown = np.asarray(Image.open(io.BytesIO(answer.data)).convert("RGB"))
+    assert np.array_equal(shown, copy.image)
+    without = int(np.flatnonzero(~shipped.has_copy)[0])
+    assert "No near-copy of it was found" in client.get(f"/gallery/{without}").text
+    for wrong in (address.replace(f"/{number}.", f"/{without}."), "/gallery/copies/x/1.png"):
+        assert client.fetch(wrong).status_code == 404
+
+
+def test_an_image_says_how_doubtful_its_label_is(client: PageClient, shipped: Audit) -> None:
+    worst = int(most_doubtful(shipped.doubts.doubt)[0])
+    page = client.get(f"/gallery/{worst}")
+    assert "Its label is suspected to be wrong" in page.text
+    assert CLASSES[shipped.doubts.suggested[worst]] in page.text.split("Asked together")[1][:60]
+    assert "it is number 1 in doubt" in page.text
+    best = int(np.argmin(shipped.doubts.doubt))
+    assert "Its label is not suspected" in client.get(f"/gallery/{best}").text
+
+
+def test_the_report_and_its_twin_give_the_cleaned_accuracies(
+    client: PageClient, two_models: Flask, shipped: Audit
+) -> None:
+    result = load_library(two_models).results["tiny"]
+    right = result.predicted == shipped.labels
+    page, twin = client.get("/models/tiny"), client.fetch("/models/tiny.json").get_json()["clean"]
+    keep = {
+        "without_copies": ~shipped.has_copy,
+        "without_suspects": ~shipped.doubts.suspected,
+        "cleaned": ~shipped.has_copy & ~shipped.doubts.suspected,
+    }
+    table = page.text.split("Accuracy on the test images that are left")[1]
+    for name, part in keep.items():
+        assert twin[name]["images"] == part.sum()
+        assert twin[name]["accuracy"]["value"] == pytest.approx(right[part].mean())
+        figures = f"{part.sum():,} {right[part].mean():.2%} {twin[name]['accuracy']['low']:.2%}"
+        assert figures in table, name
+    assert f"right {right[shipped.has_copy].mean():.1%} of the time" in page.text
+    table_html = page.html.split("Accuracy on the test images that are left")[1]
+    links = re.findall(r'<a href="(/gallery/[^"]+)">([\d,]+)</a>', table_html)
+    for address, count in links[:3]:
+        found = client.fetch(address.replace("&amp;", "&").replace("/gallery/", "/gallery.json"))
+        assert found.get_json()["count"] == int(count.replace(",", ""))
+
+
+def test_the_table_has_the_cleaned_accuracy(
+    client: PageClient, two_models: Flask, shipped: Audit
+) -> None:
+    rows = {r["name"]: r for r in csv.DictReader(io.StringIO(client.fetch("/models.csv").text))}
+    page = client.get("/models/")
+    for name, result in load_library(two_models).results.items():
+        right = result.predicted == shipped.labels
+        expected = accuracies(shipped, right)["cleaned"].accuracy.value
+        assert float(rows[name]["cleaned"]) == pytest.approx(expected)
+        assert f"{expected:.2%}" in page.text
+    assert rows["resnet50-224"]["cleaned"] == ""
+
+
+@pytest.fixture(scope="module")
+def unaudited(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    """A site whose audit is damaged."""
+    instance = tmp_path_factory.mktemp("unaudited")
+    (instance / "data").mkdir()
+    (instance / "data" / "cifar10-test").symlink_to(SHIPPED_TEST_IMAGES)
+    (instance / "data" / "cifar10-audit.npz").write_bytes(b"nothing")
+    return make_site(instance, MODELS_FOLDER=tiny_bundle.path.parent)
+
+
+def test_without_an_audit_pages_say_why(unaudited: Flask) -> None:
+    client = PageClient(unaudited.test_client())
+    for address in ("/gallery/3", "/models/", "/models/tiny"):
+        page = client.get(address)
+        assert (page.status, NO_AUDIT in page.text) == (200, True), address
+    page = client.get("/gallery/")
+    assert page.status == 200
+    assert 'name="suspect"' not in page.html and "near-copy" not in page.text
+    for query in ("suspect=yes", "copy=no", "sort=doubt"):
+        page = client.get(f"/gallery/?{query}")
+        assert (page.status, NO_AUDIT in page.text) == (404, True), query
+    assert client.fetch("/models/tiny.json").get_json()["clean"] is None
+    assert client.fetch("/gallery.json").get_json()["images"][0]["near_copy"] is None
+    assert client.fetch("/gallery/copies/x/1.png").status_code == 404
