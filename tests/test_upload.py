@@ -126,7 +126,7 @@ def test_a_photo_is_told_how_strange_it_is_and_from_where_on_it_would_be_refused
 ) -> None:
     page = send(client, pictures.jpeg())
     limit = tiny_bundle.card.rejection_threshold
-    assert re.search(rf"novelty is -?\d+\.\d; above {limit:.1f} it calls", page.text)
+    assert re.search(rf"Novelty, .* is -?\d+\.\d here; above {limit:.1f} it is called", page.text)
 
 
 def test_nothing_of_a_photo_is_stored(
