@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from webapp import create_app
+from webapp.feedback import purge_at_start
 from webapp.library import load_library
 
 app = create_app()
@@ -13,3 +14,4 @@ app = create_app()
 # (`flask train`, `flask data fetch` ...) import this module as well and serve nobody.
 if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
     load_library(app)
+    purge_at_start(app)

@@ -27,7 +27,11 @@ def running(log: Path) -> Iterator[str]:
         server = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "wsgi:app"],
             cwd=PROJECT,
-            env=os.environ | {"PORT": str(port)},
+            env=os.environ
+            | {
+                "PORT": str(port),
+                "TENCLASSES_DATABASE_URL": f"sqlite:///{log.with_name('feedback.sqlite')}",
+            },
             stdout=output,
             stderr=output,
         )

@@ -16,7 +16,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from model_training.bundle import read_bundle
 from model_training.data import CLASSES, ImageSet
@@ -40,6 +40,21 @@ CHROMIUM_OPTIONS = (
     "--disable-sync",
     "--window-size=1280,900",
 )
+
+
+# What a browser does when a file is dropped or pasted; the file is made from its bytes.
+HAND_OVER = """
+const [kind, ...files] = arguments;
+const data = new DataTransfer();
+for (const encoded of files) {
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+  data.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
+}
+const event = kind === "drop"
+  ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
+  : new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
+document.body.dispatchEvent(event);
+"""
 
 
 def start(*, javascript: bool) -> webdriver.Chrome:
@@ -105,21 +120,6 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     assert "Confusion matrix" in browser.page_source
 
 
-# What a browser does when a file is dropped or pasted; the file is made from its bytes.
-HAND_OVER = """
-const [kind, ...files] = arguments;
-const data = new DataTransfer();
-for (const encoded of files) {
-  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
-  data.items.add(new File([bytes], "photo.jpg", {type: "image/jpeg"}));
-}
-const event = kind === "drop"
-  ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
-  : new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
-document.body.dispatchEvent(event);
-"""
-
-
 @pytest.mark.parametrize("kind", ["drop", "paste"])
 def test_a_photo_can_be_dropped_and_pasted(
     kind: str, address: str, photo: tuple[Path, str]
@@ -133,6 +133,37 @@ def test_a_photo_can_be_dropped_and_pasted(
         assert wait_for_answer(driver).split()[-1] == expected
     finally:
         driver.quit()
+
+
+def test_an_answer_is_flagged_read_again_and_taken_back(
+    browser: WebDriver, address: str, photo: tuple[Path, str]
+) -> None:
+    path, expected = photo
+    browser.get(address)
+    if browser.has_scripts:  # type: ignore[attr-defined]
+        encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+        browser.execute_script(HAND_OVER, "drop", encoded)
+    else:
+        browser.find_element(By.NAME, "image").send_keys(str(path))
+        browser.find_element(By.CSS_SELECTOR, ".drop-send").click()
+    assert wait_for_answer(browser).split()[-1] == expected
+    right = next(name for name in CLASSES if name != expected)
+    browser.find_element(By.CSS_SELECTOR, ".flag summary").click()
+    Select(browser.find_element(By.NAME, "right")).select_by_visible_text(right)
+    browser.find_element(By.CSS_SELECTOR, ".flag-send").click()
+    # Without consent the browser itself does not send it.
+    assert browser.find_elements(By.CSS_SELECTOR, ".answer-label")
+    browser.find_element(By.NAME, "consent").click()
+    browser.find_element(By.CSS_SELECTOR, ".flag-send").click()
+    wait = WebDriverWait(browser, 30)
+    link = wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".kept-link"))[0]
+    assert browser.find_element(By.TAG_NAME, "h1").text == "Thank you"
+    browser.get(link.text)
+    assert f"shows {'an' if right[0] in 'aeiou' else 'a'} {right}" in browser.page_source.replace(
+        "<b>", ""
+    )
+    browser.find_element(By.XPATH, "//button[text()='Take it back']").click()
+    wait.until(lambda d: d.find_element(By.TAG_NAME, "h1").text == "Taken back")
 
 
 def test_several_are_dropped_and_back_leads_to_the_form(
@@ -174,7 +205,7 @@ def test_an_upload_on_its_way_shows_how_far_it_is_and_can_be_stopped(
         )
         driver.find_element(By.NAME, "image").send_keys(str(path))
         bar = driver.find_element(By.CSS_SELECTOR, ".drop-progress progress")
-        WebDriverWait(driver, 20).until(lambda _: 0 < float(bar.get_property("value")) < 1)
+        WebDriverWait(driver, 20).until(lambda _: 0 < float(str(bar.get_property("value"))) < 1)
         driver.find_element(By.CSS_SELECTOR, ".drop-stop").click()
         status = driver.find_element(By.CSS_SELECTOR, ".drop-status")
         assert status.text == "Stopped. Nothing was kept."

@@ -23,6 +23,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         comparison,
         dataset,
         errors,
+        feedback,
         filters,
         gallery,
         health,
@@ -40,8 +41,8 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     settings.load(app, config)
-    for feature in (security, library, filters, errors, cli, api):
+    for feature in (security, library, filters, errors, cli, api, feedback):
         feature.init_app(app)
-    for part in (upload, gallery, comparison, dataset, api, health):
+    for part in (upload, gallery, comparison, dataset, feedback, api, health):
         app.register_blueprint(part.bp)
     return app

@@ -71,6 +71,23 @@ SETTINGS = (
         "bytes of memory in most photos, 13 in a transparent one, 23 in the rarest; two are "
         "decoded at a time.",
     ),
+    Setting(
+        "DATABASE_URL",
+        "sqlite:///feedback.sqlite",
+        "",
+        "Where photos are that visitors asked to have kept: a file of SQLite, relative to "
+        "`instance/`, or `postgresql://user:password@host/name`, for which "
+        "`requirements-postgresql.txt` must be installed.",
+    ),
+    Setting(
+        "FEEDBACK_LIMIT",
+        1000,
+        "photos",
+        "The most that are kept, about 100 kB each; beyond it visitors are told that there is no "
+        "room. With 0 nobody is asked.",
+        least=0,
+    ),
+    Setting("FEEDBACK_DAYS", 180, "days", "How long such a photo is kept."),
     Setting("WTF_CSRF_TIME_LIMIT", 4 * 3600, "seconds", "How long an open page can be sent."),
     Setting("SESSION_COOKIE_SECURE", False, "", "Set it where the site is reached by HTTPS only."),
     Setting(

@@ -20,6 +20,13 @@ from webapp.query import whole_number
 bp = Blueprint("upload", __name__)
 
 
+class NoExamples(errors.Refusal):
+    """An example is asked for, and the test images are not there."""
+
+    status = 503
+    code = "no-examples"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of one of several files: an answer, or a problem with its HTTP status."""
@@ -37,7 +44,7 @@ def index() -> ResponseReturnValue:
     if "example" in request.args:
         classifier = answers.choose_classifier(library, None)
         if library.test_images is None:
-            raise answers.NoModel("The test images are missing, so there are no examples.")
+            raise NoExamples("The test images are missing, so there are no examples now.")
         number = whole_number("example", 0, len(library.test_images) - 1)
         answer, others = answers.answer_test_image(
             library.test_images, number, classifier, library, with_heat="heat" in request.args

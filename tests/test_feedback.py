@@ -1,0 +1,450 @@
+"""A visitor says what a photo shows and agrees to have it kept; without that nothing is stored."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from flask import Flask
+from PIL import ExifTags, Image
+from sqlalchemy import event
+
+from model_training.data import CLASSES
+from tests import pictures
+from tests.page_client import Page, PageClient, check
+from tests.test_upload import multipart
+from webapp.feedback import purge_at_start, store
+from webapp.feedback.forms import FORM_BYTES
+from webapp.feedback.store import DAY, Store
+from webapp.settings import SettingError
+
+Fields = dict[str, str]
+
+
+@pytest.fixture
+def app(tiny_site: Callable[..., Flask]) -> Flask:
+    return tiny_site()
+
+
+@pytest.fixture
+def client(app: Flask) -> Iterator[PageClient]:
+    with app.test_client() as plain:
+        yield PageClient(plain)
+
+
+def store_of(app: Flask) -> Store:
+    kept: Store = app.extensions["feedback"]
+    return kept
+
+
+def answered(client: PageClient, photo: bytes, name: str = "IMG_4711.jpg") -> Fields:
+    """The form beside the answer to `photo`, filled in."""
+    page = client.post("/", data={"image": (io.BytesIO(photo), name)})
+    assert page.status == 200
+    return form_of(page) | {"right": "deer", "consent": "yes"}
+
+
+def form_of(page: Page) -> Fields:
+    """What the form about a photo carries."""
+    inside = re.search(r'<form class="flag-form".*?</form>', page.html, re.S)
+    assert inside
+    return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', inside[0]))
+
+
+def send(client: PageClient, fields: Fields) -> Page:
+    return client.post("/feedback/", data=fields, content_type="multipart/form-data")
+
+
+def link_of(page: Page) -> str:
+    found = re.search(r'class="kept-link" href="([^"]+)"', page.html)
+    assert found
+    return found[1]
+
+
+def told_photo() -> bytes:
+    """A photo that tells who took it, where, and with what."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Camera of Jane Doe"
+    return pictures.jpeg(1200, 800, exif=exif, comment=b"at home")
+
+
+def test_a_flag_keeps_the_photo_as_it_was_shown_and_what_was_said(
+    app: Flask, client: PageClient
+) -> None:
+    fields = answered(client, told_photo())
+    page = send(client, fields)
+    assert page.status == 200
+    assert "Thank you" in page.text
+    (entry,) = store_of(app).entries()
+    assert (entry.model, entry.right_class) == ("tiny", "deer")
+    assert set(entry.probabilities) == set(CLASSES)
+    assert entry.said == max(entry.probabilities, key=lambda name: entry.probabilities[name])
+    assert sum(entry.probabilities.values()) == pytest.approx(1, abs=1e-4)
+    assert abs(entry.kept_at - time.time()) < 60
+    picture = store_of(app).picture(entry.id)
+    assert picture == base64.b64decode(fields["photo"].partition(",")[2])
+    kept = Image.open(io.BytesIO(picture))
+    assert kept.size == (640, 427)
+    assert not kept.getexif()
+
+
+def test_nothing_about_the_visitor_is_in_the_database(app: Flask, client: PageClient) -> None:
+    address = {"REMOTE_ADDR": "203.0.113.9"}
+    fields = answered(client, told_photo(), name="holiday-of-jane.jpg")
+    agent = {"User-Agent": "TellTale/1.0"}
+    answer = client.plain.post("/feedback/", data=fields, headers=agent, environ_overrides=address)
+    assert answer.status_code == 200
+    stored = (Path(app.instance_path) / "feedback.sqlite").read_bytes()
+    for trace in (b"Jane", b"jane", b"at home", b"203.0.113.9", b"TellTale", b"Exif"):
+        assert trace not in stored, trace
+    ticket = link_of(check(answer)).rpartition("/")[2]
+    assert ticket.encode() not in stored, "or who reads the database could take entries back"
+
+
+def test_a_photo_that_was_only_answered_is_not_stored(app: Flask, client: PageClient) -> None:
+    answered(client, pictures.jpeg())
+    assert store_of(app).entries() == []
+    assert not (Path(app.instance_path) / "feedback.sqlite").exists()
+
+
+INCOMPLETE = {
+    "no consent": ({"consent": ""}, "without your consent the photo is not kept"),
+    "another consent": ({"consent": "no"}, "without your consent the photo is not kept"),
+    "no class": ({"right": ""}, "Please choose what the photo shows"),
+    "a class that is none": ({"right": "../../etc"}, "Please choose what the photo shows"),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), INCOMPLETE.values(), ids=INCOMPLETE)
+def test_an_incomplete_form_comes_back_as_it_was_and_nothing_is_stored(
+    change: Fields, words: str, app: Flask, client: PageClient
+) -> None:
+    fields = answered(client, pictures.jpeg())
+    page = send(client, fields | change)
+    assert page.status == 400
+    assert words in page.text
+    assert 'role="alert"' in page.html
+    assert store_of(app).entries() == []
+    again = form_of(page)
+    assert again["photo"] == fields["photo"]
+    assert ("<option selected>deer<" in page.html) == ("right" not in change)
+    assert bool(re.search(r'name="consent"[^>]*checked', page.html)) == ("consent" not in change)
+    assert send(client, again | {"right": "deer", "consent": "yes"}).status == 200
+
+
+def other_photo() -> str:
+    encoded = base64.b64encode(pictures.png(8, 8)).decode()
+    return f"data:image/png;base64,{encoded}"
+
+
+TAMPERED: dict[str, Fields] = {
+    "no seal": {"seal": ""},
+    "a forged seal": {"seal": "e30.aaaaaa.bbbbbbbbbbbbbbbbbbbbbbbbbbb"},
+    "another photo": {"photo": other_photo()},
+    "no photo": {"photo": ""},
+    "a text": {"photo": "data:text/html;base64,PGI+"},
+    "rubbish": {"photo": "data:image/jpeg;base64,%%%", "seal": "\x00"},
+}
+
+
+@pytest.mark.parametrize("change", TAMPERED.values(), ids=TAMPERED)
+def test_a_tampered_form_is_refused(change: Fields, app: Flask, client: PageClient) -> None:
+    page = send(client, answered(client, pictures.jpeg()) | change)
+    assert page.status == 400
+    assert "did not arrive as this site had made it, so nothing was stored" in page.text
+    assert store_of(app).entries() == []
+
+
+def test_a_form_that_is_far_too_large_is_not_read(app: Flask, client: PageClient) -> None:
+    body = multipart(b"x" * (FORM_BYTES + 1)).replace(b'; filename="a.jpg"', b"")
+    page = client.post("/feedback/", data=body, content_type="multipart/form-data; boundary=x")
+    assert page.status == 413
+    assert store_of(app).entries() == []
+
+
+def test_the_noisiest_photo_a_page_can_show_can_be_kept(app: Flask, client: PageClient) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (640, 640, 3), np.uint8)
+    fields = answered(client, pictures.encode(Image.fromarray(noise), "PNG"))
+    assert send(client, fields).status == 200
+    assert len(store_of(app).entries()) == 1
+
+
+@pytest.mark.parametrize("make", [pictures.one_pixel, pictures.very_wide])
+def test_the_smallest_and_the_widest_photo_can_be_kept(
+    make: Callable[[], bytes], app: Flask, client: PageClient
+) -> None:
+    assert send(client, answered(client, make())).status == 200
+    (entry,) = store_of(app).entries()
+    assert store_of(app).picture(entry.id)
+
+
+def test_each_of_several_answers_has_a_form_of_its_own(app: Flask, client: PageClient) -> None:
+    files = [(io.BytesIO(data), "a") for data in (pictures.jpeg(), pictures.png(40, 40))]
+    page = client.post("/", data={"image": files})
+    forms = re.findall(r'<form class="flag-form".*?</form>', page.html, re.S)
+    assert len(forms) == 2
+    second = form_of(Page(200, forms[1], "", {}))
+    assert send(client, second | {"right": "none-of-these", "consent": "yes"}).status == 200
+    (entry,) = store_of(app).entries()
+    assert entry.right_class == "none-of-these"
+    picture = store_of(app).picture(entry.id)
+    assert picture is not None
+    assert Image.open(io.BytesIO(picture)).size == (40, 40)
+
+
+def test_sending_a_form_twice_keeps_one_entry_with_the_last_word(
+    app: Flask, client: PageClient
+) -> None:
+    fields = answered(client, pictures.jpeg())
+    send(client, fields)
+    page = send(client, fields | {"right": "ship"})
+    assert "shows a ship" in page.text
+    assert [entry.right_class for entry in store_of(app).entries()] == ["ship"]
+
+
+def test_the_link_shows_what_is_kept_and_takes_it_back(app: Flask, client: PageClient) -> None:
+    thanks = send(client, answered(client, pictures.jpeg()))
+    link = link_of(thanks)
+    page = client.get(link)
+    assert page.status == 200
+    assert "shows a deer" in page.text
+    assert "no-store" in page.headers["Cache-Control"]
+    ticket = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page.html))
+    gone = client.post("/feedback/take-back", data=ticket)
+    assert gone.status == 200
+    assert store_of(app).entries() == []
+    for after in (client.get(link), client.post("/feedback/take-back", data=ticket)):
+        assert after.status == 404
+        assert "was taken back, or its time was over" in after.text
+
+
+def test_what_is_deleted_is_gone_from_the_file_too(app: Flask, client: PageClient) -> None:
+    fields = answered(client, pictures.jpeg(600, 400))
+    send(client, fields)
+    picture = base64.b64decode(fields["photo"].partition(",")[2])
+    part = picture[len(picture) // 2 :][:200]
+    file = Path(app.instance_path) / "feedback.sqlite"
+    assert part in file.read_bytes()
+    store_of(app).delete()
+    assert part not in file.read_bytes()
+
+
+def test_a_strangers_link_leads_nowhere(client: PageClient) -> None:
+    assert client.get("/feedback/" + "x" * 32).status == 404
+    assert client.get("/feedback/%00").status == 404
+
+
+# When it cannot be kept
+
+
+def kept_form(page: Page, fields: Fields) -> bool:
+    """Whether the form came back as it was filled in."""
+    checked = re.search(r'name="consent"[^>]*checked', page.html)
+    return (
+        form_of(page)["photo"] == fields["photo"]
+        and "<option selected>deer<" in page.html
+        and (checked is not None)
+    )
+
+
+def test_a_locked_database_is_said_and_nothing_is_lost(
+    client: PageClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = answered(client, pictures.jpeg())
+    assert send(client, answered(client, pictures.png())).status == 200
+    event.listen(store_of(app).engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=50"))
+    other = sqlite3.connect(Path(app.instance_path) / "feedback.sqlite")
+    other.execute("BEGIN EXCLUSIVE")
+    page = send(client, fields)
+    assert page.status == 503
+    assert "Please send it again" in page.text
+    assert kept_form(page, fields)
+    other.close()
+    again = form_of(page) | {"right": "deer", "consent": "yes"}
+    assert send(client, again).status == 200
+    assert len(store_of(app).entries()) == 2
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(app: Flask, client: PageClient) -> None:
+    # To SQLite a database that may not grow is the same as a disk that is full.
+    event.listen(store_of(app).engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=5"))
+    noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), np.uint8)
+    fields = answered(client, pictures.encode(Image.fromarray(noise), "PNG"))
+    page = send(client, fields)
+    assert page.status == 507
+    assert "disk is full" in page.text
+    assert kept_form(page, fields)
+    assert store_of(app).entries() == []
+
+
+@pytest.mark.parametrize("trouble", ["not a database", "a folder", "no folder"])
+def test_a_database_that_is_gone_is_said_and_nothing_is_lost(
+    trouble: str, tiny_site: Callable[..., Flask], tmp_path: Path
+) -> None:
+    app = tiny_site(DATABASE_URL="sqlite:///data/kept.sqlite")
+    if trouble != "no folder":
+        (tmp_path / "data").mkdir()
+    if trouble == "a folder":
+        (tmp_path / "data" / "kept.sqlite").mkdir()
+    elif trouble == "not a database":
+        (tmp_path / "data" / "kept.sqlite").write_bytes(b"This is no database. " * 100)
+    client = PageClient(app.test_client())
+    fields = answered(client, pictures.jpeg())
+    page = send(client, fields)
+    assert page.status == 503
+    assert "cannot be stored at the moment" in page.text
+    assert kept_form(page, fields)
+    purge_at_start(app)  # writes to the log, and lets the site start
+
+
+def test_beyond_the_limit_it_is_said_that_there_is_no_room(
+    tiny_site: Callable[..., Flask],
+) -> None:
+    app = tiny_site(FEEDBACK_LIMIT=2)
+    client = PageClient(app.test_client())
+    fields = [answered(client, pictures.jpeg()) for _ in range(3)]
+    assert [send(client, one).status for one in fields] == [200, 200, 507]
+    assert "There is no room" in send(client, fields[2]).text
+    assert len(store_of(app).entries()) == 2
+    assert send(client, fields[0] | {"right": "cat"}).status == 200, "that one is kept already"
+
+
+def test_with_a_limit_of_none_nobody_is_asked(tiny_site: Callable[..., Flask]) -> None:
+    client = PageClient(tiny_site(FEEDBACK_LIMIT=0).test_client())
+    page = client.post("/", data={"image": (io.BytesIO(pictures.jpeg()), "a.jpg")})
+    assert "flag-form" not in page.html
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+
+
+def test_old_entries_go_at_the_start_and_when_another_comes(
+    app: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(client, answered(client, pictures.jpeg()))
+    days = app.config["FEEDBACK_DAYS"]
+    later(monkeypatch, days * DAY - 60)
+    send(client, answered(client, pictures.png()))
+    assert [entry.id for entry in store_of(app).entries()] == [1, 2]
+    later(monkeypatch, 120)
+    send(client, answered(client, pictures.png()))
+    assert [entry.id for entry in store_of(app).entries()] == [2, 3]
+    later(monkeypatch, (days + 1) * DAY)
+    purge_at_start(app)
+    assert store_of(app).entries() == []
+
+
+def test_an_old_page_is_not_lost_but_asked_for_again(
+    tiny_site: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tiny_site(WTF_CSRF_ENABLED=True)
+    client = PageClient(app.test_client())
+    token = re.search(r'name="csrf_token" value="([^"]+)"', client.get("/").html)
+    assert token
+    data: dict[str, Any] = {"image": (io.BytesIO(pictures.jpeg()), "a.jpg"), "csrf_token": token[1]}
+    fields = form_of(client.post("/", data=data)) | {"right": "deer", "consent": "yes"}
+    later(monkeypatch, app.config["WTF_CSRF_TIME_LIMIT"] + 60)
+    page = send(client, fields)
+    assert page.status == 400
+    assert "open for too long" in page.text
+    assert kept_form(page, fields)
+    assert store_of(app).entries() == []
+    again = form_of(page) | {"right": "deer", "consent": "yes"}
+    assert send(client, again | {"csrf_token": fields["csrf_token"]}).status == 400
+    assert send(client, again).status == 200
+
+
+@pytest.mark.parametrize("address", ["nonsense", "sqlite://", "oracle7://x", "mysql://a@b/c"])
+def test_a_database_that_cannot_work_stops_the_start(
+    address: str, tiny_site: Callable[..., Flask]
+) -> None:
+    with pytest.raises(SettingError, match="DATABASE_URL"):
+        tiny_site(DATABASE_URL=address)
+
+
+# For whoever runs the site
+
+
+def test_the_commands_list_export_and_delete(
+    app: Flask, client: PageClient, tmp_path: Path
+) -> None:
+    for right in ("deer", "deer", "ship", "none-of-these"):
+        send(client, answered(client, pictures.jpeg()) | {"right": right})
+    run = app.test_cli_runner().invoke
+
+    listed = run(args=["feedback", "list"])
+    assert listed.exit_code == 0
+    assert listed.output.count("tiny said") == 4
+    assert "4 of at most 1000, kept for 180 days each" in listed.output
+
+    folder = tmp_path / "export"
+    exported = run(args=["feedback", "export", str(folder)])
+    assert exported.exit_code == 0
+    files = sorted(str(file.relative_to(folder)) for file in folder.rglob("*.*"))
+    assert files == [
+        "deer/feedback-000001.jpg",
+        "deer/feedback-000002.jpg",
+        "ship/feedback-000003.jpg",
+    ]
+    for file in files:
+        with Image.open(folder / file) as picture:
+            assert picture.size == (96, 64)
+    assert run(args=["feedback", "export", str(folder)]).exit_code != 0, "it is not empty"
+    run(args=["feedback", "export", "--with-none", str(tmp_path / "all")])
+    assert (tmp_path / "all" / "none-of-these").is_dir()
+
+    assert "1 deleted" in run(args=["feedback", "delete", "2", "77"]).output
+    assert [entry.id for entry in store_of(app).entries()] == [1, 3, 4]
+    assert run(args=["feedback", "delete"]).exit_code == 2
+    assert run(args=["feedback", "delete", "--all"], input="n\n").exit_code == 1
+    assert "3 deleted" in run(args=["feedback", "delete", "--all", "--yes"]).output
+    assert "0 deleted" in run(args=["feedback", "purge"]).output
+
+
+def test_the_commands_say_what_is_wrong_with_the_database(app: Flask) -> None:
+    (Path(app.instance_path) / "feedback.sqlite").write_bytes(b"This is no database. " * 100)
+    for command in (["list"], ["export", "x"], ["delete", "1"], ["purge"]):
+        result = app.test_cli_runner().invoke(args=["feedback", *command])
+        assert result.exit_code == 1
+        assert "file is not a database" in result.output
+
+
+def test_commands_on_nothing_make_no_file(app: Flask) -> None:
+    for command in (["list"], ["delete", "1"], ["purge"]):
+        assert app.test_cli_runner().invoke(args=["feedback", *command]).exit_code == 0
+    assert not (Path(app.instance_path) / "feedback.sqlite").exists()
+
+
+@pytest.mark.skipif("TEST_DATABASE_URL" not in os.environ, reason="TEST_DATABASE_URL is not set")
+def test_the_store_works_on_that_database_too(
+    tiny_site: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tiny_site(DATABASE_URL=os.environ["TEST_DATABASE_URL"], FEEDBACK_LIMIT=2)
+    kept, client = store_of(app), PageClient(app.test_client())
+    kept.delete()
+    pages = [send(client, answered(client, pictures.jpeg())) for _ in range(3)]
+    assert [page.status for page in pages] == [200, 200, 507]
+    assert client.get(link_of(pages[0])).status == 200
+    assert kept.take_back(link_of(pages[0]).rpartition("/")[2])
+    (entry,) = kept.entries()
+    assert kept.picture(entry.id)
+    later(monkeypatch, (app.config["FEEDBACK_DAYS"] + 1) * DAY)
+    assert kept.purge() == 1
+    kept.engine.dispose()
+
+
+def test_an_address_of_postgresql_gets_its_driver(tmp_path: Path) -> None:
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        url = store.database_url(f"{scheme}://me:secret@host/name", tmp_path)
+        assert url.drivername == "postgresql+psycopg"

@@ -1,0 +1,177 @@
+"""What the form beside an answer carries, and what it brings back.
+
+Nothing of a photo is kept between two requests, so the form itself carries the photo, exactly as
+the page shows it, and what was said of it under a *seal*: a signature that nobody else can make.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from flask import current_app, request
+from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+
+from webapp import photos
+from webapp.answers import SHOWN_SIDE, Answer
+from webapp.errors import Refusal
+from webapp.feedback.store import NONE_OF_THESE, Entry
+
+PICTURE_BYTES = 1024 * 1024  # more than any photo has that a page shows
+FORM_BYTES = 2 * 1024 * 1024
+
+
+class BrokenForm(Refusal):
+    """The form is not as our page made it."""
+
+    code = "broken-form"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a visitor was told about a photo; `ticket` will be what takes it back."""
+
+    ticket: str
+    model: str
+    model_title: str
+    shares: list[tuple[str, float]]
+    novelty: float
+    known: bool
+    photo_uri: str
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.shares[0][0]
+
+    @property
+    def share(self) -> float:
+        """The probability of the most probable class."""
+        return self.shares[0][1]
+
+    @property
+    def choices(self) -> list[str]:
+        """What may be right: the model's classes, in alphabetical order, and none of them."""
+        return [*sorted(name for name, _ in self.shares), NONE_OF_THESE]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A form that came back; `stale` where its seal is real but older than forms may be."""
+
+    seen: Seen
+    right_class: str
+    consent: bool
+    stale: bool
+
+    @property
+    def problem(self) -> str | None:
+        """What is missing, for the visitor."""
+        if self.stale:
+            return "This page had been open for too long. All is still here: please send it again."
+        if self.right_class not in self.seen.choices:
+            return "Please choose what the photo shows, or “none of these”. Nothing was stored yet."
+        if not self.consent:
+            return (
+                "Nothing was stored, because the box is not ticked: without your consent the "
+                "photo is not kept. Please tick it if you agree."
+            )
+        return None
+
+    def entry(self) -> Entry:
+        """What is stored of it.
+
+        Raises:
+            photos.PhotoError: the photo is none.
+        """
+        kind, picture = _picture(self.seen.photo_uri)
+        # The seal says that these bytes are ours.  They are opened all the same, as a stranger's.
+        photos.open_photo(picture, max_pixels=SHOWN_SIDE**2)
+        return Entry(
+            model=self.seen.model,
+            said=self.seen.label,
+            probabilities=dict(self.seen.shares),
+            novelty=self.seen.novelty,
+            known=self.seen.known,
+            right_class=self.right_class,
+            picture=picture,
+            picture_kind=kind,
+        )
+
+
+def seal(answer: Answer | Seen) -> str:
+    """The signed text that a form carries about `answer`, with a ticket for its entry."""
+    ticket = answer.ticket if isinstance(answer, Seen) else secrets.token_urlsafe(24)
+    content = {
+        "ticket": ticket,
+        "model": answer.model,
+        "title": answer.model_title,
+        "shares": [(name, round(share, 6)) for name, share in answer.shares],
+        "novelty": answer.novelty,
+        "known": answer.known,
+        "photo": _digest(answer.photo_uri or ""),
+    }
+    return str(_signer().dumps(content))
+
+
+def read_form() -> Flag:
+    """The form that was sent.
+
+    Raises:
+        BrokenForm: what it carries is not what our page gave it.
+    """
+    form = request.form
+    photo_uri, stale = form.get("photo", ""), False
+    signer, sealed = _signer(), form.get("seal", "")
+    try:
+        try:
+            content = signer.loads(sealed, max_age=current_app.config["WTF_CSRF_TIME_LIMIT"])
+        except SignatureExpired as error:
+            stale = True
+            content = signer.load_payload(error.payload or b"")
+    except BadData as error:
+        raise _broken() from error
+    if content["photo"] != _digest(photo_uri):
+        raise _broken()
+    seen = Seen(
+        ticket=content["ticket"],
+        model=content["model"],
+        model_title=content["title"],
+        shares=[(name, share) for name, share in content["shares"]],
+        novelty=content["novelty"],
+        known=content["known"],
+        photo_uri=photo_uri,
+    )
+    return Flag(seen, form.get("right", ""), form.get("consent") == "yes", stale)
+
+
+def _picture(uri: str) -> tuple[str, bytes]:
+    """Kind and bytes of a `data:` address such as our pages show."""
+    found = re.fullmatch(r"data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)", uri)
+    try:
+        picture = base64.b64decode(found[2], validate=True) if found else b""
+    except binascii.Error as error:
+        raise _broken() from error
+    if not found or len(picture) > PICTURE_BYTES:
+        raise _broken()
+    return found[1], picture
+
+
+def _broken() -> BrokenForm:
+    return BrokenForm(
+        "The form did not arrive as this site had made it, so nothing was stored. Please send "
+        "the photo again and use the form beside its answer."
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _signer() -> Any:
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="feedback")
