@@ -110,7 +110,7 @@ class Novelty:
                 distance[mine] = 1 - np.partition(found[mine] @ near.T, -last, axis=1)[:, -last]
         return distance, logits.max(axis=1).astype(np.float64)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, Any]:
         """Everything it is, by name, for a file."""
         return {one.name: np.asarray(getattr(self, one.name)) for one in fields(self)}
 

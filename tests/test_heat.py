@@ -49,8 +49,9 @@ def test_each_class_is_seen_where_it_is(size: int | None) -> None:
 WORDS = {
     "mostly at the centre": [(2, 4, 2, 4)],
     "mostly at the lower right": [(4, 6, 4, 6)],
-    "mostly at the upper third, there most at the upper left": [(0, 2, 0, 6), (0, 1, 0, 2)],
-    "all over it, most at the centre": [(0, 6, 0, 6), (2, 4, 2, 4)],
+    "mostly along the top, most of all at the upper left": [(0, 2, 0, 6), (0, 1, 0, 2)],
+    "mostly down the right side, most of all at the middle right": [(0, 6, 4, 6), (2, 4, 4, 6)],
+    "all over it, most of all at the centre": [(0, 6, 0, 6), (2, 4, 2, 4)],
 }
 
 

@@ -13,6 +13,8 @@ Heat = NDArray[np.float32]
 _STOPS = np.array([(20, 14, 54), (122, 28, 109), (237, 105, 37), (252, 255, 164)], np.float32)
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "centre", "right")
+_ALONG = ("along the top", "across the middle", "along the bottom")
+_DOWN = ("down the left side", "down the middle", "down the right side")
 _MOSTLY = 0.5
 """Of the heat: so much in one place, row or column is `mostly` there."""
 
@@ -44,13 +46,12 @@ def in_words(heat: Heat) -> str:
     if ninths[row, column] >= _MOSTLY:
         return f"mostly at the {_ninth(row, column)}"
     rows, columns = ninths.sum(axis=1), ninths.sum(axis=0)
-    if max(rows.max(), columns.max()) >= _MOSTLY:
-        if rows.max() >= columns.max():
-            where = ("upper third", "middle, from left to right", "lower third")[rows.argmax()]
-        else:
-            where = ("left third", "middle, from top to bottom", "right third")[columns.argmax()]
-        return f"mostly at the {where}, there most at the {_ninth(row, column)}"
-    return f"all over it, most at the {_ninth(row, column)}"
+    most = f"most of all at the {_ninth(row, column)}"
+    if max(rows.max(), columns.max()) < _MOSTLY:
+        return f"all over it, {most}"
+    if rows.max() >= columns.max():
+        return f"mostly {_ALONG[rows.argmax()]}, {most}"
+    return f"mostly {_DOWN[columns.argmax()]}, {most}"
 
 
 def _ninth(row: int, column: int) -> str:

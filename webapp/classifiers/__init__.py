@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from model_training.bundle import Bundle
 from model_training.evaluation import scale_by_temperature
 from model_training.novelty import KEPT
+from webapp.photos import views
 
 # The site serves on TensorFlow, whatever backend somebody trains with.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -100,7 +102,9 @@ class Classifier:
             answer = self.probabilities(blank)
             self.milliseconds = _time(lambda: self.probabilities(blank))
             if answer.shape == (1, len(self.classes)):
-                self.judge([blank])
+                # A number of views that was not seen before takes twice as long.
+                seen = views(Image.new("RGB", (48, 36)), self.input_size)
+                self.judge([np.stack([view.pixels for view in seen])])
         except Exception as error:  # Keras promises nothing about what a bad file raises.
             raise ClassifierError("its network cannot be loaded (the log says why)") from error
         if answer.shape != (1, len(self.classes)):
@@ -127,8 +131,8 @@ class Classifier:
         The views' features are averaged.  Views of one size go through the network together.
         """
         features = np.empty((len(images), self._network.width), np.float32)
-        for side in {views.shape[1] for views in images}:
-            places = [place for place, views in enumerate(images) if views.shape[1] == side]
+        for side in {shown.shape[1] for shown in images}:
+            places = [place for place, shown in enumerate(images) if shown.shape[1] == side]
             stacked = np.concatenate([images[place] for place in places])
             found = np.concatenate(
                 [
