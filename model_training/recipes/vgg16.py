@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from model_training.augmentation import View
+from model_training.augmentation import Augmentation, View
 from model_training.recipes.imagenet import centred_input, reverse_channels
 from model_training.recipes.recipe import (
     Optimizer,
@@ -95,20 +95,29 @@ FROZEN_32 = Recipe(
 FINETUNED = Recipe(
     name="vgg16-finetuned",
     title="VGG16 at 64 pixels, fine-tuned",
-    summary="ImageNet's VGG16: a head first, then the two upper blocks at a low rate.",
-    augmentation="Mirrored and moved by 2 pixels: four views of each image in turn.",
+    summary="ImageNet's VGG16: a head first, then the two upper blocks, then every layer at a low "
+    "rate.",
+    augmentation="Mirrored; at the end also shifts of up to 2 pixels each way.",
     input_size=64,
     parameters=14_850_634,
     phases=(
-        HEAD,
+        replace(HEAD, views=(View(),)),
         Phase(
-            epochs=8,
-            batch_size=128,
-            optimizer=Optimizer("sgd", 0.01, weight_decay=1e-2),
-            schedule=Schedule(warmup=0.2),
+            epochs=4,
+            batch_size=64,
+            optimizer=Optimizer("adam", 3e-4),
+            schedule=Schedule(warmup=0.2, end=0.3),
             label_smoothing=0.1,
             learns_from="block4_conv1",
-            views=FOUR_VIEWS,
+            views=BOTH_SIDES,
+        ),
+        Phase(
+            epochs=2,
+            batch_size=64,
+            optimizer=Optimizer("adam", 1.5e-4),
+            schedule=Schedule(warmup=0.1, start=0.5),
+            label_smoothing=0.1,
+            augmentation=Augmentation(shift=2, flip="alternating"),
         ),
     ),
     precision="mixed_bfloat16",
