@@ -38,7 +38,8 @@ _WIDTH = 20
 
 class Provenance(BaseModel):
     """How an audit came about.  `models` maps those that judged the labels to the SHA-256 of their
-    predictions; the others are the thresholds of `model_training.near_copies`."""
+    predictions; `least_likeness` is the threshold of
+    `model_training.near_copies`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -47,7 +48,6 @@ class Provenance(BaseModel):
     features_of: str
     features_sha256: Sha256
     models: Annotated[dict[str, Sha256], Field(min_length=1)]
-    least_cosine: Share
     least_likeness: Share
 
 
@@ -55,8 +55,8 @@ class Provenance(BaseModel):
 class NearCopy:
     """A training image that a test image is a near-copy of.
 
-    `image` is uint8 (32, 32, 3); `label` the class that it has there; `likeness` the correlation of
-    the details of the two, 0 to 1.
+    `image` is uint8 (32, 32, 3); `label` the class that it has there; `likeness` is that of
+    `model_training.near_copies.Pairs`.
     """
 
     train_index: int
@@ -173,7 +173,6 @@ def make_audit(
             features_of=features_of.name,
             features_sha256=features_of.card.model_sha256,
             models={judge.name: predictions_digest(judge) for judge in judges},
-            least_cosine=near_copies.LEAST_COSINE,
             least_likeness=near_copies.LEAST_LIKENESS,
         ),
     )

@@ -156,7 +156,7 @@ def planted(tiny_bundle: Bundle, small_data: Cifar10) -> tuple[Cifar10, Audit]:
     data = Cifar10(train, small_data.test, "the tests")
     with pytest.MonkeyPatch.context() as patch:
         # Blocks of pixels are alike much sooner than what a network makes of them.
-        patch.setattr(near_copies, "LEAST_COSINE", 0.98)
+        patch.setattr(near_copies, "LEAST_LIKENESS", 0.9)
         features = blocks(data.train.images), blocks(data.test.images)
         return data, make_audit(data, tiny_bundle, features, [tiny_bundle])
 
@@ -222,7 +222,7 @@ def test_the_command_finds_planted_copies_and_says_so(
 ) -> None:
     app = make_site(tmp_path, MODELS_FOLDER=tiny_bundle.path.parent)
     # What eight channels make of an image tells no two of them apart.
-    monkeypatch.setattr(near_copies, "LEAST_COSINE", 0.99999)
+    monkeypatch.setattr(near_copies, "LEAST_LIKENESS", 0.99999)
     monkeypatch.setattr(cli, "load_cifar10", lambda *_arguments: planted[0])
     runner: FlaskCliRunner = app.test_cli_runner()
     result = runner.invoke(args=["data", "audit", "--features", "tiny"])
@@ -273,7 +273,8 @@ def test_every_copy_that_ships_is_one(shipped: Audit, test_images: ImageSet) -> 
     pictures = np.array([copy.image for copy in shipped.copies.values()])
     alike = likeness(test_images.images[tests], pictures)
     stored = [copy.likeness for copy in shipped.copies.values()]
-    assert np.allclose(alike, stored, atol=0.01)
+    # The other half of the likeness, what a network makes of the two, is 1 at most.
+    assert np.all(alike >= np.square(stored) - 0.01)
     assert min(stored) >= shipped.provenance.least_likeness
     assert len(tests) > 250
     assert SHIPPED_AUDIT.stat().st_size < 2_000_000
