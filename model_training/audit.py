@@ -24,7 +24,7 @@ from model_training import near_copies
 from model_training.bundle import Bundle
 from model_training.card import Sha256, Share
 from model_training.data import CLASSES, DIGEST, IMAGE_SIZE, Cifar10
-from model_training.evaluation import scale_by_temperature
+from model_training.evaluation import accuracy, scale_by_temperature
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.label_errors import LabelDoubts, judge_labels, most_doubtful
 from model_training.near_copies import Pairs, find_near_copies
@@ -32,6 +32,9 @@ from model_training.statistics import Interval, accuracy_interval
 
 Floats = NDArray[np.floating[Any]]
 
+LEAST_ACCURACY = 0.9
+"""On the validation images: a model that is wrong on more of them than one in ten says little about
+labels of which one in two hundred is wrong."""
 _WIDTH = 20
 """Near-copies a row of the picture in which they ship."""
 
@@ -176,6 +179,22 @@ def make_audit(
             least_likeness=near_copies.LEAST_LIKENESS,
         ),
     )
+
+
+def able_judges(bundles: Sequence[Bundle], test_labels: NDArray[np.uint8]) -> list[Bundle]:
+    """The models that judge labels unless some are named: tested on these images, and able.
+
+    One whose validation images are not known, since it learned from them, is taken to be able.
+    Where none is able all judge that were tested on the images.
+    """
+    tested = [one for one in bundles if np.array_equal(one.predictions.test_labels, test_labels)]
+    able = [
+        one
+        for one in tested
+        if not len(one.predictions.validation)
+        or accuracy(one.predictions.validation, one.predictions.validation_labels) >= LEAST_ACCURACY
+    ]
+    return able or tested
 
 
 def calibrated(bundle: Bundle) -> Floats:

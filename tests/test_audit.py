@@ -20,6 +20,7 @@ from model_training import near_copies
 from model_training.alignment import likeness
 from model_training.audit import (
     Audit,
+    able_judges,
     accuracies,
     calibrated,
     make_audit,
@@ -159,6 +160,24 @@ def planted(tiny_bundle: Bundle, small_data: Cifar10) -> tuple[Cifar10, Audit]:
         patch.setattr(near_copies, "LEAST_LIKENESS", 0.9)
         features = blocks(data.train.images), blocks(data.test.images)
         return data, make_audit(data, tiny_bundle, features, [tiny_bundle])
+
+
+def test_only_able_models_judge_unless_there_are_none(
+    tiny_bundle: Bundle, test_images: ImageSet
+) -> None:
+    stored = tiny_bundle.predictions
+    truth = np.eye(10, dtype=np.float32)[stored.validation_labels]
+    able, unknown, elsewhere = (
+        dataclasses.replace(tiny_bundle, predictions=dataclasses.replace(stored, **change))
+        for change in (
+            {"validation": truth},
+            {"validation": truth[:0], "validation_labels": stored.validation_labels[:0]},
+            {"validation": truth, "test_labels": stored.test_labels[::-1]},
+        )
+    )
+    labels = test_images.labels
+    assert able_judges([tiny_bundle, able, unknown, elsewhere], labels) == [able, unknown]
+    assert able_judges([tiny_bundle, elsewhere], labels) == [tiny_bundle]
 
 
 @pytest.fixture(scope="module")
