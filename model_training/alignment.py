@@ -5,7 +5,8 @@ pixels cannot be compared as they stand.  First the one is moved and scaled, eac
 until it lies on the other as well as it can: the inverse compositional algorithm of S. Baker and
 I. Matthews, "Lucas-Kanade 20 Years On: A Unifying Framework", 2004, from coarse to fine.  Then the
 details that are left when the broad light and dark is taken away are correlated: two photographs
-of blue sky share the broad part, two copies of one photograph share the details.
+of blue sky share the broad part, two copies of one photograph share the details.  Details count
+beside what is around them, so that a frame or an outline does not drown the rest.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ BROAD, FINE = 3.0, 0.7
 MOST_SCALE = 1.5
 LEAST_OVERLAP = 0.4
 """Beyond these the one is not laid over the other but lost."""
-_FAINTEST = 2.0
-"""Grey levels: details weaker than this are noise, not likeness."""
+AROUND = 3.0
+"""Pixels: how far around it is what a detail is measured by."""
+FAINT = 3.0
+"""Grey levels: details weaker than this are noise, and count little even where there are no
+others."""
 _AT_A_TIME = 500
 
 
@@ -71,17 +75,11 @@ def _likeness(moving: Floats, fixed: Floats) -> NDArray[np.float32]:
     seen = rows[0] @ details[0] @ columns[0].swapaxes(-1, -2)
     inside = (rows[1][:, np.newaxis, :, np.newaxis]) & (columns[1][:, np.newaxis, np.newaxis, :])
     overlap = inside.mean(axis=(1, 2, 3))
-    count = np.maximum(inside.sum(axis=(1, 2, 3)), 1)
-    one, other = ((part * inside) for part in (seen, details[1]))
-    one, other = ((part - _means(part, count) * inside) for part in (one, other))
+    one, other = (_evened(part * inside) for part in (seen, details[1]))
     together = (one * other).sum(axis=(1, 2, 3))
-    faintest = _FAINTEST**2 * 3 * count
-    size = np.sqrt(
-        np.maximum((one**2).sum(axis=(1, 2, 3)), faintest)
-        * np.maximum((other**2).sum(axis=(1, 2, 3)), faintest)
-    )
+    sizes = (one**2).sum(axis=(1, 2, 3)) * (other**2).sum(axis=(1, 2, 3))
     lost = place.is_lost | (overlap < LEAST_OVERLAP)
-    return np.where(lost, 0.0, together / size).astype(np.float32)
+    return np.where(lost, 0.0, together / np.sqrt(np.maximum(sizes, 1e-9))).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,9 @@ def _bands(pixels: Floats, width: float) -> Floats:
     return np.asarray(pixels / np.maximum(deviation, 1e-3))
 
 
-def _means(pixels: Floats, count: NDArray[np.integer[Any]]) -> Floats:
-    return np.asarray(pixels.sum(axis=(2, 3), keepdims=True) / count[:, None, None, None])
+def _evened(details: Floats) -> Floats:
+    around = _blurred((details**2).mean(axis=1, keepdims=True), AROUND)
+    return np.asarray(details / np.sqrt(around + FAINT**2))
 
 
 def _blurred(pixels: Floats, width: float) -> Floats:

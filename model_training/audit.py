@@ -24,7 +24,7 @@ from model_training import near_copies
 from model_training.bundle import Bundle
 from model_training.card import Sha256, Share
 from model_training.data import CLASSES, DIGEST, IMAGE_SIZE, Cifar10
-from model_training.evaluation import scale_by_temperature
+from model_training.evaluation import accuracy, scale_by_temperature
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.label_errors import LabelDoubts, judge_labels, most_doubtful
 from model_training.near_copies import Pairs, find_near_copies
@@ -32,13 +32,17 @@ from model_training.statistics import Interval, accuracy_interval
 
 Floats = NDArray[np.floating[Any]]
 
+LEAST_ACCURACY = 0.9
+"""On the validation images: a model that is wrong on more of them than one in ten says little about
+labels of which one in two hundred is wrong."""
 _WIDTH = 20
 """Near-copies a row of the picture in which they ship."""
 
 
 class Provenance(BaseModel):
     """How an audit came about.  `models` maps those that judged the labels to the SHA-256 of their
-    predictions; the others are the thresholds of `model_training.near_copies`."""
+    predictions; `least_likeness` is the threshold of
+    `model_training.near_copies`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -47,7 +51,6 @@ class Provenance(BaseModel):
     features_of: str
     features_sha256: Sha256
     models: Annotated[dict[str, Sha256], Field(min_length=1)]
-    least_cosine: Share
     least_likeness: Share
 
 
@@ -55,8 +58,8 @@ class Provenance(BaseModel):
 class NearCopy:
     """A training image that a test image is a near-copy of.
 
-    `image` is uint8 (32, 32, 3); `label` the class that it has there; `likeness` the correlation of
-    the details of the two, 0 to 1.
+    `image` is uint8 (32, 32, 3); `label` the class that it has there; `likeness` is that of
+    `model_training.near_copies.Pairs`.
     """
 
     train_index: int
@@ -173,10 +176,25 @@ def make_audit(
             features_of=features_of.name,
             features_sha256=features_of.card.model_sha256,
             models={judge.name: predictions_digest(judge) for judge in judges},
-            least_cosine=near_copies.LEAST_COSINE,
             least_likeness=near_copies.LEAST_LIKENESS,
         ),
     )
+
+
+def able_judges(bundles: Sequence[Bundle], test_labels: NDArray[np.uint8]) -> list[Bundle]:
+    """The models that judge labels unless some are named: tested on these images, and able.
+
+    One whose validation images are not known, since it learned from them, is taken to be able.
+    Where none is able all judge that were tested on the images.
+    """
+    tested = [one for one in bundles if np.array_equal(one.predictions.test_labels, test_labels)]
+    able = [
+        one
+        for one in tested
+        if not len(one.predictions.validation)
+        or accuracy(one.predictions.validation, one.predictions.validation_labels) >= LEAST_ACCURACY
+    ]
+    return able or tested
 
 
 def calibrated(bundle: Bundle) -> Floats:

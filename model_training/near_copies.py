@@ -27,16 +27,18 @@ Images = NDArray[np.uint8]
 DIRECTIONS = 192
 IMAGES_PER_DIRECTION = 10
 """With fewer images than that, whitening would push all of them equally far apart."""
-LEAST_COSINE = 0.55
-"""Of what a network makes of the two, whitened."""
-LEAST_LIKENESS = 0.8
-"""Of the details of the two, laid over each other.  With both they are called near-copies."""
+LEAST_LIKENESS = 0.7
+"""From here on two images are called near-copies."""
 _AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Image `first[i]` of one set and `second[i]` of another are alike by `likeness[i]`, 0 to 1."""
+    """Image `first[i]` of one set and `second[i]` of another are alike by `likeness[i]`, 0 to 1.
+
+    That is the geometric mean of two cosines: of what a network makes of the two, whitened, and of
+    their details, laid over each other.  Both must be high.
+    """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -65,21 +67,23 @@ def find_near_copies(
         on_pairs: told how many of the pairs that a network finds alike have been compared.
 
     Returns:
-        Every pair at or above both thresholds, the most alike first; of a set with itself each pair
-        once, `first` below `second`.
+        Every pair of at least `LEAST_LIKENESS`, the most alike first; of a set with itself each
+        pair once, `first` below `second`.
     """
     itself = others is None or other_features is None
     if others is None or other_features is None:
         others, other_features = images, features
     whiten = whitening(other_features)
-    first, second = alike(whiten(features), whiten(other_features), LEAST_COSINE)
+    # The other cosine is 1 at most.
+    first, second, cosines = alike(whiten(features), whiten(other_features), LEAST_LIKENESS**2)
     if itself:
         once = first < second
-        first, second = first[once], second[once]
+        first, second, cosines = first[once], second[once], cosines[once]
     found = np.zeros(len(first), np.float32)
     for start in range(0, len(first), _AT_A_TIME):
         part = slice(start, start + _AT_A_TIME)
-        found[part] = likeness(images[first[part]], others[second[part]])
+        details = likeness(images[first[part]], others[second[part]])
+        found[part] = np.sqrt(np.maximum(details, 0) * cosines[part])
         on_pairs(min(start + _AT_A_TIME, len(first)), len(first))
     order = np.argsort(-found, kind="stable")
     pairs = Pairs(first[order], second[order], found[order])
@@ -118,14 +122,19 @@ def whitening(features: Floats, directions: int = DIRECTIONS) -> Callable[[Float
 
 def alike(
     vectors: Floats, others: Floats, least: float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every pair of unit vectors whose product is at least `least`: indices into both."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Every pair of unit vectors whose product is at least `least`.
+
+    Returns:
+        Indices into both, and the products.
+    """
     found = []
     for start in range(0, len(vectors), _AT_A_TIME):
-        rows, columns = np.nonzero(vectors[start : start + _AT_A_TIME] @ others.T >= least)
-        found.append((rows + start, columns))
-    first, second = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return first, second
+        products = vectors[start : start + _AT_A_TIME] @ others.T
+        rows, columns = np.nonzero(products >= least)
+        found.append((rows + start, columns, products[rows, columns]))
+    first, second, products = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return first, second, products
 
 
 def _unit(vectors: Floats) -> Floats:

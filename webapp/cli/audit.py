@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 from flask import current_app
 from flask.cli import with_appcontext
 
+from model_training.audit import able_judges
 from model_training.bundle import read_bundles
 from model_training.data import CLASSES, Cifar10
 from model_training.folder_data import class_files
@@ -51,9 +51,10 @@ def audit_command(
     """Find the data's own faults: near-copies and suspected label errors.
 
     Of CIFAR-10: test images with a near-copy among the training images, and test images whose label
-    the MODELs doubt: all that were tested on them, unless some are named. Pages show what was found
-    after a restart. Of a folder of your own: pictures that are there twice, and labels that their
-    neighbours contradict. What the network makes of the images is kept in the folder of trainings.
+    the MODELs doubt: all that are right on nine in ten of the validation images, unless some are
+    named. Pages show what was found after a restart. Of a folder of your own: pictures that are
+    there twice, and labels that their neighbours contradict. What the network makes of the images
+    is kept in the folder of trainings.
     """
     bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
     there = {bundle.name: bundle for bundle in bundles}
@@ -70,11 +71,7 @@ def audit_command(
         _audit_folder(data_path, there[features_of], report)
         return
     data = find_data(data_path)
-    judging = [
-        there[name]
-        for name in judges or there
-        if judges or np.array_equal(there[name].predictions.test_labels, data.test.labels)
-    ]
+    judging = [there[name] for name in judges] or able_judges(bundles, data.test.labels)
     audit = _audit(data, there[features_of], judging)
     path: Path = current_app.config["DATA_FOLDER"] / AUDIT_FILE
     _print_audit(audit, path)
