@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from webapp.cli.data import data_commands
+from webapp.cli.export import export_command
 from webapp.cli.train import train_command
 
 if TYPE_CHECKING:
@@ -15,3 +16,4 @@ def init_app(app: Flask) -> None:
     """Give `app` its commands."""
     app.cli.add_command(train_command)
     app.cli.add_command(data_commands)
+    app.cli.add_command(export_command)
