@@ -10,7 +10,11 @@ import warnings
 from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation, View
-from model_training.recipes.imagenet import freeze_batch_normalization
+from model_training.recipes.imagenet import (
+    USE_FINETUNED,
+    USE_FROZEN,
+    freeze_batch_normalization,
+)
 from model_training.recipes.recipe import Optimizer, Phase, Pretrained, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -61,6 +65,7 @@ FROZEN = Recipe(
     reported=None,
     build=lambda: build(161),
     pretrained=Pretrained("MobileNetV2"),
+    use=USE_FROZEN,
 )
 
 FINETUNED = Recipe(
@@ -85,6 +90,7 @@ FINETUNED = Recipe(
     reported=None,
     build=lambda: build(129),
     pretrained=Pretrained("MobileNetV2"),
+    use=USE_FINETUNED,
 )
 
 RECIPES = (FROZEN, FINETUNED)
