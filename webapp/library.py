@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from flask import Flask, current_app
@@ -24,6 +25,12 @@ from webapp.classifiers import Classifier, ClassifierError
 
 TEST_IMAGES_FOLDER = "cifar10-test"
 OVERVIEW_FILE = "cifar10-overview.npz"
+REVIEW_SUFFIX = "-review.json"
+
+
+def review_path(data_folder: Path, name: str) -> Path:
+    """Where the review of the folder data set called `name` is kept."""
+    return data_folder / f"{name}{REVIEW_SUFFIX}"
 
 
 @dataclass(frozen=True)
