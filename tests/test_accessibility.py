@@ -37,13 +37,8 @@ pytestmark = [
         AXE is None and "CI" not in os.environ, reason="axe-core is not installed (make .venv/dev)"
     ),
 ]
-# Each page twice, in settings that differ in everything; and the colours of what is only there on a
-# wide screen once more in the dark.
-SETTINGS = {
-    "wide and light": (1280, "light", None),
-    "narrow and dark": (390, "dark", None),
-    "wide and dark": (1280, "dark", ["color-contrast"]),
-}
+SETTINGS = {"wide and light": (1280, "light"), "narrow and dark": (390, "dark")}
+"""Each page twice, in settings that differ in everything."""
 PAGES = (
     "/",
     "/?example=3",
@@ -58,10 +53,11 @@ PAGES = (
     "/dataset/pets",
     "/nowhere",
 )
+# A grid of a hundred images is twenty times the same five.
 RUN = """
-const [rules, done] = arguments;
-const options = rules ? {runOnly: {type: "rule", values: rules}} : {};
-axe.run(document, {resultTypes: ["violations"], ...options}).then((found) => done(
+const [done] = arguments;
+const alike = {exclude: [[".cell:nth-child(n+21)"], [".samples tr:nth-child(n+3)"]]};
+axe.run(alike, {resultTypes: ["violations"]}).then((found) => done(
   found.violations.map((one) => `${one.impact} ${one.id}: ${one.nodes.length} times, first `
     + one.nodes[0].html.slice(0, 200))
 ));
@@ -105,14 +101,14 @@ def browser() -> Iterator[webdriver.Chrome]:
 
 
 def complaints(driver: webdriver.Chrome, setting: str) -> list[str]:
-    width, theme, rules = SETTINGS[setting]
+    width, theme = SETTINGS[setting]
     driver.execute_cdp_cmd(
         "Emulation.setEmulatedMedia",
         {"features": [{"name": "prefers-color-scheme", "value": theme}]},
     )
     screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-    return [f"{setting}: {one}" for one in driver.execute_async_script(RUN, rules)]
+    return [f"{setting}: {one}" for one in driver.execute_async_script(RUN)]
 
 
 @pytest.mark.parametrize("path", PAGES)
