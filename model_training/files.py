@@ -54,8 +54,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
     replaced = temporary.with_name(f"{temporary.name}-replaced")
     try:
         yield temporary
-        for file in temporary.iterdir():
-            _flush_to_disk(file)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush_to_disk(file)
         temporary.chmod(0o755)
         if path.exists():
             os.replace(path, replaced)

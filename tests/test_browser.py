@@ -22,13 +22,11 @@ from model_training.bundle import read_bundle
 from model_training.data import CLASSES, ImageSet
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        "CI" not in os.environ and not (shutil.which("chromium") and shutil.which("chromedriver")),
-        reason="Chromium is not installed (Debian: chromium and chromium-driver)",
-    ),
-]
+needs_chromium = pytest.mark.skipif(
+    "CI" not in os.environ and not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="Chromium is not installed (Debian: chromium and chromium-driver)",
+)
+pytestmark = [pytest.mark.browser, needs_chromium]
 CHROMIUM_OPTIONS = (
     "--headless=new",
     "--no-sandbox",

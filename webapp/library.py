@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from flask import Flask, current_app
@@ -30,6 +31,12 @@ NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
     "makes it with “flask data audit” and a restart."
 )
+REVIEW_SUFFIX = "-review.json"
+
+
+def review_path(data_folder: Path, name: str) -> Path:
+    """Where the review of the folder data set called `name` is kept."""
+    return data_folder / f"{name}{REVIEW_SUFFIX}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from model_training.recipes.recipe import (
     Recipe,
     Reported,
     Schedule,
+    Use,
 )
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Reported",
     "Schedule",
     "UnknownRecipe",
+    "Use",
     "find_recipe",
 ]
 

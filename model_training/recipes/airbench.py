@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from model_training.augmentation import Augmentation
 from model_training.recipes.initialization import WHITENING_IMAGES, make_identity, whiten
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
+from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule, Use
 
 if TYPE_CHECKING:
     import keras
@@ -98,6 +98,11 @@ MUON = Optimizer("muon", 0.75, momentum=0.85, weight_decay=0.009, bias_factor=64
 MUON_1024 = replace(MUON, learning_rate=1.06)
 TRIANGLE = Schedule(warmup=0.1, start=0.2)
 
+ONLY_SMALL = (
+    "Photos from a phone, if another model is at hand: it has only ever seen 32x32 pixels, and "
+    "those that began with ImageNet know large photos better."
+)
+
 FAST_CNN = Recipe(
     name="fast-cnn",
     title="Fast CNN",
@@ -120,6 +125,12 @@ FAST_CNN = Recipe(
     reported=None,
     build=lambda: build((64, 256, 256), 2, "fast_cnn"),
     prepare=prepare,
+    use=Use(
+        good_for=(
+            "Trying an idea: a change of the data or the training shows its effect in minutes.",
+        ),
+        not_for=(ONLY_SMALL,),
+    ),
 )
 
 BEST_CNN = Recipe(
@@ -144,6 +155,14 @@ BEST_CNN = Recipe(
     reported=None,
     build=lambda: build((128, 384, 512), 3, "best_cnn"),
     prepare=prepare,
+    use=Use(
+        good_for=("Naming pictures as small as CIFAR-10's without any help from other data.",),
+        not_for=(
+            ONLY_SMALL,
+            "Answering on a small machine: it does three times the work of the custom CNN for each "
+            "picture.",
+        ),
+    ),
 )
 
 RECIPES = (FAST_CNN, BEST_CNN)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.recipes.initialization import WHITENING_IMAGES, make_identity, whiten
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Reported, Schedule
+from model_training.recipes.recipe import Optimizer, Phase, Recipe, Reported, Schedule, Use
 
 if TYPE_CHECKING:
     import keras
@@ -70,6 +70,18 @@ def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
         make_identity(layer)
 
 
+USE = Use(
+    good_for=(
+        "Following one network from the first pixel to the answer: it is small enough to be read "
+        "layer by layer, and learns in under an hour without a graphics card.",
+        "Seeing how far a network comes that has learned from these images and nothing else.",
+    ),
+    not_for=(
+        "Photos from a phone, if another model is at hand: it has only ever seen 32x32 pixels, and "
+        "those that began with ImageNet know large photos better.",
+    ),
+)
+
 CUSTOM_CNN = Recipe(
     name="custom-cnn",
     title="Custom CNN",
@@ -106,6 +118,7 @@ CUSTOM_CNN = Recipe(
     ),
     build=build,
     prepare=prepare,
+    use=USE,
 )
 
 RECIPES = (CUSTOM_CNN,)

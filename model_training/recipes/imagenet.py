@@ -8,11 +8,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.recipes.recipe import Use
+
 if TYPE_CHECKING:
     import keras
 
 MEAN = (123.68, 116.779, 103.939)
 """Of the ImageNet images, red, green, blue, 0 to 255: what VGG16 and ResNet50 subtract."""
+
+
+REAL_PHOTOS = (
+    "Photos of your own: it learned from ImageNet's large photographs before it saw CIFAR-10's."
+)
+TRANSFER = (
+    "Learning what transfer learning is: most of what it knows was learned on other pictures, and "
+    "carried over."
+)
+FROM_THE_WEB = (
+    "Whatever ImageNet has little of: its photographs were gathered on the web, and what is rare "
+    "there, or looks otherwise elsewhere in the world, it knows less well."
+)
+COARSE = (
+    "The best figure on CIFAR-10: its layers stayed as they were for large photographs, and a "
+    "picture of 32 pixels is none, enlarged or not."
+)
+USE_FROZEN = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB, COARSE))
+"""Of a network whose pretrained layers did not learn anything here."""
+USE_FINETUNED = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB,))
+"""Of one whose pretrained layers learned on, here."""
 
 
 def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:

@@ -11,7 +11,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation, View
-from model_training.recipes.imagenet import freeze_batch_normalization
+from model_training.recipes.imagenet import (
+    USE_FINETUNED,
+    USE_FROZEN,
+    freeze_batch_normalization,
+)
 from model_training.recipes.recipe import Optimizer, Phase, Pretrained, Recipe, Schedule
 
 if TYPE_CHECKING:
@@ -62,6 +66,7 @@ FROZEN = Recipe(
     reported=None,
     build=lambda: build(161),
     pretrained=Pretrained("MobileNetV2"),
+    use=USE_FROZEN,
 )
 
 # Adam: with its statistics frozen, the network does not survive a step of SGD at a useful rate.
@@ -98,6 +103,7 @@ FINETUNED = Recipe(
     reported=None,
     build=lambda: build(129),
     pretrained=Pretrained("MobileNetV2"),
+    use=USE_FINETUNED,
 )
 
 RECIPES = (FROZEN, FINETUNED)

@@ -120,6 +120,17 @@ class Pretrained:
 
 
 @dataclass(frozen=True)
+class Use:
+    """What a network is for and what it is not for, in sentences for whoever may use it.
+
+    Only what is peculiar to it: what holds for every network here, the model's page says itself.
+    """
+
+    good_for: tuple[str, ...] = ()
+    not_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A network that can be trained by name.
 
@@ -149,3 +160,4 @@ class Recipe:
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
     reproduced: bool = True
     data_set: str = "CIFAR-10"
+    use: Use = Use()

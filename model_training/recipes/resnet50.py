@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation
 from model_training.recipes.imagenet import (
+    USE_FINETUNED,
     centred_input,
     freeze_batch_normalization,
     reverse_channels,
@@ -64,6 +65,7 @@ RESNET50_224 = Recipe(
     reported=Reported("A course project's report on CIFAR-10, ResNet50 at 224 pixels", 0.96, 0.15),
     build=build,
     pretrained=Pretrained("ResNet50", reverse_channels("conv1_conv")),
+    use=USE_FINETUNED,
     reproduced=False,
 )
 

@@ -6,7 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model_training.augmentation import Augmentation, View
-from model_training.recipes.imagenet import centred_input, reverse_channels
+from model_training.recipes.imagenet import (
+    USE_FINETUNED,
+    USE_FROZEN,
+    centred_input,
+    reverse_channels,
+)
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
@@ -90,6 +95,7 @@ FROZEN_32 = Recipe(
     reported=Reported("A course project's report on CIFAR-10, VGG16 at 32 pixels", 0.652, 1.716),
     build=lambda: build_small(32),
     pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
+    use=USE_FROZEN,
 )
 
 FINETUNED = Recipe(
@@ -124,6 +130,7 @@ FINETUNED = Recipe(
     reported=None,
     build=lambda: build_small(64),
     pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
+    use=USE_FINETUNED,
 )
 
 FROZEN_224 = Recipe(
@@ -146,6 +153,7 @@ FROZEN_224 = Recipe(
     reported=Reported("A course project's report on CIFAR-10, VGG16 at 224 pixels", 0.78, 0.69),
     build=build_large,
     pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
+    use=USE_FROZEN,
     reproduced=False,
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
 from webapp.cli.data import data_commands
+from webapp.cli.export import export_command
 from webapp.cli.train import train_command
 
 if TYPE_CHECKING:
@@ -19,3 +20,4 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(calibrate_command)
     data_commands.add_command(audit_command)
     app.cli.add_command(data_commands)
+    app.cli.add_command(export_command)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from flask import current_app
 from flask.cli import AppGroup
 
+from model_training.card import BUNDLE_NAME
 from model_training.data import CACHE_NAME
-from webapp.cli.shared import find_data
-from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER
+from webapp.cli.shared import Bars, find_data
+from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER, review_path
+from webapp.photos import open_photo
+
+if TYPE_CHECKING:
+    from model_training.review import Review
+
+REVIEWED_SIDE = 256
+"""Pixels to which a photo is reduced while it is looked at: enough to see whether it is grey."""
+SHOWN_PROBLEMS = 10
 
 data_commands = AppGroup("data", help="The images that networks learn from.")
 
@@ -45,3 +56,58 @@ def pack_command(data_path: Path | None) -> None:
     write_overview(folder.with_name(OVERVIEW_FILE), make_overview(data))
     size = sum(file.stat().st_size for file in folder.iterdir())
     click.echo(f"{folder}: {size / 1e6:.1f} MB, read back and checked")
+
+
+@data_commands.command("review")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="What the review is called; by default after the folder.")
+def review_command(folder: Path, name: str | None) -> None:
+    """Look at photos in class folders (FOLDER/cat/*.jpg) before training on them.
+
+    Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME.
+    """
+    from model_training.review import ReviewError, review, write_review
+
+    name = name or re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
+    if not re.fullmatch(BUNDLE_NAME, name):
+        raise click.BadParameter(
+            "a name has lower-case letters, digits, dots and dashes, and begins with a letter or "
+            f"digit; {name!r} has not.",
+            param_hint="--name",
+        )
+    path = review_path(current_app.config["DATA_FOLDER"], name)
+    most = current_app.config["MAX_PHOTO_PIXELS"]
+    try:
+        with Bars() as bars:
+            made = review(
+                folder,
+                name,
+                lambda data: open_photo(data, max_pixels=most, working_side=REVIEWED_SIDE),
+                lambda done, total: bars.advance("looking", 1, total - done + 1),
+            )
+        write_review(path, made)
+    except ReviewError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"A file or folder could not be read or written ({error})."
+        ) from error
+    _print_review(made)
+    click.echo(f"Written to {path}: the site shows it at /dataset/{name}")
+
+
+def _print_review(made: Review) -> None:
+    width = max(len("class"), *(len(one.name) for one in made.classes)) + 2
+    click.echo(
+        f"{'class':<{width}}{'pictures':>9}{'median size':>13}{'grey':>7}{'copies':>8}{'bad':>6}"
+    )
+    for one in made.classes:
+        size = f"{one.median[0]}x{one.median[1]}" if one.median else "-"
+        click.echo(
+            f"{one.name:<{width}}{one.pictures:>9,}{size:>13}{one.greys:>7,}{one.copies:>8,}"
+            f"{one.bad:>6,}"
+        )
+    for problem in made.bad[:SHOWN_PROBLEMS]:
+        click.echo(f"bad: {problem.file}: {problem.what}")
+    if len(made.bad) > SHOWN_PROBLEMS:
+        click.echo("The page names more of them.")

@@ -15,8 +15,10 @@ from model_training.evaluation import (
     confusion_matrix,
     cross_entropy,
 )
+from model_training.recipes import RECIPES
 from model_training.statistics import Interval, accuracy_interval
 from webapp.comparison.charts import Chart, line_chart
+from webapp.comparison.model_card import ModelCard, make_model_card
 from webapp.comparison.reliability import Reliability, make_reliability
 from webapp.library import Result
 
@@ -68,6 +70,7 @@ class Report:
     accuracy_chart: Chart
     loss_chart: Chart
     reliability: Reliability
+    model_card: ModelCard
     files: dict[str, int]
     clean: dict[str, PartAccuracy] | None
 
@@ -103,12 +106,13 @@ def make_report(result: Result, audit: Audit | None) -> Report:
     probabilities, labels = bundle.predictions.test, bundle.predictions.test_labels
     confusion = confusion_matrix(result.predicted, labels, len(classes))
     history = bundle.history
+    classification = classification_report(confusion, classes)
     return Report(
         card=bundle.card,
         accuracy=accuracy_interval(result.predicted == labels),
         loss=cross_entropy(probabilities, labels),
         images=len(labels),
-        classification=classification_report(confusion, classes),
+        classification=classification,
         confusion=_confusion_rows(confusion, classes),
         confused=_commonest_confusions(confusion, classes),
         mistakes=_most_confident_mistakes(result, classes),
@@ -124,6 +128,7 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             _curves(history, "loss"),
         ),
         reliability=make_reliability(probabilities, result.probabilities, labels),
+        model_card=make_model_card(bundle.card, classification, RECIPES),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
         clean=accuracies(audit, result.predicted == labels) if audit else None,
     )

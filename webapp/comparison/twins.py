@@ -38,5 +38,6 @@ def as_json(report: Report) -> dict[str, Any]:
         "confusion": {name: [cell.count for cell in cells] for name, cells in report.confusion},
         "confused": [dataclasses.asdict(pair) for pair in report.confused],
         "mistakes": [dataclasses.asdict(one) for one in report.mistakes],
+        "model_card": dataclasses.asdict(report.model_card),
         "card": report.card.model_dump(mode="json"),
     }

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from model_training.data import CLASSES, ImageSet
 from model_training.overview import PARTS
+from webapp.dataset.reviews import find_review, make_view, review_names
 from webapp.library import Library, get_library
 from webapp.pictures import kept_picture
 from webapp.query import LARGEST_SEED, whole_number
@@ -36,7 +37,21 @@ def index() -> ResponseReturnValue:
         parts=PARTS,
         channels=zip(CHANNELS, overview.mean, overview.deviation, strict=True) if overview else (),
         version=_version(library),
+        reviews=review_names(),
     )
+
+
+@bp.get("/<name>", strict_slashes=False)
+def reviewed(name: str) -> ResponseReturnValue:
+    """What `flask data review` found in a folder of photos."""
+    review = find_review(name)
+    return render_template("dataset/review.html", review=review, view=make_view(review))
+
+
+@bp.get("/<name>.json")
+def reviewed_json(name: str) -> ResponseReturnValue:
+    """The same for programs, as it is kept."""
+    return find_review(name).model_dump(mode="json")
 
 
 @bp.get("/means/<version>.png")

@@ -1,0 +1,125 @@
+"""Every page, wide and narrow, in light and dark, under axe-core: nothing to complain of."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from selenium import webdriver
+from werkzeug.serving import make_server
+
+from model_training.bundle import Bundle
+from model_training.review import review, write_review
+from tests.conftest import SHIPPED_TEST_IMAGES, make_site
+from tests.test_browser import needs_chromium, start
+from tests.test_review import opener, picture, put
+from webapp.library import load_library
+
+
+def find_axe() -> Path | None:
+    """axe-core's script, which the package of its makers' Playwright binding carries."""
+    # The package itself is never imported: it would ask for Playwright.
+    package = importlib.util.find_spec("axe_playwright_python")
+    folders = package.submodule_search_locations if package else None
+    return Path(folders[0]) / "axe.min.js" if folders else None
+
+
+AXE = find_axe()
+pytestmark = [
+    pytest.mark.browser,
+    needs_chromium,
+    pytest.mark.skipif(
+        AXE is None and "CI" not in os.environ, reason="axe-core is not installed (make .venv/dev)"
+    ),
+]
+SETTINGS = {"wide and light": (1280, "light"), "narrow and dark": (390, "dark")}
+"""Each page twice, in settings that differ in everything."""
+PAGES = (
+    "/",
+    "/?example=3",
+    "/?example=nothing",
+    "/gallery/",
+    "/gallery/?true=cat&low=100&outcome=wrong",
+    "/gallery/3",
+    "/models/",
+    "/models/tiny",
+    "/models/compare",
+    "/dataset/",
+    "/dataset/pets",
+    "/nowhere",
+)
+# A grid of a hundred images is twenty times the same five.
+RUN = """
+const [done] = arguments;
+const alike = {exclude: [[".cell:nth-child(n+21)"], [".samples tr:nth-child(n+3)"]]};
+axe.run(alike, {resultTypes: ["violations"]}).then((found) => done(
+  found.violations.map((one) => `${one.impact} ${one.id}: ${one.nodes.length} times, first `
+    + one.nodes[0].html.slice(0, 200))
+));
+"""
+
+
+@pytest.fixture(scope="module")
+def site_address(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A site with a model, the test images and a reviewed folder, answering in this process."""
+    folder = tmp_path_factory.mktemp("accessible")
+    for name in ("cifar10-test", "cifar10-overview.npz"):
+        (folder / name).symlink_to(SHIPPED_TEST_IMAGES.parent / name)
+    put(folder / "pets" / "cat", a_jpg=picture(90, 60), b_jpg=picture(90, 60), c_jpg=b"no")
+    put(folder / "pets" / "dog", d_png=picture(30, 60, "PNG", seed=1))
+    found = review(folder / "pets", "pets", opener, lambda *_: None)
+    write_review(folder / "pets-review.json", found)
+    app: Flask = make_site(
+        tmp_path_factory.mktemp("instance"),
+        MODELS_FOLDER=tiny_bundle.path.parent,
+        DATA_FOLDER=folder,
+        TESTING=False,
+    )
+    load_library(app)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    """One browser for all pages; axe-core is in each before its own scripts."""
+    assert AXE is not None, "make .venv/dev installs axe-core"
+    driver = start(javascript=True)
+    source = AXE.read_text(encoding="utf-8")
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
+    yield driver
+    driver.quit()
+
+
+def complaints(driver: webdriver.Chrome, setting: str) -> list[str]:
+    width, theme = SETTINGS[setting]
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": theme}]},
+    )
+    screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    return [f"{setting}: {one}" for one in driver.execute_async_script(RUN)]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing(path: str, browser: webdriver.Chrome, site_address: str) -> None:
+    browser.get(site_address + path)
+    assert [one for setting in SETTINGS for one in complaints(browser, setting)] == []
+
+
+def test_axe_is_really_asked(browser: webdriver.Chrome, site_address: str) -> None:
+    browser.get(site_address + "/dataset/")
+    browser.execute_script("document.querySelector('h1').style.color = '#ddd'")
+    browser.execute_script("document.documentElement.removeAttribute('lang')")
+    found = " ".join(complaints(browser, "wide and light"))
+    assert "color-contrast" in found and "html-has-lang" in found

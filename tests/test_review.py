@@ -1,0 +1,226 @@
+"""`flask data review`: what is in a folder of photos, before a network learns from it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flask import Flask
+from flask.testing import FlaskCliRunner
+from PIL import Image
+
+from model_training.files import DamagedFile
+from model_training.review import (
+    LISTED,
+    Review,
+    ReviewError,
+    read_review,
+    review,
+    write_review,
+)
+from tests.page_client import PageClient
+from webapp.photos import open_photo
+
+
+def picture(
+    width: int, height: int, kind: str = "JPEG", *, grey: bool = False, seed: int = 0
+) -> bytes:
+    """A real file of noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    if grey:
+        pixels[:] = pixels[..., :1]
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, kind, quality=90)
+    return encoded.getvalue()
+
+
+def put(folder: Path, **files: bytes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name.replace("_", ".")).write_bytes(data)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Cats and dogs with all that goes wrong among photos."""
+    folder = tmp_path / "My Pets"
+    put(
+        folder / "cat",
+        a_jpg=picture(100, 60),
+        b_jpg=picture(40, 30, seed=1),
+        c_png=picture(64, 200, "PNG", seed=2),
+        d_jpg=picture(80, 80, grey=True, seed=3),
+        e_jpg=picture(100, 60),
+        cut_jpg=picture(300, 200, seed=4)[:3000],
+        notes_txt=b"remember the milk",
+        empty_jpg=b"",
+    )
+    put(folder / "cat" / "kittens", f_webp=picture(50, 20, "WEBP", seed=5))
+    put(folder / "dog", g_jpg=picture(100, 60), h_jpg=picture(2000, 1100, seed=6))
+    put(folder, loose_jpg=picture(20, 20))
+    put(folder / ".thumbnails", x_jpg=picture(20, 20))
+    (folder / "cat" / ".DS_Store").write_bytes(b"hidden")
+    return folder
+
+
+def opener(data: bytes, most: int = 64_000_000):  # type: ignore[no-untyped-def]
+    return open_photo(data, max_pixels=most, working_side=256)
+
+
+def look(folder: Path, progress: Callable[[int, int], None] = lambda *_: None) -> Review:
+    return review(folder, "pets", opener, progress)
+
+
+def test_each_class_is_counted_and_measured(photos: Path) -> None:
+    cat, dog = look(photos).classes
+    assert (cat.name, cat.pictures, cat.bad, cat.copies, cat.greys) == ("cat", 6, 3, 1, 1)
+    assert (cat.smallest, cat.median, cat.largest) == ((50, 20), (100, 60), (64, 200))
+    assert cat.formats == {"JPEG": 4, "PNG": 1, "WEBP": 1}
+    assert (dog.pictures, dog.bad, dog.copies) == (2, 0, 1)
+    assert dog.largest == (2000, 1100), "the size on disk, not the one it was reduced to"
+
+
+def test_the_whole_is_added_up(photos: Path) -> None:
+    found = look(photos)
+    assert found.pictures == 8
+    assert found.sides == [2, 3, 2, 0, 0, 0, 1]
+    assert (found.landscape, found.portrait) == (6, 1)
+    assert (found.commonest_size, found.commonest_count) == ((100, 60), 3)
+    assert found.outside == 1, "hidden files are nobody's mistake"
+
+
+def test_bad_files_are_named_with_what_is_wrong_and_the_rest_goes_on(photos: Path) -> None:
+    problems = {one.file: one.what for one in look(photos).bad}
+    assert list(problems) == ["cat/cut.jpg", "cat/empty.jpg", "cat/notes.txt"]
+    assert "damaged or incomplete" in problems["cat/cut.jpg"]
+    assert problems["cat/empty.jpg"] == "That file is empty."
+    assert "not a picture" in problems["cat/notes.txt"]
+
+
+def test_copies_are_found_across_folders_whatever_they_are_called(photos: Path) -> None:
+    found = look(photos)
+    assert found.copies == [["cat/a.jpg", "cat/e.jpg", "dog/g.jpg"]]
+    assert (found.copied_sets, found.across) == (1, 1)
+
+
+def test_progress_reaches_the_end(photos: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    look(photos, lambda done, total: steps.append((done, total)))
+    assert steps == [(number, 11) for number in range(1, 12)]
+
+
+def test_what_is_no_plain_file_is_not_opened(photos: Path, tmp_path: Path) -> None:
+    os.mkfifo(photos / "dog" / "pipe.jpg")
+    (photos / "dog" / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (photos / "dog" / "round").symlink_to(photos, target_is_directory=True)
+    problems = {one.file: one.what for one in look(photos).bad}
+    assert problems["dog/pipe.jpg"] == "It is not a file."
+    assert "cannot be read" in problems["dog/gone.jpg"]
+    assert not any("round" in name for name in problems), "a link to a folder is not followed"
+
+
+def test_a_picture_over_the_limit_is_bad_and_is_not_decoded(photos: Path) -> None:
+    found = review(photos, "pets", lambda data: opener(data, 1_000_000), lambda *_: None)
+    assert found.classes[1].bad == 1
+    assert "the limit is 1" in found.bad[-1].what
+
+
+def test_only_the_first_hundred_bad_files_are_named(tmp_path: Path) -> None:
+    put(tmp_path / "set" / "cat", **{f"x{number:03}_jpg": b"no" for number in range(LISTED + 5)})
+    found = look(tmp_path / "set")
+    assert (len(found.bad), found.classes[0].bad) == (LISTED, LISTED + 5)
+
+
+def test_names_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
+    folder = tmp_path / "set" / "käse"
+    put(folder, a_jpg=picture(40, 40))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg")).write_bytes(b"no")
+    found = look(tmp_path / "set")
+    write_review(tmp_path / "set-review.json", found)
+    assert read_review(tmp_path / "set-review.json") == found
+    assert found.bad[0].file == "käse/??.jpg"
+
+
+@pytest.mark.parametrize(
+    ("folders", "words"),
+    [
+        ((), "There is no folder"),
+        (("",), "named after the class"),
+        (("train/cat", "test/cat"), "one part"),
+    ],
+)
+def test_a_folder_without_classes_is_explained(
+    folders: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
+    for name in folders:
+        put(tmp_path / "set" / name)
+    with pytest.raises(ReviewError, match=words):
+        look(tmp_path / "set")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": "x"}'])
+def test_a_damaged_review_is_noticed(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(text)
+    with pytest.raises(DamagedFile):
+        read_review(tmp_path / "x")
+
+
+def test_the_command_prints_it_and_the_site_shows_it(
+    photos: Path, runner: FlaskCliRunner, empty_site: Flask
+) -> None:
+    result = runner.invoke(args=["data", "review", str(photos)])
+    assert result.exit_code == 0, result.output
+    assert "cat 6 100x60 1 1 3 dog 2 2000x1100 0 1 0" in " ".join(result.output.split())
+    assert "bad: cat/cut.jpg: That picture is damaged" in result.output
+    assert "/dataset/my-pets" in result.output
+    client = PageClient(empty_site.test_client())
+    page = client.get("/dataset/my-pets")
+    assert page.status == 200
+    assert "cat 6 75.0% 50×20 100×60 64×200 JPEG 4, PNG 1, WEBP 1 1 1 3" in page.text
+    assert "Who always says cat is right on 75.0%" in page.text
+    assert "1 picture is grey, 1 of them of cat." in page.text
+    assert "1 picture lies in more than one class folder" in page.text
+    assert 'aria-label="Pictures by class: cat 6, dog 2."' in page.html
+    assert "cat/a.jpg , cat/e.jpg , dog/g.jpg" in page.text
+    twin = client.fetch("/dataset/my-pets.json").get_json()
+    assert [one["pictures"] for one in twin["classes"]] == [6, 2]
+    assert 'href="/dataset/my-pets"' in client.get("/dataset/").html
+
+
+def test_a_folder_of_nothing_is_shown_too(
+    tmp_path: Path, runner: FlaskCliRunner, empty_site: Flask
+) -> None:
+    (tmp_path / "set" / "<b>cat").mkdir(parents=True)
+    assert runner.invoke(args=["data", "review", str(tmp_path / "set")]).exit_code == 0
+    page = PageClient(empty_site.test_client()).get("/dataset/set")
+    assert "No picture of <b>cat: fill the folder" in page.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["/nowhere"], "There is no folder /nowhere"),
+        (["{photos}", "--name", "Käse"], "lower-case letters"),
+        (["{photos}", "--name", "../up"], "lower-case letters"),
+    ],
+)
+def test_wrong_arguments_are_explained(
+    arguments: list[str], words: str, photos: Path, runner: FlaskCliRunner
+) -> None:
+    arguments = [one.format(photos=photos) for one in arguments]
+    result = runner.invoke(args=["data", "review", *arguments])
+    assert result.exit_code != 0
+    assert words in " ".join(result.output.split())
+
+
+def test_a_damaged_review_is_not_shown_and_says_what_to_do(empty_site: Flask) -> None:
+    folder: Path = empty_site.config["DATA_FOLDER"]
+    put(folder)
+    (folder / "pets-review.json").write_text("{}")
+    page = PageClient(empty_site.test_client()).get("/dataset/pets")
+    assert (page.status, "is damaged" in page.text) == (404, True)
+    assert "There is: pets" in PageClient(empty_site.test_client()).get("/dataset/other").text

@@ -1,0 +1,106 @@
+"""`flask export`: a bundle's network for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+from flask import current_app
+from flask.cli import with_appcontext
+
+from model_training.bundle import Bundle, BundleError, read_bundle
+from model_training.cifar10_sources import SourceError
+from model_training.export import CHECKED_IMAGES, FORMATS, TOLERANCE, ExportError, Format, export
+from model_training.sheets import read_test_images
+from webapp.library import TEST_IMAGES_FOLDER
+
+
+@click.command("export")
+@click.argument("name", metavar="NAME")
+@click.option("--format", "format_name", type=click.Choice(list(FORMATS)), required=True)
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where it goes; by default NAME.onnx, NAME.tflite or NAME-saved-model in "
+    "instance/exports.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(8, 1024),
+    metavar="PIXELS",
+    help="The side of the pictures that it will take, for a network that takes any size. By "
+    "default the size that the network works at; in a saved_model it stays open.",
+)
+@click.option("--force", is_flag=True, help="Replace an export that is there already.")
+@with_appcontext
+def export_command(
+    name: str, format_name: str, to: Path | None, size: int | None, force: bool
+) -> None:
+    """Write the network of the bundle NAME for TensorFlow, ONNX Runtime or LiteRT.
+
+    What is written is run on real test images first: it is kept if its probabilities are the
+    network's own.
+    """
+    form = FORMATS[format_name]
+    bundle = _find_bundle(name)
+    path = _place(to, form, name)
+    try:
+        images = read_test_images(current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER).images
+    except SourceError as error:
+        raise click.ClickException(
+            f"The export is checked on the test images, and they cannot be read ({error}). "
+            "`flask data pack` writes them again."
+        ) from error
+    try:
+        # Spread over all of them, so that every class is among these.
+        chosen = images[np.linspace(0, len(images) - 1, CHECKED_IMAGES).astype(int)]
+        done = export(bundle, form, path, chosen, size=size, replace=force)
+    except ExportError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"{path} could not be written ({error}). What was there before is whole. Where the "
+            "disk is full, make room and start again."
+        ) from error
+    batch, *rest = ("any" if side is None else str(side) for side in done.input_shape)
+    click.echo(f"Written to {done.path} ({done.size / 1e6:.1f} MB)")
+    click.echo(
+        f"Checked in {form.runs_on} on {done.images} test images: no probability is off by more "
+        f"than {done.difference:.1e} ({TOLERANCE:g} is allowed)"
+    )
+    click.echo(f"Takes    RGB from 0 to 255 as float32 ({batch}, {', '.join(rest)})")
+    click.echo(f"Answers  probabilities of {', '.join(bundle.card.classes)}, in this order")
+    click.echo(
+        "The site divides their logarithms by the temperature "
+        f"{bundle.card.calibration.temperature:.3f} before it shows them."
+    )
+
+
+def _find_bundle(name: str) -> Bundle:
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    paths = folder.iterdir() if folder.is_dir() else ()
+    there = sorted(path.name for path in paths if path.is_dir() and path.name[0] != ".")
+    if name not in there:
+        known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
+        raise click.BadParameter(
+            f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
+        )
+    try:
+        return read_bundle(folder / name)
+    except (BundleError, OSError) as error:
+        raise click.ClickException(f"The bundle {name} is damaged: {error}.") from error
+
+
+def _place(to: Path | None, form: Format, name: str) -> Path:
+    if to is None:
+        return Path(current_app.instance_path) / "exports" / form.file_name(name)
+    if form.suffix and to.is_dir():
+        return to.absolute() / form.file_name(name)
+    if form.suffix and to.suffix != form.suffix:
+        raise click.BadParameter(
+            f"{form.name} writes a file that ends in {form.suffix}; {to.name!r} does not.",
+            param_hint="--to",
+        )
+    return to.absolute()

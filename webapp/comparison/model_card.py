@@ -1,0 +1,88 @@
+"""The model card: what a model is for, what it is not for, and what it was trained on, in words.
+
+After M. Mitchell et al., "Model Cards for Model Reporting", 2019.  What is peculiar to a network is
+written in its recipe; the rest follows from its bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model_training.card import Card
+from model_training.evaluation import ClassificationReport
+from model_training.recipes import Recipe, Use
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Sentences for whoever may use a model; `command` trains it again."""
+
+    good_for: list[str]
+    not_for: list[str]
+    trained_on: list[str]
+    command: str
+
+
+def make_model_card(
+    card: Card, classification: ClassificationReport, recipes: Mapping[str, Recipe]
+) -> ModelCard:
+    """Put together what is known of the model of `card`, also where its recipe is no longer there.
+
+    Args:
+        classification: how it fares on the test images, for its weakest class.
+    """
+    use = recipes[card.recipe].use if card.recipe in recipes else Use()
+    training = card.training
+    return ModelCard(
+        good_for=[
+            *use.good_for,
+            f"Telling {_listed(card.classes)} from each other, one of them to a picture.",
+        ],
+        not_for=[
+            "Anything else: shown a person or a house it still names one of its "
+            f"{len(card.classes)} classes, and may be sure of it.",
+            *_weakest(classification),
+            *use.not_for,
+            "Deciding anything about people, or anything that must not go wrong.",
+        ],
+        trained_on=[
+            _data(card),
+            *([f"Before that: {_source(training.pretrained)}."] if training.pretrained else []),
+            f"While it learned, each image was varied: {_small(training.augmentation)}",
+        ],
+        command=training.command,
+    )
+
+
+def _weakest(classification: ClassificationReport) -> list[str]:
+    worst = min(classification.classes, key=lambda score: score.recall)
+    if worst.recall == 1:
+        return []
+    return [
+        f"Finding every {worst.name}: it misses {1 - worst.recall:.1%} of them, more than of any "
+        "other class."
+    ]
+
+
+def _data(card: Card) -> str:
+    training, test = card.training, card.metrics.get("test")
+    text = f"{training.data_set}: it learned from {training.images:,} images"
+    if training.all_data:
+        text += ", after every choice had been made on a part of them"
+    else:
+        text += f", every choice was made on {training.validation_images:,} others"
+    return text + (f", and it was measured on {test.images:,} more." if test else ".")
+
+
+def _source(pretrained: str) -> str:
+    # Which file it was, and its digest, stand further down on the page.
+    return pretrained.partition(":")[0]
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _small(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]

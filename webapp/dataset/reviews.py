@@ -1,0 +1,149 @@
+"""Reviews of folders of photos: found in the data folder, and made into charts and sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import abort, current_app
+
+from model_training.card import BUNDLE_NAME
+from model_training.files import DamagedFile
+from model_training.review import SIDES, Review, read_review
+from webapp.library import REVIEW_SUFFIX, review_path
+
+CHARTED = 40
+"""With more classes than so many the chart of them is left out: the table has them all."""
+WIDTH, ROW, LEFT, RIGHT = 400, 24, 124, 56
+LONGEST_LABEL = 16  # letters, in a chart
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a chart; `y` is its middle.  `name` is whole, `label` what there is room for."""
+
+    name: str
+    label: str
+    count: int
+    y: float
+    width: float
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Counts as bars that lie beneath each other, in the chart's own units."""
+
+    title: str
+    bars: list[Bar]
+    width: int = WIDTH
+    left: int = LEFT
+    thickness: int = ROW - 8
+
+    @property
+    def height(self) -> int:
+        """Of the whole chart."""
+        return ROW * len(self.bars)
+
+    @property
+    def text(self) -> str:
+        """All of it in words."""
+        return f"{self.title}: " + ", ".join(f"{bar.name} {bar.count:,}" for bar in self.bars) + "."
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows beside the review itself.
+
+    `commonest` and `rarest` are the classes with the most and the fewest pictures of those that
+    have any, `greyest` the one with the most grey pictures.
+    """
+
+    charts: list[BarChart]
+    commonest: tuple[str, int] | None
+    rarest: tuple[str, int] | None
+    empty: list[str]
+    formats: list[tuple[str, int]]
+    greys: int
+    greyest: tuple[str, int]
+    copies: int
+    bad: int
+    small: int
+
+
+def review_names() -> list[str]:
+    """The reviews that are there, by name."""
+    paths = current_app.config["DATA_FOLDER"].glob(f"*{REVIEW_SUFFIX}")
+    names = (path.name.removesuffix(REVIEW_SUFFIX) for path in paths)
+    return sorted(name for name in names if re.fullmatch(BUNDLE_NAME, name))
+
+
+def find_review(name: str) -> Review:
+    """The review called `name`; answers the request with 404 where there is no whole one."""
+    if name not in review_names():
+        there = ", ".join(review_names()) or "none yet"
+        abort(
+            404,
+            f"No folder of photos was reviewed here as “{name}”. There is: {there}. "
+            "`flask data review FOLDER` makes one.",
+        )
+    try:
+        return read_review(review_path(current_app.config["DATA_FOLDER"], name))
+    except (DamagedFile, OSError) as error:
+        current_app.logger.error("the review %s cannot be read: %s", name, error)
+        abort(
+            404, f"The review “{name}” is damaged. `flask data review` on its folder makes it anew."
+        )
+
+
+def make_view(review: Review) -> View:
+    """Add up and draw `review`."""
+    filled = sorted(
+        ((one.name, one.pictures) for one in review.classes if one.pictures),
+        key=lambda pair: -pair[1],
+    )
+    charts = [bar_chart("Shorter side in pixels", _side_labels(), review.sides)]
+    if len(review.classes) <= CHARTED:
+        names = [one.name for one in review.classes]
+        counts = [one.pictures for one in review.classes]
+        charts.insert(0, bar_chart("Pictures by class", names, counts))
+    formats: dict[str, int] = {}
+    for one in review.classes:
+        for form, count in one.formats.items():
+            formats[form] = formats.get(form, 0) + count
+    return View(
+        charts=charts,
+        commonest=filled[0] if filled else None,
+        rarest=filled[-1] if filled else None,
+        empty=[one.name for one in review.classes if not one.pictures],
+        formats=sorted(formats.items(), key=lambda pair: -pair[1]),
+        greys=sum(one.greys for one in review.classes),
+        greyest=max(((one.name, one.greys) for one in review.classes), key=lambda pair: pair[1]),
+        copies=sum(one.copies for one in review.classes),
+        bad=sum(one.bad for one in review.classes),
+        small=review.sides[0],
+    )
+
+
+def bar_chart(title: str, names: Sequence[str], counts: Sequence[int]) -> BarChart:
+    """Draw `counts`, the longest bar as wide as there is room."""
+    most = max(1, *counts)
+    room = WIDTH - LEFT - RIGHT
+    return BarChart(
+        title,
+        [
+            Bar(
+                name,
+                name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…",
+                count,
+                ROW * (number + 0.5),
+                round(room * count / most, 1),
+            )
+            for number, (name, count) in enumerate(zip(names, counts, strict=True))
+        ],
+    )
+
+
+def _side_labels() -> list[str]:
+    between = [f"{low} to {high - 1}" for low, high in zip(SIDES, SIDES[1:], strict=False)]
+    return [f"under {SIDES[0]}", *between, f"{SIDES[-1]} and more"]
