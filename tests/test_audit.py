@@ -258,6 +258,7 @@ def test_the_command_says_which_models_there_are(runner: FlaskCliRunner) -> None
     result = runner.invoke(args=["data", "audit", "nobody"])
     assert result.exit_code == 2
     assert "There is no model called" in result.output
+    assert "none yet. Choose with --features" in result.output
 
 
 def test_an_embedding_is_what_the_last_layer_sees(
