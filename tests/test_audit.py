@@ -435,7 +435,7 @@ def test_the_report_and_its_twin_give_the_cleaned_accuracies(
     for name, part in keep.items():
         assert twin[name]["images"] == part.sum()
         assert twin[name]["accuracy"]["value"] == pytest.approx(right[part].mean())
-        figures = f"{part.sum():,} {right[part].mean():.2%} {twin[name]['accuracy']['low']:.2%}"
+        figures = f"{right[part].mean():.2%} {part.sum():,} {twin[name]['accuracy']['low']:.2%}"
         assert figures in table, name
     assert f"right {right[shipped.has_copy].mean():.1%} of the time" in page.text
     judges = client.fetch("/models/tiny.json").get_json()["judges"]
