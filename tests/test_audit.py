@@ -258,6 +258,7 @@ def test_the_command_says_which_models_there_are(runner: FlaskCliRunner) -> None
     result = runner.invoke(args=["data", "audit", "nobody"])
     assert result.exit_code == 2
     assert "There is no model called" in result.output
+    assert "none yet. Choose with --features" in result.output
 
 
 def test_an_embedding_is_what_the_last_layer_sees(
@@ -434,9 +435,12 @@ def test_the_report_and_its_twin_give_the_cleaned_accuracies(
     for name, part in keep.items():
         assert twin[name]["images"] == part.sum()
         assert twin[name]["accuracy"]["value"] == pytest.approx(right[part].mean())
-        figures = f"{part.sum():,} {right[part].mean():.2%} {twin[name]['accuracy']['low']:.2%}"
+        figures = f"{right[part].mean():.2%} {part.sum():,} {twin[name]['accuracy']['low']:.2%}"
         assert figures in table, name
     assert f"right {right[shipped.has_copy].mean():.1%} of the time" in page.text
+    judges = client.fetch("/models/tiny.json").get_json()["judges"]
+    assert judges == list(shipped.provenance.models)
+    assert f"Labels are suspected where {', '.join(judges)}" in page.text
     table_html = page.html.split("Accuracy on the test images that are left")[1]
     links = re.findall(r'<a href="(/gallery/[^"]+)">([\d,]+)</a>', table_html)
     for address, count in links[:3]:

@@ -125,7 +125,10 @@ def test_the_gallery_shows_a_hundred_images_with_truth_and_prediction(
     for row, number in zip(cells.rows, range((page - 1) * 100, page * 100), strict=True):
         true, said = CLASSES[test_images.labels[number]], CLASSES[predicted[number]]
         verdict = ["✓", "right"] if true == said else ["✗", "wrong, says", said]
-        assert row == [f"Test image {number}", true, *verdict]
+        # What the data set's audit adds is tested in test_audit.
+        marks = ("?", ", suspected to be wrong", "≈", ", with a near-copy in training")
+        words = [word for word in row if word not in marks]
+        assert words == [f"Test image {number}", true, *verdict]
     everywhere = int((predicted == test_images.labels).sum())
     assert f"10,000 images; it is right on {everywhere:,} of them" in shown.text
 

@@ -61,7 +61,10 @@ def audit_command(
     for name in (features_of, *judges):
         if name not in there:
             known = ", ".join(there) or "none yet"
-            raise click.UsageError(f"There is no model called {name!r} here. There is: {known}.")
+            choose = " Choose with --features." if name == features_of else ""
+            raise click.UsageError(
+                f"There is no model called {name!r} here. There is: {known}.{choose}"
+            )
     if data_path is not None and len(class_files(data_path)) > 1:
         if judges:
             raise click.UsageError("No model was tested on a folder of your own: name none.")

@@ -57,7 +57,8 @@ class Mistake:
 @dataclass(frozen=True)
 class Report:
     """What the report page shows.  `files` are the bundle's, by name, in bytes; `clean` the
-    accuracies of `model_training.audit.accuracies`, None where its test images were not audited."""
+    accuracies of `model_training.audit.accuracies`, None where its test images were not audited;
+    `judges` the models that judged their labels."""
 
     card: Card
     accuracy: Interval
@@ -73,6 +74,7 @@ class Report:
     model_card: ModelCard
     files: dict[str, int]
     clean: dict[str, PartAccuracy] | None
+    judges: list[str]
 
     @property
     def calibration_error(self) -> float:
@@ -131,6 +133,7 @@ def make_report(result: Result, audit: Audit | None) -> Report:
         model_card=make_model_card(bundle.card, classification, RECIPES),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
         clean=accuracies(audit, result.predicted == labels) if audit else None,
+        judges=list(audit.provenance.models) if audit else [],
     )
 
 

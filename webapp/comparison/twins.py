@@ -31,6 +31,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "wrong": report.wrong,
         "clean": report.clean
         and {name: dataclasses.asdict(part) for name, part in report.clean.items()},
+        "judges": report.judges,
         "loss": report.loss,
         "calibration_error": report.calibration_error,
         "calibrated_error": report.calibrated_error,
