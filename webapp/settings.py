@@ -83,7 +83,7 @@ SETTINGS = (
         "FEEDBACK_LIMIT",
         1000,
         "photos",
-        "The most that are kept, about 100 kB each; beyond it visitors are told that there is no "
+        "The most that are kept, at most 320 kB each; beyond it visitors are told that there is no "
         "room. With 0 nobody is asked.",
         least=0,
     ),
