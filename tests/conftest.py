@@ -145,15 +145,13 @@ def make_site(instance: Path, **config: object) -> Flask:
 
 
 @pytest.fixture
-def tiny_site(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., Flask]:
+def tiny_site(site: Flask, tmp_path: Path) -> Callable[..., Flask]:
     """Makes a site with one model, the settings that it is called with, and its own instance."""
-    assert tiny_bundle.model_path is not None
-    models = tiny_bundle.model_path.parent.parent
 
     def make(**config: object) -> Flask:
-        return make_site(
-            tmp_path, MODELS_FOLDER=models, DATA_FOLDER=SHIPPED_TEST_IMAGES.parent, **config
-        )
+        app = make_site(tmp_path, **config)
+        app.extensions["library"] = site.extensions["library"]  # loading takes a second
+        return app
 
     return make
 
