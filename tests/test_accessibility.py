@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import Select, WebDriverWait
 from werkzeug.serving import make_server
 
 from model_training.bundle import Bundle
@@ -42,6 +44,7 @@ SETTINGS = {"wide and light": (1280, "light"), "narrow and dark": (390, "dark")}
 PAGES = (
     "/",
     "/?example=3",
+    "/?example=3&heat=1",
     "/?example=nothing",
     "/gallery/",
     "/gallery/?true=cat&low=100&outcome=wrong",
@@ -68,7 +71,7 @@ axe.run(alike, {resultTypes: ["violations"]}).then((found) => done(
 def site_address(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A site with a model, the test images and a reviewed folder, answering in this process."""
     folder = tmp_path_factory.mktemp("accessible")
-    for name in ("cifar10-test", "cifar10-overview.npz"):
+    for name in ("cifar10-test", "cifar10-overview.npz", "cifar10-audit.npz"):
         (folder / name).symlink_to(SHIPPED_TEST_IMAGES.parent / name)
     put(folder / "pets" / "cat", a_jpg=picture(90, 60), b_jpg=picture(90, 60), c_jpg=b"no")
     put(folder / "pets" / "dog", d_png=picture(30, 60, "PNG", seed=1))
@@ -115,6 +118,27 @@ def complaints(driver: webdriver.Chrome, setting: str) -> list[str]:
 def test_axe_finds_nothing(path: str, browser: webdriver.Chrome, site_address: str) -> None:
     browser.get(site_address + path)
     assert [one for setting in SETTINGS for one in complaints(browser, setting)] == []
+
+
+def test_axe_finds_nothing_on_the_way_of_a_photo(
+    browser: webdriver.Chrome, site_address: str, tmp_path: Path
+) -> None:
+    wait = WebDriverWait(browser, 30)
+    (tmp_path / "good.jpg").write_bytes(picture(90, 60))
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    found = []
+    for names in (["good.jpg", "bad.jpg"], ["good.jpg"]):
+        browser.get(site_address)
+        files = "\n".join(str(tmp_path / name) for name in names)
+        browser.find_element(By.NAME, "image").send_keys(files)
+        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".flag summary"))[0].click()
+        found += [one for setting in SETTINGS for one in complaints(browser, setting)]
+    Select(browser.find_element(By.NAME, "right")).select_by_value("none-of-these")
+    browser.find_element(By.NAME, "consent").click()
+    browser.find_element(By.CSS_SELECTOR, ".flag-send").click()
+    wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".kept-link"))
+    found += [one for setting in SETTINGS for one in complaints(browser, setting)]
+    assert found == []
 
 
 def test_axe_is_really_asked(browser: webdriver.Chrome, site_address: str) -> None:

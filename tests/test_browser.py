@@ -133,11 +133,12 @@ def test_a_photo_can_be_dropped_and_pasted(
         driver.quit()
 
 
-def test_an_answer_is_flagged_read_again_and_taken_back(
+def test_a_photo_is_answered_explained_flagged_and_taken_back(
     browser: WebDriver, address: str, photo: tuple[Path, str]
 ) -> None:
     path, expected = photo
     browser.get(address)
+    browser.find_element(By.NAME, "heat").click()
     if browser.has_scripts:  # type: ignore[attr-defined]
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")
         browser.execute_script(HAND_OVER, "drop", encoded)
@@ -145,6 +146,8 @@ def test_an_answer_is_flagged_read_again_and_taken_back(
         browser.find_element(By.NAME, "image").send_keys(str(path))
         browser.find_element(By.CSS_SELECTOR, ".drop-send").click()
     assert wait_for_answer(browser).split()[-1] == expected
+    heat_map = browser.find_element(By.CSS_SELECTOR, "img[alt^='A heat map']")
+    assert "it looked" in str(heat_map.get_attribute("alt"))
     right = next(name for name in CLASSES if name != expected)
     browser.find_element(By.CSS_SELECTOR, ".flag summary").click()
     Select(browser.find_element(By.NAME, "right")).select_by_visible_text(right)

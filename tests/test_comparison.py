@@ -14,6 +14,7 @@ from flask import Flask
 from model_training.bundle import Bundle
 from model_training.recipes import RECIPES
 from tests.page_client import Page, PageClient
+from webapp.comparison.plots import place_labels
 from webapp.comparison.table import BY_NAME, COLUMNS
 from webapp.library import load_library
 
@@ -159,6 +160,24 @@ def test_a_network_that_was_not_trained_here_shows_only_what_was_reported(
     assert "too large to be trained" in page.text
     assert "flask train resnet50-224" not in page.text
     assert "flask train best-cnn" in page.text
+
+
+def test_names_in_a_plot_do_not_lie_on_each_other() -> None:
+    # One on its own, and four whose names would meet, the first of them at the edge.
+    points = [("alone", 250.0, 180.0)]
+    points += [("first", 70.0, 62.0), ("second", 116.0, 60.0), ("third", 128.0, 48.0)]
+    points += [("network-of-all", 128.0, 90.0)]
+    labels = place_labels(points)
+    assert (labels[0].anchor, labels[0].x) == ("start", 259.0)
+    letter, line = 6.6, 14
+    boxes = []
+    for (name, _, _), label in zip(points, labels, strict=True):
+        left = label.x - letter * len(name) * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
+        boxes.append((left, label.y, left + letter * len(name), label.y + line))
+    for number, one in enumerate(boxes):
+        for other in boxes[:number]:
+            apart = one[2] <= other[0] or other[2] <= one[0]
+            assert apart or one[3] <= other[1] or other[3] <= one[1], points[number][0]
 
 
 def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:

@@ -9,18 +9,29 @@ from webapp.comparison.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, round_tic
 from webapp.comparison.table import BY_NAME, Column, Row
 
 WIDTH = 480
+_LETTER = 6.6  # pixels: about as wide as one of a name is drawn
+_LINE = 14
+
+
+@dataclass(frozen=True)
+class Label:
+    """Where a point's name stands: its baseline, and which end of it (`anchor` of SVG) is at x."""
+
+    x: float
+    y: float
+    anchor: str
 
 
 @dataclass(frozen=True)
 class Point:
-    """One model.  `label_right` says on which side of it its name has room."""
+    """One model."""
 
     name: str
     title: str
     x: float
     y: float
     measured: bool
-    label_right: bool
+    label: Label
     text: str
 
 
@@ -75,6 +86,8 @@ def _plot(title: str, column: Column, rows: list[Row]) -> Plot | None:
         part = (share - y_steps[0]) / (y_steps[-1] - y_steps[0])
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * part, 1)
 
+    places = [(row.name, x(cost), y(share)) for row, cost, share in found]
+    labels = place_labels(places)
     assert column.write is not None
     half_decades = range(math.ceil(first * 2), math.floor(last * 2) + 1)
     marks = [1 if n % 2 == 0 else 3 for n in half_decades]
@@ -89,14 +102,60 @@ def _plot(title: str, column: Column, rows: list[Row]) -> Plot | None:
                 x=x(cost),
                 y=y(share),
                 measured=row.measured,
-                label_right=x(cost) < WIDTH * 0.55,
+                label=label,
                 text=f"{row.figures['title']}: {share:.2%}"
                 f"{'' if row.measured else ' reported'}, {column.write(cost)}",
             )
-            for row, cost, share in found
+            for (row, cost, share), label in zip(found, labels, strict=True)
         ],
         x_ticks=[(x(cost), _short(column, cost)) for cost in costs if first <= math.log10(cost)],
         y_ticks=[(y(tick), f"{tick * 100:g}%") for tick in y_steps],
+    )
+
+
+_Box = tuple[float, float, float, float]
+"""Left, top, right, bottom."""
+
+
+def place_labels(points: list[tuple[str, float, float]]) -> list[Label]:
+    """A place for the name of each point (name, x, y): beside, above or below it, where it is free.
+
+    Where no place is free, a name stands beside its point all the same.
+    """
+    taken: list[_Box] = [(x - 5, y - 5, x + 5, y + 5) for _, x, y in points]
+    labels = []
+    for name, x, y in points:
+        sides = [Label(x + 9, y + 4, "start"), Label(x - 9, y + 4, "end")]
+        if x > WIDTH * 0.55:
+            sides.reverse()
+        over = [
+            Label(x + shift, y + down, anchor)
+            for shift, anchor in ((0, "middle"), (-5, "start"), (5, "end"))
+            for down in (-9, 18)
+        ]
+        tried = [(label, _box(name, label)) for label in (*sides, *over)]
+        free = [one for one in tried if _fits(one[1], taken)]
+        label, box = (free or tried)[0]
+        taken.append(box)
+        labels.append(label)
+    return labels
+
+
+def _box(name: str, label: Label) -> _Box:
+    width = _LETTER * len(name)
+    left = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
+    return left, label.y - _LINE + 3, left + width, label.y + 3
+
+
+def _fits(box: _Box, taken: list[_Box]) -> bool:
+    left, top, right, bottom = box
+    return (
+        left >= LEFT
+        and right <= WIDTH
+        and not any(
+            left < other[2] and other[0] < right and top < other[3] and other[1] < bottom
+            for other in taken
+        )
     )
 
 
