@@ -47,31 +47,19 @@ class HeatMap:
     words: str
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One image's answer.  `shares` are calibrated probabilities, the largest first.
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a model says of one image.  `shares` are calibrated probabilities, the largest first.
 
     `novelty` is higher the less the image resembles what the network learned from, and `known` is
-    false where it is above `threshold`, too much for an answer to mean anything (see `Judgement`).
-    `views` are what the network was given.
-    `photo_uri` is a `data:` address: the photo is shown without being stored.
-    `milliseconds` is the network's time for the whole batch that this image was in.
-    `true_class` is known for test images only.
+    false where that is too much for an answer to mean anything (see `Judgement`).
     """
 
     model: str
     model_title: str
     shares: list[tuple[str, float]]
     novelty: float
-    threshold: float
     known: bool
-    views: list[View]
-    milliseconds: float
-    heat: HeatMap | None = None
-    photo_uri: str | None = None
-    photo_size: tuple[int, int] | None = None
-    example: int | None = None
-    true_class: str | None = None
 
     @property
     def label(self) -> str:
@@ -82,6 +70,26 @@ class Answer:
     def share(self) -> float:
         """The probability of the most probable class."""
         return self.shares[0][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Said):
+    """One image's answer, with all that a page shows of it.
+
+    `threshold` is the novelty above which it is not known.  `views` are what the network was given.
+    `photo_uri` is a `data:` address: the photo is shown without being stored.
+    `milliseconds` is the network's time for the whole batch that this image was in.
+    `true_class` is known for test images only.
+    """
+
+    threshold: float
+    views: list[View]
+    milliseconds: float
+    heat: HeatMap | None = None
+    photo_uri: str | None = None
+    photo_size: tuple[int, int] | None = None
+    example: int | None = None
+    true_class: str | None = None
 
     @property
     def side(self) -> int:

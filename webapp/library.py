@@ -14,11 +14,10 @@ import numpy as np
 from flask import Flask, current_app
 from numpy.typing import NDArray
 
-from model_training.audit import Audit, read_audit
+from model_training.audit import Audit, calibrated, read_audit
 from model_training.bundle import Bundle, read_bundles
 from model_training.cifar10_sources import SourceError
 from model_training.data import ImageSet
-from model_training.evaluation import scale_by_temperature
 from model_training.files import DamagedFile
 from model_training.overview import Overview, read_overview
 from model_training.sheets import read_test_images
@@ -48,9 +47,7 @@ class Result:
     @cached_property
     def probabilities(self) -> NDArray[np.floating]:
         """Calibrated probabilities on the test images, (10000, classes)."""
-        return scale_by_temperature(
-            self.bundle.predictions.test, self.bundle.card.calibration.temperature
-        )
+        return calibrated(self.bundle)
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
@@ -92,12 +89,15 @@ class Library:
     overview: Overview | None
     audit: Audit | None
 
-    def audit_of(self, result: Result) -> Audit | None:
-        """The audit, where it is of the images on which `result` was measured."""
-        labels = result.bundle.predictions.test_labels
+    def audit_on(self, labels: NDArray[np.uint8]) -> Audit | None:
+        """The audit, where it is of the test images that have these labels."""
         if self.audit is None or not np.array_equal(self.audit.labels, labels):
             return None
         return self.audit
+
+    def audit_of(self, result: Result) -> Audit | None:
+        """The audit, where it is of the images on which `result` was measured."""
+        return self.audit_on(result.bundle.predictions.test_labels)
 
     def results_on(self, test: ImageSet) -> dict[str, Result]:
         """The results that were measured on exactly the images of `test`."""

@@ -86,15 +86,8 @@ def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
     from model_training.embedding import embed
 
     folder: Path = current_app.config["TRAINING_FOLDER"] / "features"
-    images_left = len(data.train) + len(data.test)
-
     with Bars() as bars:
-
-        def on_images(count: int) -> None:
-            nonlocal images_left
-            bars.advance("looking at images", count, images_left)
-            images_left -= count
-
+        on_images = bars.each("looking at images", len(data.train) + len(data.test))
         try:
             of_train, of_test = (
                 embed(features_of, part.images, folder, on_images)
@@ -122,19 +115,13 @@ def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
     with Bars() as bars:
         try:
             data = read_folder(folder, SIDE, bars.until("reading"))
-            images_left = len(data.images)
-
-            def on_images(count: int) -> None:
-                nonlocal images_left
-                bars.advance("looking at images", count, images_left)
-                images_left -= count
-
             if features_of.card.input_size <= SIDE // 3:
                 raise click.UsageError(
                     f"{features_of.name} sees only {features_of.card.input_size} pixels: give "
                     "--features a network that sees more."
                 )
             kept: Path = current_app.config["TRAINING_FOLDER"] / "features"
+            on_images = bars.each("looking at images", len(data.images))
             features = embed(features_of, data.images, kept, on_images)
             audit = audit_folder(data, features, bars.until("comparing pairs"))
             rows = write_findings(report, audit)

@@ -83,7 +83,7 @@ def review_command(folder: Path, name: str | None) -> None:
                 folder,
                 name,
                 lambda data: open_photo(data, max_pixels=most, working_side=REVIEWED_SIDE),
-                lambda done, total: bars.advance("looking", 1, total - done + 1),
+                bars.until("looking"),
             )
         write_review(path, made)
     except ReviewError as error:

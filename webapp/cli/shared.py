@@ -65,6 +65,17 @@ class Bars(contextlib.ExitStack):
             )
         self._bar.update(count)
 
+    def each(self, label: str, total: int) -> Callable[[int], None]:
+        """A function that is told how many more of `total` are done, under `label`."""
+        left = total
+
+        def show(count: int) -> None:
+            nonlocal left
+            self.advance(label, count, left)
+            left -= count
+
+        return show
+
     def until(self, label: str) -> Callable[[int, int], None]:
         """A function that shows how much of a total is done, under `label`."""
         before = 0

@@ -18,7 +18,7 @@ from flask import current_app, request
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
 from webapp import photos
-from webapp.answers import SHOWN_SIDE, Answer
+from webapp.answers import SHOWN_SIDE, Answer, Said
 from webapp.errors import Refusal
 from webapp.feedback.store import NONE_OF_THESE, Entry
 
@@ -32,27 +32,12 @@ class BrokenForm(Refusal):
     code = "broken-form"
 
 
-@dataclass(frozen=True)
-class Seen:
+@dataclass(frozen=True, kw_only=True)
+class Seen(Said):
     """What a visitor was told about a photo; `ticket` will be what takes it back."""
 
     ticket: str
-    model: str
-    model_title: str
-    shares: list[tuple[str, float]]
-    novelty: float
-    known: bool
     photo_uri: str
-
-    @property
-    def label(self) -> str:
-        """The most probable class."""
-        return self.shares[0][0]
-
-    @property
-    def share(self) -> float:
-        """The probability of the most probable class."""
-        return self.shares[0][1]
 
     @property
     def choices(self) -> list[str]:

@@ -16,7 +16,6 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 
-from model_training.audit import Audit
 from model_training.data import BATCH_DIGESTS, CLASSES, ImageSet
 from model_training.sheets import SHEET_IMAGES, sheet_name, tile
 from webapp.gallery.cells import evidence, finding
@@ -161,14 +160,9 @@ def _test_images(library: Library) -> ImageSet:
     return library.test_images
 
 
-def _audit(library: Library, test: ImageSet) -> Audit | None:
-    audit = library.audit
-    return audit if audit is not None and np.array_equal(audit.labels, test.labels) else None
-
-
 def _read_view() -> View:
     library = get_library()
     test = _test_images(library)
     results = library.results_on(test)
-    audit = _audit(library, test)
+    audit = library.audit_on(test.labels)
     return View(test, results, read_filters(results, library.default_model, audit), audit)
