@@ -12,13 +12,13 @@ import pytest
 from flask import Flask
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 from werkzeug.serving import make_server
 
 from model_training.bundle import Bundle
 from model_training.review import review, write_review
+from tests.browser import follow, needs_chromium, start, wait_for_heading, waiting
 from tests.conftest import SHIPPED_TEST_IMAGES, make_site
-from tests.test_browser import needs_chromium, start
 from tests.test_review import opener, picture, put
 from webapp.library import load_library
 
@@ -123,7 +123,6 @@ def test_axe_finds_nothing(path: str, browser: webdriver.Chrome, site_address: s
 def test_axe_finds_nothing_on_the_way_of_a_photo(
     browser: webdriver.Chrome, site_address: str, tmp_path: Path
 ) -> None:
-    wait = WebDriverWait(browser, 30)
     (tmp_path / "good.jpg").write_bytes(picture(90, 60))
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     found = []
@@ -131,12 +130,12 @@ def test_axe_finds_nothing_on_the_way_of_a_photo(
         browser.get(site_address)
         files = "\n".join(str(tmp_path / name) for name in names)
         browser.find_element(By.NAME, "image").send_keys(files)
-        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".flag summary"))[0].click()
+        waiting(browser).until(lambda d: d.find_element(By.CSS_SELECTOR, ".flag summary")).click()
         found += [one for setting in SETTINGS for one in complaints(browser, setting)]
     Select(browser.find_element(By.NAME, "right")).select_by_value("none-of-these")
     browser.find_element(By.NAME, "consent").click()
-    browser.find_element(By.CSS_SELECTOR, ".flag-send").click()
-    wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".kept-link"))
+    follow(browser, browser.find_element(By.CSS_SELECTOR, ".flag-send"))
+    wait_for_heading(browser, "Thank you")
     found += [one for setting in SETTINGS for one in complaints(browser, setting)]
     assert found == []
 

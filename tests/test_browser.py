@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 import base64
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
-from selenium.webdriver.support.ui import Select, WebDriverWait
+from selenium.webdriver.support.ui import Select
 
 from model_training.bundle import read_bundle
 from model_training.data import CLASSES, ImageSet
+from tests.browser import follow, needs_chromium, start, text_of, wait_for_heading, waiting
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS
 
-needs_chromium = pytest.mark.skipif(
-    "CI" not in os.environ and not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="Chromium is not installed (Debian: chromium and chromium-driver)",
-)
 pytestmark = [pytest.mark.browser, needs_chromium]
-CHROMIUM_OPTIONS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
-
 
 # What a browser does when a file is dropped or pasted; the file is made from its bytes.
 HAND_OVER = """
@@ -53,19 +35,6 @@ const event = kind === "drop"
   : new ClipboardEvent("paste", {clipboardData: data, bubbles: true, cancelable: true});
 document.body.dispatchEvent(event);
 """
-
-
-def start(*, javascript: bool) -> webdriver.Chrome:
-    options = webdriver.ChromeOptions()
-    for option in CHROMIUM_OPTIONS:
-        options.add_argument(option)
-    options.binary_location = shutil.which("chromium") or "chromium"
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    if not javascript:
-        scripts_off = {"profile.managed_default_content_settings.javascript": 2}
-        options.add_experimental_option("prefs", scripts_off)
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    return webdriver.Chrome(options=options, service=service)
 
 
 @pytest.fixture(params=[True, False], ids=["with scripts", "without scripts"])
@@ -91,8 +60,7 @@ def photo(test_images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 def wait_for_answer(driver: WebDriver) -> str:
-    wait = WebDriverWait(driver, 30)
-    return str(wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".answer-label"))[0].text)
+    return text_of(driver, ".answer-label")
 
 
 def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, str]) -> None:
@@ -101,7 +69,7 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     assert browser.title == "What is in your photo? · Ten Classes"
     browser.find_element(By.NAME, "image").send_keys(str(path))
     if not browser.has_scripts:  # type: ignore[attr-defined]
-        browser.find_element(By.CSS_SELECTOR, "button[type=submit]").click()
+        follow(browser, browser.find_element(By.CSS_SELECTOR, "button[type=submit]"))
     assert wait_for_answer(browser).split()[-1] == expected
     bars = browser.find_elements(By.CSS_SELECTOR, ".bars li")
     assert len(bars) == 10
@@ -111,10 +79,10 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     size = read_bundle(SHIPPED_MODELS / DEFAULT_MODEL).card.input_size
     assert [view.get_property("naturalWidth") for view in views] == [size] * 3
 
-    browser.find_element(By.LINK_TEXT, "Gallery").click()
+    follow(browser, browser.find_element(By.LINK_TEXT, "Gallery"))
     assert len(browser.find_elements(By.CSS_SELECTOR, ".cell")) == 100
-    browser.find_element(By.LINK_TEXT, "Models").click()
-    browser.find_element(By.LINK_TEXT, "Custom CNN").click()
+    follow(browser, browser.find_element(By.LINK_TEXT, "Models"))
+    follow(browser, browser.find_element(By.LINK_TEXT, "Custom CNN"))
     assert "Confusion matrix" in browser.page_source
 
 
@@ -144,7 +112,7 @@ def test_a_photo_is_answered_explained_flagged_and_taken_back(
         browser.execute_script(HAND_OVER, "drop", encoded)
     else:
         browser.find_element(By.NAME, "image").send_keys(str(path))
-        browser.find_element(By.CSS_SELECTOR, ".drop-send").click()
+        follow(browser, browser.find_element(By.CSS_SELECTOR, ".drop-send"))
     assert wait_for_answer(browser).split()[-1] == expected
     heat_map = browser.find_element(By.CSS_SELECTOR, "img[alt^='A heat map']")
     assert "it looked" in str(heat_map.get_attribute("alt"))
@@ -155,16 +123,14 @@ def test_a_photo_is_answered_explained_flagged_and_taken_back(
     # Without consent the browser itself does not send it.
     assert browser.find_elements(By.CSS_SELECTOR, ".answer-label")
     browser.find_element(By.NAME, "consent").click()
-    browser.find_element(By.CSS_SELECTOR, ".flag-send").click()
-    wait = WebDriverWait(browser, 30)
-    link = wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".kept-link"))[0]
-    assert browser.find_element(By.TAG_NAME, "h1").text == "Thank you"
-    browser.get(link.text)
+    follow(browser, browser.find_element(By.CSS_SELECTOR, ".flag-send"))
+    wait_for_heading(browser, "Thank you")
+    browser.get(text_of(browser, ".kept-link"))
     assert f"shows {'an' if right[0] in 'aeiou' else 'a'} {right}" in browser.page_source.replace(
         "<b>", ""
     )
-    browser.find_element(By.XPATH, "//button[text()='Take it back']").click()
-    wait.until(lambda d: d.find_element(By.TAG_NAME, "h1").text == "Taken back")
+    follow(browser, browser.find_element(By.XPATH, "//button[text()='Take it back']"))
+    wait_for_heading(browser, "Taken back")
 
 
 def test_several_are_dropped_and_back_leads_to_the_form(
@@ -176,8 +142,7 @@ def test_several_are_dropped_and_back_leads_to_the_form(
         driver.get(address)
         encoded = base64.b64encode(path.read_bytes()).decode("ascii")
         driver.execute_script(HAND_OVER, "drop", encoded, encoded)
-        wait = WebDriverWait(driver, 30)
-        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".answers-one"))
+        waiting(driver).until(lambda d: d.find_element(By.CSS_SELECTOR, ".answers-one"))
         said = [h2.text for h2 in driver.find_elements(By.CSS_SELECTOR, ".answers-one h2")]
         assert [words.split()[-1] for words in said] == [expected] * 2
         assert driver.title == "2 of 2 photos answered · Ten Classes"
@@ -185,7 +150,7 @@ def test_several_are_dropped_and_back_leads_to_the_form(
         driver.execute_script(HAND_OVER, "drop", encoded)
         assert wait_for_answer(driver).split()[-1] == expected
         driver.back()
-        wait.until(lambda d: d.find_elements(By.CSS_SELECTOR, ".home"))
+        waiting(driver).until(lambda d: d.find_element(By.CSS_SELECTOR, ".home"))
         assert driver.current_url == f"{address}/"
     finally:
         driver.quit()
@@ -206,7 +171,7 @@ def test_an_upload_on_its_way_shows_how_far_it_is_and_can_be_stopped(
         )
         driver.find_element(By.NAME, "image").send_keys(str(path))
         bar = driver.find_element(By.CSS_SELECTOR, ".drop-progress progress")
-        WebDriverWait(driver, 20).until(lambda _: 0 < float(str(bar.get_property("value"))) < 1)
+        waiting(driver).until(lambda _: 0 < float(str(bar.get_property("value"))) < 1)
         driver.find_element(By.CSS_SELECTOR, ".drop-stop").click()
         status = driver.find_element(By.CSS_SELECTOR, ".drop-status")
         assert status.text == "Stopped. Nothing was kept."
@@ -250,7 +215,7 @@ def test_nothing_is_wider_than_a_phone(address: str) -> None:
 
 def test_an_example_answers_without_a_photo(browser: WebDriver, address: str) -> None:
     browser.get(address)
-    browser.find_element(By.CSS_SELECTOR, ".strip a").click()
+    follow(browser, browser.find_element(By.CSS_SELECTOR, ".strip a"))
     assert wait_for_answer(browser)
 
 

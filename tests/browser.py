@@ -1,0 +1,70 @@
+"""A real browser for tests: started, led from page to page, and waited for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.ui import WebDriverWait
+
+SECONDS = 30
+"""The longest that anything is waited for."""
+
+needs_chromium = pytest.mark.skipif(
+    "CI" not in os.environ and not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="Chromium is not installed (Debian: chromium and chromium-driver)",
+)
+CHROMIUM_OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+)
+
+
+def start(*, javascript: bool) -> webdriver.Chrome:
+    """Chromium without a window."""
+    options = webdriver.ChromeOptions()
+    for option in CHROMIUM_OPTIONS:
+        options.add_argument(option)
+    options.binary_location = shutil.which("chromium") or "chromium"
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    if not javascript:
+        scripts_off = {"profile.managed_default_content_settings.javascript": 2}
+        options.add_experimental_option("prefs", scripts_off)
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    return webdriver.Chrome(options=options, service=service)
+
+
+def waiting(driver: WebDriver) -> WebDriverWait[WebDriver]:
+    """Something to wait with, which bears that the page is replaced while it is looked at."""
+    changing = (NoSuchElementException, StaleElementReferenceException)
+    return WebDriverWait(driver, SECONDS, ignored_exceptions=changing)
+
+
+def text_of(driver: WebDriver, selector: str) -> str:
+    """What the first element that fits `selector` says, once there is one."""
+    return str(waiting(driver).until(lambda d: d.find_element(By.CSS_SELECTOR, selector).text))
+
+
+def wait_for_heading(driver: WebDriver, words: str) -> None:
+    """Wait for the page whose heading is `words`."""
+    waiting(driver).until(lambda d: d.find_element(By.TAG_NAME, "h1").text == words)
+
+
+def follow(driver: WebDriver, element: WebElement) -> None:
+    """Click `element` and wait until its page has made room for another."""
+    element.click()
+    waiting(driver).until(staleness_of(element))
