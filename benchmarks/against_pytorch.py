@@ -67,7 +67,7 @@ def _ours(images: np.ndarray, labels: np.ndarray) -> Callable[[], object]:
     assert recipe.prepare
     recipe.prepare(model, images)
     compile_network(model, recipe.phases[-1], 10_000)
-    targets = one_hot(labels)
+    targets = one_hot(labels, 10)
     return lambda: model.train_on_batch(images, targets)
 
 

@@ -51,7 +51,7 @@ def _seconds_per_step(name: str, steps: int) -> float:
     phase = recipe.phases[-1]
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (phase.batch_size, 32, 32, 3), np.uint8)
-    targets = one_hot(rng.integers(0, 10, phase.batch_size).astype(np.uint8))
+    targets = one_hot(rng.integers(0, 10, phase.batch_size).astype(np.uint8), 10)
     with dtype_policy(recipe.precision):
         model = recipe.build()
     compile_network(model, phase, 10_000)

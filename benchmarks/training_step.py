@@ -32,7 +32,7 @@ def main() -> None:
     batch, count = phase.batch_size, phase.batch_size * arguments.steps
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, 32, 32, 3), np.uint8)
-    targets = one_hot(rng.integers(0, 10, count))
+    targets = one_hot(rng.integers(0, 10, count), 10)
 
     def made(jit_compile: bool | str = "auto") -> keras.Model:
         with dtype_policy(recipe.precision):

@@ -7,7 +7,7 @@ the seed alone, so that a resumed training sees what it would have seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,6 +30,12 @@ class View:
     down: int = 0
     right: int = 0
     enlarge: int = 1
+
+    def on_larger(self, times: float) -> View:
+        """The same on images so many times as large, whose edges need no sharpening."""
+        return replace(
+            self, down=round(self.down * times), right=round(self.right * times), enlarge=1
+        )
 
     def __call__(self, images: Images) -> Images:
         """`images` seen so; the size changes by `enlarge`."""
@@ -64,6 +70,15 @@ class Augmentation:
     flip: Literal["none", "random", "alternating"] = "none"
     cutout: int = 0
     enlarge: tuple[int, ...] = (1,)
+
+    def on_larger(self, times: float) -> Augmentation:
+        """The same on images so many times as large, whose edges need no sharpening."""
+        return replace(
+            self,
+            shift=round(self.shift * times),
+            cutout=round(self.cutout * times),
+            enlarge=(1,),
+        )
 
 
 GREY = 121  # The mean of all CIFAR-10 training images and channels.

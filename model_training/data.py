@@ -1,4 +1,4 @@
-"""CIFAR-10: find it, verify it, split it.
+"""The form of a data set, and CIFAR-10: find it, verify it, split it.
 
 60,000 colour photographs of 32x32 pixels in ten classes, 50,000 to train on and 10,000 to test on
 (A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009).
@@ -69,12 +69,33 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class Cifar10:
-    """All of CIFAR-10: 50,000 images to train on, 10,000 to test on, in the official order."""
+class DataSet:
+    """Images to train on and to test on.
+
+    `source` is where they were found, `classes` what the labels mean, and `digest` a SHA-256 that
+    names exactly these images.
+    """
 
     train: ImageSet
     test: ImageSet
     source: str
+    name: str
+    classes: tuple[str, ...]
+    digest: str
+
+    @property
+    def side(self) -> int:
+        """The side of the images, in pixels."""
+        return int(self.train.images.shape[1])
+
+
+@dataclass(frozen=True)
+class Cifar10(DataSet):
+    """All of CIFAR-10: 50,000 images to train on, 10,000 to test on, in the official order."""
+
+    name: str = "CIFAR-10"
+    classes: tuple[str, ...] = CLASSES
+    digest: str = DIGEST
 
 
 def load_cifar10(

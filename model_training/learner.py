@@ -80,8 +80,9 @@ class Learner:
                 validation_inputs = plain.views[0]
                 self.features_seconds += plain.seconds
         self._validation = validation_inputs
-        self._validation_targets = one_hot(validation.labels) if validation else None
-        self._targets = one_hot(fit.labels)
+        classes = model.output.shape[-1]
+        self._validation_targets = one_hot(validation.labels, classes) if validation else None
+        self._targets = one_hot(fit.labels, classes)
         compile_network(self.network, phase, steps)
         self._lookahead = (
             Lookahead(phase.lookahead, self.network, steps) if phase.lookahead else None
@@ -150,7 +151,7 @@ def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
     )
 
 
-def one_hot(labels: NDArray[np.uint8], classes: int = 10) -> NDArray[np.float32]:
+def one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
     """`labels` (count,) as float32 (count, classes)."""
     return np.asarray(np.eye(classes, dtype=np.float32)[labels])
 

@@ -1,60 +1,41 @@
 """A look at photos in class folders (`FOLDER/cat/*.jpg`) before anything is trained on them.
 
-Each file is read and opened once, one at a time; a bad one is named and the rest go on.  Who opens
-the bytes is handed in, so that a stranger's pictures pass one careful opener wherever they are
-read.  What comes out is small and is kept as JSON.
+Each file is read and opened once, one at a time; a bad one is named and the rest go on.  What comes
+out is small and is kept as JSON.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from model_training.card import BUNDLE_NAME
+from model_training.class_folders import (
+    Opened,
+    Opener,
+    class_files,
+    printable,
+    read_file,
+    what_is_wrong,
+)
 from model_training.files import DamagedFile, whole_file
 
-LARGEST_FILE = 100 * 2**20
-"""Bytes; a larger file is no photo that anybody trains on, and it would be read into memory."""
 LISTED = 100
 """So many bad files and sets of copies are named; the rest are only counted."""
-MOST_CLASSES = 1000
 GREY = 8
 """Up to so much, of 255, the channels of a grey pixel differ: JPEG moves them a little."""
 SIDES = (32, 64, 128, 256, 512, 1024)
 """Where the ranges of the shorter side begin, after 0."""
-PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
-
-
-class ReviewError(Exception):
-    """A folder cannot be reviewed; the message says why and what to do."""
-
-
-class Opened(Protocol):
-    """A picture as the opener gives it: upright RGB, perhaps reduced, and what it was."""
-
-    @property
-    def image(self) -> Image.Image: ...
-    @property
-    def original_size(self) -> tuple[int, int]: ...
-    @property
-    def format(self) -> str: ...
-
-
-Opener = Callable[[bytes], Opened]
-"""Takes a file's bytes; raises ValueError with a sentence that says what is wrong with them."""
 
 
 class _Part(BaseModel):
@@ -131,17 +112,15 @@ class _Found:
 def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int], None]) -> Review:
     """Look at every picture in the class folders of `folder`.
 
-    Hidden files are passed over, links to folders are not followed.
-
     Args:
         name: what the review is called.
         progress: called after each file with how many are done and how many there are.
 
     Raises:
-        ReviewError: there are no class folders, or they are the parts of a divided set.
+        FolderError: there are no class folders, or they are the parts of a divided set.
         OSError: the folder cannot be listed.
     """
-    files = {path.name: sorted(_files(path)) for path in _class_folders(folder)}
+    files = class_files(folder)
     total = sum(map(len, files.values()))
     found = {label: _Found() for label in files}
     first: dict[bytes, str] = {}
@@ -151,13 +130,13 @@ def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int
     for label, paths in files.items():
         here = found[label]
         for path in paths:
-            shown = _printable(path.relative_to(folder).as_posix())
+            shown = printable(path.relative_to(folder).as_posix())
             try:
-                data = _read(path)
+                data = read_file(path)
                 opened = opener(data)
             except (OSError, ValueError) as error:
                 here.bad += 1
-                problems.append(Problem(file=shown, what=_sentence(error)))
+                problems.append(Problem(file=shown, what=what_is_wrong(error)))
             else:
                 _note(here, opened)
                 digest = hashlib.sha256(data).digest()
@@ -172,9 +151,9 @@ def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int
     commonest, times = Counter(sizes).most_common(1)[0] if sizes else (None, 0)
     return Review(
         name=name,
-        folder=_printable(folder.resolve().name),
+        folder=printable(folder.resolve().name),
         made=time.strftime("%Y-%m-%d %H:%M:%S%z"),
-        classes=[_class_review(_printable(label), one) for label, one in found.items()],
+        classes=[_class_review(printable(label), one) for label, one in found.items()],
         sides=np.bincount(sides, minlength=len(SIDES) + 1).tolist(),
         landscape=sum(width > height for width, height in sizes),
         portrait=sum(width < height for width, height in sizes),
@@ -209,47 +188,6 @@ def read_review(path: Path) -> Review:
         raise DamagedFile(f"{where}: {first['msg']}") from error
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise ReviewError(f"There is no folder {folder}.")
-    classes = sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    if not classes:
-        raise ReviewError(
-            f"{folder} has no folders in it. Put the photos of each class into a folder that is "
-            "named after the class: cat/one.jpg, dog/two.jpg."
-        )
-    if len(classes) > MOST_CLASSES:
-        raise ReviewError(
-            f"{folder} has {len(classes):,} folders in it, and {MOST_CLASSES:,} classes are the "
-            "most. Is it the folder that holds the class folders?"
-        )
-    if all(path.name.lower() in PARTS for path in classes):
-        parts = " and ".join(path.name for path in classes)
-        raise ReviewError(
-            f"{folder} holds parts of a data set ({parts}), not classes. Look at one part at a "
-            f"time: {classes[0]}"
-        )
-    return classes
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
-
-
-def _read(path: Path) -> bytes:
-    # Looked at before it is opened: a pipe would never end, and opening one waits for a writer.
-    known = path.stat()
-    if not stat.S_ISREG(known.st_mode):
-        raise ValueError("It is not a file.")
-    if known.st_size > LARGEST_FILE:
-        raise ValueError(f"It is larger than {LARGEST_FILE // 2**20} MB.")
-    return path.read_bytes()
-
-
 def _note(found: _Found, opened: Opened) -> None:
     found.sizes.append(opened.original_size)
     found.formats[opened.format] += 1
@@ -270,14 +208,3 @@ def _class_review(name: str, found: _Found) -> ClassReview:
         copies=found.copies,
         bad=found.bad,
     )
-
-
-def _sentence(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError):
-        return f"It cannot be read ({error.strerror or error})."
-    return str(error).split(". ")[0].rstrip(".") + "."
-
-
-def _printable(name: str) -> str:
-    # A name on disk is any bytes; those that are no text would not go into JSON.
-    return name.encode("utf-8", "replace").decode("utf-8")

@@ -15,12 +15,14 @@ import numpy as np
 from model_training import checkpoint, evaluation, novelty
 from model_training.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
 from model_training.card import Calibration, Card, Layer, Metrics, ReportedFigures, TrainingFacts
-from model_training.data import CLASSES, DIGEST, Cifar10, ImageSet, split
+from model_training.data import IMAGE_SIZE, DataSet, ImageSet, split
 from model_training.files import remove_leftovers
 from model_training.optimizers import describe
 from model_training.recipes import Phase, Recipe
 from model_training.training import Place, Trained, Watcher, train
 
+LEAST_STEPS = 10
+"""Steps of an epoch that a small data set of one's own is given, by smaller batches."""
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
 
 
@@ -29,12 +31,14 @@ class Options:
     """What one run changes of its recipe; None keeps the recipe's own.
 
     Args:
+        data: the folder of a data set of one's own, for the command on the card.
         epochs: of the last phase.
         batch_size: of every phase.
         weights: a file of pretrained weights.
         all_data: learn from the validation images too.
     """
 
+    data: Path | None = None
     epochs: int | None = None
     batch_size: int | None = None
     seed: int = 0
@@ -46,7 +50,7 @@ class Options:
 
 def run(
     recipe: Recipe,
-    data: Cifar10,
+    data: DataSet,
     options: Options,
     output: Path,
     place: Place,
@@ -57,11 +61,14 @@ def run(
 ) -> Bundle:
     """Train `recipe` on `data`, measure it, and write the bundle `output`.
 
-    The 50,000 training images are divided into 45,000 to fit and 5,000 to validate; the 10,000
-    test images are read once, when nothing is left to choose.  With `all_data` all 50,000 are
-    fitted, and what validation tells (its figures, the temperature) is that of an earlier run, the
-    bundle that `output` replaces.  An unfinished run of the same output is never thrown away
-    unasked: `resume` goes on with it, `restart` discards it.
+    The training images are divided into nine tenths to fit and one to validate (45,000 and 5,000
+    of CIFAR-10); the test images are read once, when nothing is left to choose.  With `all_data`
+    all training images are fitted, and what validation tells (its figures, the temperature) is that
+    of an earlier run, the bundle that `output` replaces.  An unfinished run of the same output is
+    never thrown away unasked: `resume` goes on with it, `restart` discards it.
+
+    A recipe is made for CIFAR-10.  Other images are as large as its network sees them; shifts are
+    scaled to that, and batches made smaller where there would be few in an epoch.
 
     Raises:
         Interrupted: stopped by a signal; `resume` goes on.
@@ -71,9 +78,11 @@ def run(
         BundleError: with `all_data`, the bundle at `output` is damaged.
         ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
-    phases = _with_options(recipe.phases, options)
     parts = Parts.of(data, options)
-    earlier = _earlier(output, recipe) if options.all_data else None
+    if data.name != recipe.data_set:
+        recipe = for_other_images(recipe, data.side, len(parts.fit))
+    phases = _with_options(recipe.phases, options)
+    earlier = _earlier(output, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
     with checkpoint.claim(place.state):
@@ -93,12 +102,14 @@ def run(
             parts.fit,
             parts.validation,
             place,
+            classes=len(data.classes),
+            data_digest=data.digest,
             command=command(recipe, options),
             weights=options.weights,
             resume=resume,
             watcher=watcher,
         )
-        bundle = _measure_and_write(recipe, phases, options, trained, parts, earlier, output)
+        bundle = _measure_and_write(recipe, data, phases, options, trained, parts, earlier, output)
         checkpoint.discard(place.state)
     return bundle
 
@@ -112,7 +123,7 @@ class Parts:
     test: ImageSet
 
     @classmethod
-    def of(cls, data: Cifar10, options: Options) -> Parts:
+    def of(cls, data: DataSet, options: Options) -> Parts:
         """Divide `data`: with `limit` only the first so many training images are used.
 
         Raises:
@@ -121,14 +132,33 @@ class Parts:
         train_set, limit = data.train, options.limit
         if limit is not None:
             if not 100 <= limit <= len(train_set):
-                raise ValueError(
-                    f"--limit takes a number from 100 to {len(train_set)}, not {limit}."
+                takes = (
+                    f"takes a number from 100 to {len(train_set)}, not {limit}"
+                    if len(train_set) > 100
+                    else f"is for more than the {len(train_set)} images that there are"
                 )
+                raise ValueError(f"--limit {takes}.")
             train_set = train_set.take(np.arange(limit))
         if options.all_data:
             return cls(train_set, None, data.test)
         fit_indices, validation_indices = split(train_set.labels)
         return cls(train_set.take(fit_indices), train_set.take(validation_indices), data.test)
+
+
+def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
+    """`recipe`, which is made for CIFAR-10, for `count` images to fit, of `side` pixels."""
+    most = max(8, count // LEAST_STEPS)
+    phases = tuple(
+        replace(phase, batch_size=min(phase.batch_size, most)).on_larger(side / IMAGE_SIZE)
+        for phase in recipe.phases
+    )
+    augmentation = recipe.augmentation
+    if side != IMAGE_SIZE:
+        augmentation += (
+            f" That is how the recipe puts it for pictures of {IMAGE_SIZE} pixels; these have "
+            f"{side}, so shifts are as much longer, and nothing is enlarged."
+        )
+    return replace(recipe, phases=phases, augmentation=augmentation, reported=None)
 
 
 def make_deterministic() -> None:
@@ -155,19 +185,22 @@ def _calibrated_by(earlier: Bundle | None) -> str | None:
     return earlier.card.training.calibrated_by or earlier.card.training.command
 
 
-def _earlier(output: Path, recipe: Recipe) -> Bundle:
+def _earlier(output: Path, recipe: Recipe, data: DataSet) -> Bundle:
     if is_bundle(output):
         earlier = read_bundle(output)
-        if earlier.card.recipe == recipe.name:
+        card = earlier.card
+        if (card.recipe, card.training.data_digest) == (recipe.name, data.digest):
             return earlier
     raise ValueError(
         "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "
-        f"run: first train {recipe.name} without it, into the same --output."
+        f"run: first train {recipe.name} without it, on the same images and into the same "
+        "--output."
     )
 
 
 def _measure_and_write(
     recipe: Recipe,
+    data: DataSet,
     phases: tuple[Phase, ...],
     options: Options,
     trained: Trained,
@@ -202,15 +235,15 @@ def _measure_and_write(
     card = Card(
         name=output.name,
         recipe=recipe.name,
-        title=recipe.title if options.limit is None else f"{recipe.title}, a quick try",
+        title=_title(recipe, data, options),
         summary=recipe.summary,
         input_size=recipe.input_size,
-        classes=list(CLASSES),
+        classes=list(data.classes),
         parameters=model.count_params(),
         trainable_parameters=trained.trainable_parameters,
         layers=layer_table(model),
         reported=_reported(recipe),
-        training=_training_facts(recipe, phases, options, trained, parts, earlier),
+        training=_training_facts(recipe, data, phases, options, trained, parts, earlier),
         metrics=metrics,
         averaged=averaged,
         calibration=Calibration(
@@ -222,6 +255,11 @@ def _measure_and_write(
     )
     predictions = Predictions(on_test, test.labels, on_validation, labels)
     return write_bundle(output, card, trained.history, predictions, model, strangers)
+
+
+def _title(recipe: Recipe, data: DataSet, options: Options) -> str:
+    on = f" on {data.name}" if data.name != recipe.data_set else ""
+    return recipe.title + on + (", a quick try" if options.limit is not None else "")
 
 
 def _novelty(model: keras.Model, parts: Parts, earlier: Bundle | None) -> novelty.Novelty | None:
@@ -239,6 +277,7 @@ def _reported(recipe: Recipe) -> ReportedFigures | None:
 
 def _training_facts(
     recipe: Recipe,
+    data: DataSet,
     phases: tuple[Phase, ...],
     options: Options,
     trained: Trained,
@@ -262,8 +301,8 @@ def _training_facts(
         started=trained.started,
         machine=machine(),
         versions=versions(),
-        data_set=recipe.data_set,
-        data_digest=DIGEST,
+        data_set=data.name,
+        data_digest=data.digest,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,11 @@ class Trained:
 class Watcher:
     """What a caller wants to be told while a network trains.
 
-    `on_start` is told how many steps are done already and how many there are; `on_features` how
-    many more images have gone through frozen layers, of how many.
+    `on_start` is told how many parameters there are, how many steps are done already, and how many
+    there are; `on_features` how many more images have gone through frozen layers, of how many.
     """
 
-    on_start: Callable[[int, int], None] = lambda steps_done, steps_total: None
+    on_start: Callable[[int, int, int], None] = lambda parameters, steps_done, steps_total: None
     on_step: Callable[[int], None] = lambda steps: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     on_features: Callable[[int, int], None] = lambda images, images_total: None
@@ -87,6 +88,8 @@ def train(
     validation: ImageSet | None,
     place: Place,
     *,
+    classes: int = 10,
+    data_digest: str = "",
     command: str = "",
     weights: Path | None = None,
     resume: bool = False,
@@ -101,6 +104,8 @@ def train(
     Args:
         phases: the recipe's, or changed ones.
         fit, validation: images uint8 (count, height, width, 3); None to validate on nothing.
+        classes: how many the labels tell apart.
+        data_digest: names the images, so that a run goes on with those that it began with.
         command: what began the run, kept for the card.
         weights: a file of pretrained weights, for a recipe that begins with some.
 
@@ -117,7 +122,8 @@ def train(
                 f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
                 "train on. Give more images or a smaller --batch-size."
             )
-    run = _Run(recipe, phases, seed, fit, validation, place, watcher or Watcher())
+    network = dataclasses.replace(recipe, build=partial(recipe.build, classes=classes))
+    run = _Run(network, phases, seed, fit, validation, place, data_digest, watcher or Watcher())
     if resume:
         run.restore(weights)
     else:
@@ -138,6 +144,7 @@ class _Run:
         fit: ImageSet,
         validation: ImageSet | None,
         place: Place,
+        data_digest: str,
         watcher: Watcher,
     ) -> None:
         self._recipe, self._phases, self._seed = recipe, phases, seed
@@ -149,7 +156,12 @@ class _Run:
         with dtype_policy(recipe.precision):
             self._model = recipe.build()
         self._always_frozen = {layer.name for layer in self._model.layers if not layer.trainable}
-        settings = {"recipe": recipe.name, "seed": seed, "images": len(fit)}
+        settings = {
+            "recipe": recipe.name,
+            "seed": seed,
+            "images": len(fit),
+            "data": data_digest[:12],
+        }
         settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
         # Through JSON, as the saved ones come back: tuples are lists there.
         self._state = _State(json.loads(json.dumps(settings)))
@@ -182,7 +194,7 @@ class _Run:
     def learn(self, stop: Callable[[], bool]) -> None:
         """Go through all that is left of the phases."""
         done = sum(self._steps[: self._state.phase]) + self._state.step
-        self._watcher.on_start(done, sum(self._steps))
+        self._watcher.on_start(self._model.count_params(), done, sum(self._steps))
         while self._state.phase < len(self._phases):
             self._learn_phase(stop)
             self._state.phase += 1

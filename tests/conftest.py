@@ -35,7 +35,7 @@ SHIPPED_MODELS = PROJECT / "instance" / "models"
 DEFAULT_MODEL = next(str(one.default) for one in SETTINGS if one.name == "DEFAULT_MODEL")
 
 
-def build_tiny() -> keras.Model:
+def build_tiny(classes: int = 10) -> keras.Model:
     inputs = keras.Input((32, 32, 3))
     x = layers.Rescaling(1 / 255)(inputs)
     x = layers.Conv2D(8, 3, strides=2)(x)
@@ -43,7 +43,7 @@ def build_tiny() -> keras.Model:
     x = layers.ReLU()(x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(0.1)(x)
-    return keras.Model(inputs, layers.Dense(10, activation="softmax", dtype="float32")(x))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax", dtype="float32")(x))
 
 
 TINY = Recipe(

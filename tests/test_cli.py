@@ -205,16 +205,22 @@ def test_calibrate_teaches_a_bundle_of_before_to_tell_strangers(
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
 def test_calibrate_says_why_it_cannot(runner: FlaskCliRunner, instance: Path) -> None:
     result = runner.invoke(args=["calibrate", "nobody"])
-    assert result.exit_code == 1
-    assert "card.json is missing" in result.output
+    assert result.exit_code == 2
+    assert "no model called 'nobody' here" in result.output
     assert runner.invoke(args=["train", "tiny", "--epochs", "1"]).exit_code == 0
     path = instance / "models" / "tiny"
     card = read_bundle(path).card
-    card = card.model_copy(update={"training": card.training.model_copy(update={"all_data": True})})
-    (path / "card.json").write_text(card.model_dump_json())
-    result = runner.invoke(args=["calibrate", "tiny"])
-    assert result.exit_code == 1
-    assert "learned from the validation images too" in result.output
+    for changed, words in (
+        ({"all_data": True}, "learned from the validation images too"),
+        ({"data_set": "pets", "data_digest": 64 * "0"}, "learned from pets"),
+    ):
+        facts = card.training.model_copy(update=changed)
+        (path / "card.json").write_text(
+            card.model_copy(update={"training": facts}).model_dump_json()
+        )
+        result = runner.invoke(args=["calibrate", "tiny"])
+        assert result.exit_code == 1
+        assert words in result.output
 
 
 @pytest.mark.usefixtures("tiny_recipe")

@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
+from model_training.class_folders import has_class_folders
 from model_training.data import CLASSES, ImageSet
 from model_training.folder_audit import SIDE, neighbours_vote
-from model_training.folder_data import FolderError, class_files, read_folder
 from tests.conftest import SHIPPED_MODELS, make_site
 
 EACH = 24
@@ -41,27 +41,10 @@ def folder(test_images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def test_a_folder_is_read(folder: Path) -> None:
-    read: list[tuple[int, int]] = []
-    data = read_folder(folder, 40, lambda done, total: read.append((done, total)))
-    assert data.classes == ("airplanes", "frogs")
-    assert data.images.shape == (2 * EACH, 40, 40, 3)
-    assert np.bincount(data.labels).tolist() == [EACH, EACH]
-    assert data.names[0] == "airplanes/00.png"
-    assert list(data.unreadable) == ["frogs/broken.jpg"]
-    assert read[-1] == (2 * EACH + 1, 2 * EACH + 1)
-
-
-def test_what_is_no_data_set_is_said(tmp_path: Path, folder: Path) -> None:
-    for wrong in (tmp_path, tmp_path / "nowhere", folder / "frogs"):
-        assert len(class_files(wrong)) < 2
-        with pytest.raises(FolderError, match="a folder of pictures for each"):
-            read_folder(wrong, 32)
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "x.png").write_bytes(b"")
-    with pytest.raises(FolderError, match="None of the 2 files"):
-        read_folder(tmp_path, 32)
+def test_a_folder_of_ones_own_is_told_from_others(folder: Path, tmp_path: Path) -> None:
+    assert has_class_folders(folder)
+    for wrong in (tmp_path, tmp_path / "nowhere", folder / "frogs", folder / "frogs" / "00.png"):
+        assert not has_class_folders(wrong)
 
 
 def test_a_picture_has_no_vote_on_itself() -> None:
@@ -90,7 +73,8 @@ def test_the_command_writes_what_it_found(folder: Path, tmp_path: Path) -> None:
     assert suspects["frogs/23.png"]["rather"] == "airplanes"
     assert len(suspects) < 6
     assert [row["file"] for row in rows if row["finding"] == "not a picture"] == [
-        "frogs/broken.jpg"
+        "frogs/broken.jpg",
+        "frogs/notes.txt",
     ]
 
 

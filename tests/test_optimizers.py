@@ -32,7 +32,7 @@ def step(network: keras.Model, phase: recipes.Phase) -> dict[str, np.ndarray]:
     compile_network(network, phase, 10)
     before = [np.array(value) for value in network.get_weights()]
     images = np.random.default_rng(0).random((32, 8, 8, 3), np.float32)
-    network.train_on_batch(images, one_hot(np.arange(32, dtype=np.uint8) % 10))
+    network.train_on_batch(images, one_hot(np.arange(32, dtype=np.uint8) % 10, 10))
     return {
         weight.path: after - old
         for weight, old, after in zip(network.weights, before, network.get_weights(), strict=True)

@@ -13,11 +13,11 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
+from model_training.class_folders import FolderError
 from model_training.files import DamagedFile
 from model_training.review import (
     LISTED,
     Review,
-    ReviewError,
     read_review,
     review,
     write_review,
@@ -158,7 +158,7 @@ def test_a_folder_without_classes_is_explained(
 ) -> None:
     for name in folders:
         put(tmp_path / "set" / name)
-    with pytest.raises(ReviewError, match=words):
+    with pytest.raises(FolderError, match=words):
         look(tmp_path / "set")
 
 

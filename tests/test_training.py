@@ -137,7 +137,7 @@ def test_an_interrupted_run_resumes_to_the_same_network(
     assert not output.exists()
 
     starts: list[tuple[int, int]] = []
-    watcher = Watcher(on_start=lambda done, total: starts.append((done, total)))
+    watcher = Watcher(on_start=lambda _parameters, *steps: starts.append(steps))
     resumed = run(TINY, small_data, Options(), output, place, resume=True, watcher=watcher)
     assert starts == [(stop_after, 22)]
     assert np.array_equal(resumed.predictions.test, tiny_bundle.predictions.test)

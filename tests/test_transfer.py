@@ -53,12 +53,12 @@ def TinyBase(include_top: bool, input_shape: tuple[int, ...], weights: str) -> k
     return base
 
 
-def build_transfer() -> keras.Model:
+def build_transfer(classes: int = 10) -> keras.Model:
     inputs = keras.Input((None, None, 3))
     x = layers.Resizing(24, 24)(inputs)
     x = layers.Rescaling(1 / 255)(x)
     x = layers.GlobalAveragePooling2D(name="head_pool")(base_layers(x))
-    return keras.Model(inputs, layers.Dense(10, activation="softmax", name="head")(x))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax", name="head")(x))
 
 
 TWO_PHASES = (
@@ -271,8 +271,8 @@ def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
 
     built: list[keras.Model] = []
 
-    def build() -> keras.Model:
-        built.append(build_transfer())
+    def build(classes: int = 10) -> keras.Model:
+        built.append(build_transfer(classes))
         return built[-1]
 
     recipe = dataclasses.replace(TRANSFER, phases=(small, full), build=build)

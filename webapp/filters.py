@@ -18,6 +18,19 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+WORDS = "two three four five six seven eight nine ten eleven twelve".split()
+
+
+def in_words(number: int) -> str:
+    """10 as `ten`; from thirteen on, figures."""
+    return WORDS[number - 2] if 2 <= number <= 12 else count(number)
+
+
+def times(number: int) -> str:
+    """1 as `once`, 3 as `3 times`."""
+    return "once" if number == 1 else f"{count(number)} times"
+
+
 def duration(seconds: float) -> str:
     """2712 as `45 min`."""
     if seconds < 90:
@@ -39,5 +52,5 @@ def a(noun: str) -> str:
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    for function in (percent, count, duration, megabytes, a):
+    for function in (percent, count, in_words, times, duration, megabytes, a):
         app.add_template_filter(function)

@@ -107,6 +107,16 @@ class Library:
             if np.array_equal(result.bundle.predictions.test_labels, test.labels)
         }
 
+    def tested_elsewhere(self) -> dict[str, str]:
+        """Of each model that was not tested on the test images, a sentence that says so."""
+        here = self.results_on(self.test_images) if self.test_images is not None else self.results
+        return {
+            name: f"The model “{name}” was tested on other images: "
+            f"{result.bundle.card.training.data_set}."
+            for name, result in self.results.items()
+            if name not in here
+        }
+
 
 class _Shelf:
     """Holds the library of one app, and fills it when it is first wanted."""

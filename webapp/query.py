@@ -8,7 +8,7 @@ there is.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from flask import abort, request
 
@@ -40,16 +40,20 @@ def percentage(name: str, default: float) -> float:
     return float(text) / 100
 
 
-def choice(name: str, among: Collection[str], what: str) -> str | None:
+def choice(
+    name: str, among: Collection[str], what: str, elsewhere: Mapping[str, str] | None = None
+) -> str | None:
     """The query parameter `name`, if it is given, as one of `among`.
 
     Args:
         what: what it names, for the message: "class".
+        elsewhere: of others that one may well ask for, a sentence that says why they are not there.
     """
     text = request.args.get(name, "")
     if not text:
         return None
     if text not in among:
         there = ", ".join(among) or "none yet"
-        abort(404, f"There is no {what} called “{text}” here. There is: {there}.")
+        why = (elsewhere or {}).get(text, f"There is no {what} called “{text}” here.")
+        abort(404, f"{why} There is: {there}.")
     return text

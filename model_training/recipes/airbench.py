@@ -10,6 +10,7 @@ fast, and Muon.  What was tried here is in `docs/training-log.md`.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,8 +35,9 @@ def build(
     name: str,
     activation: str = "silu",
     first_activation: str = "relu",
+    classes: int = 10,
 ) -> keras.Model:
-    """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, 10).
+    """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, classes).
 
     Args:
         widths: filters of the three groups.
@@ -62,7 +64,7 @@ def build(
             x = layers.Activation(activation, name=f"group{number}_activation")(x)
     x = layers.MaxPooling2D(3, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(10, use_bias=False, name="classes")(x)
+    x = layers.Dense(classes, use_bias=False, name="classes")(x)
     # Keeps the logits of a fresh network near nothing, whatever the last layer's rate.
     x = layers.Rescaling(1 / 9, dtype="float32", name="logit_scale")(x)
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
@@ -123,7 +125,7 @@ FAST_CNN = Recipe(
     ),
     precision="mixed_bfloat16",
     reported=None,
-    build=lambda: build((64, 256, 256), 2, "fast_cnn"),
+    build=partial(build, (64, 256, 256), 2, "fast_cnn"),
     prepare=prepare,
     use=Use(
         good_for=(
@@ -143,9 +145,9 @@ BEST_CNN = Recipe(
     parameters=9_921_824,
     phases=(
         Phase(
-            epochs=37,
-            batch_size=512,
-            optimizer=MUON,
+            epochs=34,
+            batch_size=1024,
+            optimizer=MUON_1024,
             schedule=TRIANGLE,
             label_smoothing=0.2,
             augmentation=Augmentation(shift=4, flip="alternating", cutout=12),
@@ -153,7 +155,7 @@ BEST_CNN = Recipe(
     ),
     precision="mixed_bfloat16",
     reported=None,
-    build=lambda: build((128, 384, 512), 3, "best_cnn"),
+    build=partial(build, (128, 384, 512), 3, "best_cnn"),
     prepare=prepare,
     use=Use(
         good_for=("Naming pictures as small as CIFAR-10's without any help from other data.",),

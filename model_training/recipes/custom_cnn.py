@@ -22,8 +22,8 @@ BLOCKS = ((64, 64, 0.1), (128, 128, 0.2), (256, 128, 0.4))
 SHIFT_PIXELS = 3
 
 
-def build() -> keras.Model:
-    """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, 10)."""
+def build(classes: int = 10) -> keras.Model:
+    """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, classes)."""
     # Imported here so that reading a recipe's data does not load a deep-learning framework.
     import keras
     from keras import layers
@@ -56,7 +56,7 @@ def build() -> keras.Model:
     x = layers.ReLU(name="dense_relu")(x)
     x = layers.Dropout(0.3, name="dense_dropout")(x)
     # In float32 whatever the policy: a softmax in bfloat16 has two digits.
-    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="custom_cnn")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from model_training.augmentation import Augmentation, View
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     import keras
 
 
-def build(size: int) -> keras.Model:
-    """MobileNetV2 behind its own preprocessing: RGB of any size, 0 to 255, to ten probabilities."""
+def build(size: int, classes: int = 10) -> keras.Model:
+    """MobileNetV2 behind its own preprocessing: RGB of any size, 0 to 255, to probabilities."""
     import keras
     from keras import layers
 
@@ -37,7 +38,7 @@ def build(size: int) -> keras.Model:
     freeze_batch_normalization(base)
     x = layers.GlobalAveragePooling2D(name="head_pool")(base.output)
     x = layers.Dropout(0.2, name="head_dropout")(x)
-    outputs = layers.Dense(10, activation="softmax", name="probabilities")(x)
+    outputs = layers.Dense(classes, activation="softmax", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=f"mobilenetv2_{size}")
 
 
@@ -64,7 +65,7 @@ FROZEN = Recipe(
     parameters=2_270_794,
     phases=(HEAD,),
     reported=None,
-    build=lambda: build(161),
+    build=partial(build, 161),
     pretrained=Pretrained("MobileNetV2"),
     use=USE_FROZEN,
 )
@@ -101,7 +102,7 @@ FINETUNED = Recipe(
         ),
     ),
     reported=None,
-    build=lambda: build(129),
+    build=partial(build, 129),
     pretrained=Pretrained("MobileNetV2"),
     use=USE_FINETUNED,
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,11 @@ class Phase:
     views: tuple[View, ...] = (View(),)
     input_size: int | None = None
 
+    def on_larger(self, times: float) -> Phase:
+        """The same on images so many times as large as those it was made for."""
+        views = tuple(dict.fromkeys(view.on_larger(times) for view in self.views))
+        return replace(self, views=views, augmentation=self.augmentation.on_larger(times))
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -130,16 +135,26 @@ class Use:
     not_for: tuple[str, ...] = ()
 
 
+class Build(Protocol):
+    """Makes an untrained network that tells so many classes apart."""
+
+    def __call__(self, classes: int = 10) -> keras.Model: ...
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A network that can be trained by name.
 
-    `build` makes the untrained network under Keras' current dtype policy.  It takes raw RGB,
-    0 to 255, does all its own scaling, and answers with softmax probabilities, (batch, classes).
+    `build` makes the untrained network, for ten classes or others, under Keras' current dtype
+    policy.  It takes raw RGB, 0 to 255, does all its own scaling, and answers with softmax
+    probabilities, (batch, classes).
     Its input is (batch, input_size, input_size, 3), or (batch, height, width, 3) of any size where
     it begins with a resizing to `input_size`.
 
+    Pixels of augmentations and views are counted on images of 32 pixels, those of `data_set`.
+
     Args:
+        parameters: of the network for ten classes.
         prepare: called once with the fresh network and the images it will learn from, uint8; for
             an initialisation that depends on data.
         reproduced: False for a network that is built exactly and too large to be trained here;
@@ -154,7 +169,7 @@ class Recipe:
     parameters: int
     phases: tuple[Phase, ...]
     reported: Reported | None
-    build: Callable[[], keras.Model]
+    build: Build
     precision: Precision = "float32"
     pretrained: Pretrained | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None

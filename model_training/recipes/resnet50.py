@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import keras
 
 
-def build() -> keras.Model:
-    """The reference's ResNet50 at 224 pixels: RGB of any size, 0 to 255, to ten probabilities.
+def build(classes: int = 10) -> keras.Model:
+    """The reference's ResNet50 at 224 pixels: RGB of any size, 0 to 255, to probabilities.
 
     Not given in the source: the dropout rates; 0.5 here.
     """
@@ -41,7 +41,7 @@ def build() -> keras.Model:
         x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
         x = layers.Dropout(0.5, name=f"head_dropout{number}")(x)
         x = layers.BatchNormalization(name=f"head_bn{number}")(x)
-    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="resnet50_224")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model_training.augmentation import Augmentation, View
@@ -38,7 +39,7 @@ def build_base(size: int) -> tuple[Any, Any]:
     return inputs, base.output
 
 
-def build_small(size: int) -> keras.Model:
+def build_small(size: int, classes: int = 10) -> keras.Model:
     """VGG16 with one hidden layer of 256 on its pooled output."""
     import keras
     from keras import layers
@@ -48,11 +49,11 @@ def build_small(size: int) -> keras.Model:
     x = layers.BatchNormalization(momentum=0.9, name="head_bn")(x)
     x = layers.Dense(256, activation="relu", name="head_dense")(x)
     x = layers.Dropout(0.5, name="head_dropout")(x)
-    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=f"vgg16_{size}")
 
 
-def build_large() -> keras.Model:
+def build_large(classes: int = 10) -> keras.Model:
     """The reference's VGG16 at 224 pixels: three hidden layers on the flattened output.
 
     Not given in the source: the dropout rates; 0.5 here.
@@ -66,7 +67,7 @@ def build_large() -> keras.Model:
         x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
         x = layers.BatchNormalization(name=f"head_bn{number}")(x)
         x = layers.Dropout(0.5, name=f"head_dropout{number}")(x)
-    outputs = layers.Dense(10, activation="softmax", dtype="float32", name="probabilities")(x)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="vgg16_224")
 
 
@@ -93,7 +94,7 @@ FROZEN_32 = Recipe(
     precision="mixed_bfloat16",
     # Not given in the source: the head and everything about its training.
     reported=Reported("A course project's report on CIFAR-10, VGG16 at 32 pixels", 0.652, 1.716),
-    build=lambda: build_small(32),
+    build=partial(build_small, 32),
     pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
     use=USE_FROZEN,
 )
@@ -128,7 +129,7 @@ FINETUNED = Recipe(
     ),
     precision="mixed_bfloat16",
     reported=None,
-    build=lambda: build_small(64),
+    build=partial(build_small, 64),
     pretrained=Pretrained("VGG16", reverse_channels("block1_conv1")),
     use=USE_FINETUNED,
 )

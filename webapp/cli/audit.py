@@ -11,9 +11,9 @@ from flask.cli import with_appcontext
 
 from model_training.audit import able_judges
 from model_training.bundle import read_bundles
+from model_training.class_folders import has_class_folders
 from model_training.data import CLASSES, Cifar10
-from model_training.folder_data import class_files
-from webapp.cli.shared import Bars, find_data
+from webapp.cli.shared import Bars, find_data, photo_opener
 from webapp.library import AUDIT_FILE
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def audit_command(
             raise click.UsageError(
                 f"There is no model called {name!r} here. There is: {known}.{choose}"
             )
-    if data_path is not None and len(class_files(data_path)) > 1:
+    if data_path is not None and has_class_folders(data_path):
         if judges:
             raise click.UsageError("No model was tested on a folder of your own: name none.")
         report = (
@@ -108,13 +108,14 @@ def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
 
 
 def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
+    from model_training.class_folders import FolderError
     from model_training.embedding import embed
     from model_training.folder_audit import SIDE, audit_folder, write_findings
-    from model_training.folder_data import FolderError, read_folder
+    from model_training.folder_data import read_folder
 
     with Bars() as bars:
         try:
-            data = read_folder(folder, SIDE, bars.until("reading"))
+            data = read_folder(folder, SIDE, photo_opener(SIDE), bars.until("reading"))
             if features_of.card.input_size <= SIDE // 3:
                 raise click.UsageError(
                     f"{features_of.name} sees only {features_of.card.input_size} pixels: give "

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.bundle import BundleError, read_bundle, replace_novelty
-from model_training.data import split
-from webapp.cli.shared import Bars, find_data
+from model_training.bundle import replace_novelty
+from model_training.data import DIGEST, split
+from webapp.cli.shared import Bars, find_bundle, find_data
 
 
 @click.command("calibrate")
@@ -28,11 +27,7 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     `flask train` does the same at its end: this is for a bundle that is there already. Its network
     stays as it is, to the last bit.
     """
-    path: Path = current_app.config["MODELS_FOLDER"] / name
-    try:
-        bundle = read_bundle(path)
-    except BundleError as error:
-        raise click.ClickException(f"{path}: {error}.") from error
+    bundle = find_bundle(name)
     if bundle.model_path is None:
         raise click.ClickException(f"{name} is only a report: its network is not here.")
     if bundle.card.training.all_data:
@@ -40,6 +35,11 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
             f"{name} learned from the validation images too, so no image is left that it has not "
             f"seen. `flask train {bundle.card.recipe} --all-data` does this at its end, with what "
             "the run before it knows."
+        )
+    if bundle.card.training.data_digest != DIGEST:
+        raise click.ClickException(
+            f"{name} learned from {bundle.card.training.data_set}, and only CIFAR-10 is at hand "
+            f"here. Train it again: {bundle.card.training.command}"
         )
     data = find_data(data_path)
     # Here, so that `flask --help` does not wait for a deep-learning framework.

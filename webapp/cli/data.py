@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +9,16 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from model_training.card import BUNDLE_NAME
+from model_training.class_folders import FolderError
 from model_training.data import CACHE_NAME
-from webapp.cli.shared import Bars, find_data
+from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
 from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER, review_path
-from webapp.photos import open_photo
 
 if TYPE_CHECKING:
     from model_training.review import Review
 
-REVIEWED_SIDE = 256
-"""Pixels to which a photo is reduced while it is looked at: enough to see whether it is grey."""
+REVIEWED_SIDE = 64
+"""Pixels that a photo keeps while it is looked at: enough to see whether it is grey."""
 SHOWN_PROBLEMS = 10
 
 data_commands = AppGroup("data", help="The images that networks learn from.")
@@ -66,27 +64,15 @@ def review_command(folder: Path, name: str | None) -> None:
 
     Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME.
     """
-    from model_training.review import ReviewError, review, write_review
+    from model_training.review import review, write_review
 
-    name = name or re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
-    if not re.fullmatch(BUNDLE_NAME, name):
-        raise click.BadParameter(
-            "a name has lower-case letters, digits, dots and dashes, and begins with a letter or "
-            f"digit; {name!r} has not.",
-            param_hint="--name",
-        )
+    name = name_of_folder(folder, "--name", name)
     path = review_path(current_app.config["DATA_FOLDER"], name)
-    most = current_app.config["MAX_PHOTO_PIXELS"]
     try:
         with Bars() as bars:
-            made = review(
-                folder,
-                name,
-                lambda data: open_photo(data, max_pixels=most, working_side=REVIEWED_SIDE),
-                bars.until("looking"),
-            )
+            made = review(folder, name, photo_opener(REVIEWED_SIDE), bars.until("looking"))
         write_review(path, made)
-    except ReviewError as error:
+    except FolderError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(

@@ -9,10 +9,10 @@ import numpy as np
 from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.bundle import Bundle, BundleError, read_bundle
 from model_training.cifar10_sources import SourceError
 from model_training.export import CHECKED_IMAGES, FORMATS, TOLERANCE, ExportError, Format, export
 from model_training.sheets import read_test_images
+from webapp.cli.shared import find_bundle
 from webapp.library import TEST_IMAGES_FOLDER
 
 
@@ -44,7 +44,7 @@ def export_command(
     network's own.
     """
     form = FORMATS[format_name]
-    bundle = _find_bundle(name)
+    bundle = find_bundle(name)
     path = _place(to, form, name)
     try:
         images = read_test_images(current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER).images
@@ -76,21 +76,6 @@ def export_command(
         "The site divides their logarithms by the temperature "
         f"{bundle.card.calibration.temperature:.3f} before it shows them."
     )
-
-
-def _find_bundle(name: str) -> Bundle:
-    folder: Path = current_app.config["MODELS_FOLDER"]
-    paths = folder.iterdir() if folder.is_dir() else ()
-    there = sorted(path.name for path in paths if path.is_dir() and path.name[0] != ".")
-    if name not in there:
-        known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
-        raise click.BadParameter(
-            f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
-        )
-    try:
-        return read_bundle(folder / name)
-    except (BundleError, OSError) as error:
-        raise click.ClickException(f"The bundle {name} is damaged: {error}.") from error
 
 
 def _place(to: Path | None, form: Format, name: str) -> Path:

@@ -1,8 +1,9 @@
-"""What several commands share: finding CIFAR-10, and bars that show how far something is."""
+"""What several commands share: finding data and bundles, and bars that show how far one is."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +12,12 @@ from typing import Any
 import click
 from flask import current_app
 
+from model_training.bundle import Bundle, BundleError, read_bundle
+from model_training.card import BUNDLE_NAME
 from model_training.cifar10_sources import Progress
+from model_training.class_folders import Opener
 from model_training.data import Cifar10, DataError, load_cifar10
+from webapp.photos import open_photo
 
 
 def find_data(path: Path | None) -> Cifar10:
@@ -26,6 +31,53 @@ def find_data(path: Path | None) -> Cifar10:
             return load_cifar10(current_app.config["DATA_FOLDER"], path, progress)
     except DataError as error:
         raise click.ClickException(str(error)) from error
+
+
+def find_bundle(name: str) -> Bundle:
+    """The bundle called `name` in the models folder.
+
+    Raises:
+        click.ClickException: it is not there, or it is damaged.
+    """
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    paths = folder.iterdir() if folder.is_dir() else ()
+    there = sorted(path.name for path in paths if path.is_dir() and path.name[0] != ".")
+    if name not in there:
+        known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
+        raise click.BadParameter(
+            f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
+        )
+    try:
+        return read_bundle(folder / name)
+    except (BundleError, OSError) as error:
+        raise click.ClickException(f"The bundle {name} is damaged: {error}.") from error
+
+
+def photo_opener(side: int) -> Opener:
+    """Opens pictures for training with the care that a visitor's get.
+
+    Args:
+        side: pixels that the shorter side should keep.
+    """
+    most = current_app.config["MAX_PHOTO_PIXELS"]
+    # The longer side is what is reduced, and few pictures are four times as long as wide.
+    return lambda data: open_photo(data, max_pixels=most, working_side=4 * side)
+
+
+def name_of_folder(folder: Path, option: str, given: str | None = None) -> str:
+    """What the data set in `folder` is called: as `given`, or else after the folder.
+
+    Raises:
+        click.BadParameter: that is no name; `option` is what to give another one with.
+    """
+    name = given or re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
+    if not re.fullmatch(BUNDLE_NAME, name):
+        raise click.BadParameter(
+            "a name has lower-case letters, digits, dots and dashes, and begins with a letter or "
+            f"digit; {name!r} has not.",
+            param_hint=option,
+        )
+    return name
 
 
 @contextlib.contextmanager

@@ -14,9 +14,10 @@ from flask.cli import with_appcontext
 from model_training import checkpoint
 from model_training.bundle import BundleError, is_bundle, read_bundles
 from model_training.card import BUNDLE_NAME
-from model_training.data import Cifar10
+from model_training.class_folders import FolderError, has_class_folders
+from model_training.data import DataSet
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
-from webapp.cli.shared import Bars, find_data
+from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
 
 if TYPE_CHECKING:
     from model_training.bundle import Bundle
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
     "--data",
     "data_path",
     type=click.Path(path_type=Path),
-    help="A folder or archive of CIFAR-10; otherwise it is found or fetched.",
+    help="A folder of your own, with a folder of pictures for each class; or a folder or archive "
+    "of CIFAR-10, which otherwise is found or fetched.",
 )
 @click.option(
     "--output",
     metavar="NAME|FOLDER",
     help="The bundle's name in the models folder, or a folder. By default the recipe's name, "
-    "with -quick behind it for a --limit run.",
+    "with that of your own folder behind it, and -quick for a --limit run.",
 )
 @click.option("--limit", type=click.IntRange(1), help="A quick try on so many images.")
 @click.option(
@@ -89,10 +91,49 @@ def train_command(
         raise click.UsageError(str(error)) from error
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
-    bundle_path = _bundle_path(output or (f"{name}-quick" if options["limit"] else name))
-    data = find_data(data_path)
+    own = data_path if data_path is not None and has_class_folders(data_path) else None
+    called = name_of_folder(own, "--output") if own is not None else None
+    parts = (name, called, "quick" if options["limit"] else None)
+    bundle_path = _bundle_path(output or "-".join(part for part in parts if part)[:64].rstrip("-."))
+    if own is not None and called is not None:
+        options["data"], data = own, _read_own(own, called, recipe)
+    else:
+        data = find_data(data_path)
     bundle = _train(recipe, data, options, bundle_path, resume=resume, restart=restart)
     _print_outcome(bundle, bundle_path)
+
+
+def _read_own(folder: Path, name: str, recipe: Recipe) -> DataSet:
+    from model_training.folder_data import divide, read_folder
+
+    # As large as the network sees them: fewer pixels would be lost, and more cost memory.
+    side = recipe.input_size
+    try:
+        with Bars() as bars:
+            found = read_folder(folder, side, photo_opener(side), bars.until("reading"))
+        data = divide(found, name)
+    except FolderError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be read ({error}).") from error
+    except MemoryError as error:
+        raise click.ClickException(
+            f"The pictures in {folder} do not fit into memory at {side} pixels. Give fewer, or "
+            "choose a recipe of fewer pixels (`flask train --list`)."
+        ) from error
+    click.echo(
+        f"{name}: {len(data.train):,} pictures to learn from and {len(data.test):,} to test on, of "
+        f"{len(data.classes)} classes"
+    )
+    left_out = {
+        "not pictures": len(found.unreadable),
+        "copies of one before": int(found.repeated.sum()),
+        "in more than one class": int(found.contradicted.sum()),
+    }
+    if any(left_out.values()):
+        told = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
+        click.echo(f"Left out: {told}. `flask data review` names them.")
+    return data
 
 
 def _bundle_path(output: str) -> Path:
@@ -117,7 +158,7 @@ def _bundle_path(output: str) -> Path:
 
 def _train(
     recipe: Recipe,
-    data: Cifar10,
+    data: DataSet,
     options: dict[str, Any],
     bundle_path: Path,
     *,
@@ -131,11 +172,11 @@ def _train(
 
     steps_left = 0
 
-    def start(done: int, total: int) -> None:
+    def start(parameters: int, done: int, total: int) -> None:
         nonlocal steps_left
         steps_left = total - done
         note = f" (resumed after {done:,} of {total:,} steps)" if done else ""
-        click.echo(f"Training {recipe.title}: {recipe.parameters:,} parameters{note}")
+        click.echo(f"Training {recipe.title}: {parameters:,} parameters{note}")
 
     def step(count: int) -> None:
         nonlocal steps_left

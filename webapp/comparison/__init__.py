@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, render_template, send_file
 from flask.typing import ResponseReturnValue
 
+from model_training.data import Cifar10
 from model_training.recipes import RECIPES
 from webapp.comparison.plots import make_plots
 from webapp.comparison.report import make_report
@@ -15,6 +16,7 @@ from webapp.library import NO_AUDIT, Library, Result, get_library
 from webapp.query import choice
 
 bp = Blueprint("comparison", __name__)
+MAIN_DATA_SET = Cifar10.name
 
 
 @bp.get("/models/")
@@ -25,6 +27,8 @@ def index() -> ResponseReturnValue:
     data_sets = sorted({row.figures["data"] for row in rows})
     data_set = choice("data", data_sets, "data set")
     rows = [row for row in rows if data_set in (None, row.figures["data"])]
+    # Points of different images do not belong in one plot.
+    plotted = MAIN_DATA_SET if data_set is None and len(data_sets) > 1 else None
     by = BY_NAME[choice("sort", BY_NAME, "column") or "accuracy"]
     order = choice("order", ("up", "down"), "direction")
     down = order == "down" if order else by.name in FIRST_DOWN
@@ -37,7 +41,8 @@ def index() -> ResponseReturnValue:
         first_down=FIRST_DOWN,
         data_sets=data_sets,
         data_set=data_set,
-        charts=make_plots(rows),
+        plotted=plotted,
+        charts=make_plots([row for row in rows if plotted in (None, row.figures["data"])]),
         default_model=library.default_model,
         problems=library.problems,
         no_audit=None if library.audit else NO_AUDIT,
@@ -56,9 +61,10 @@ def compare() -> ResponseReturnValue:
     library = get_library()
     results = _comparable(library)
     best = sorted(results, key=lambda name: -results[name].accuracy)
-    left = choice("left", results, "model") or next(iter(best), None)
+    elsewhere = library.tested_elsewhere()
+    left = choice("left", results, "model", elsewhere) or next(iter(best), None)
     others = [name for name in best if name != left]
-    right = choice("right", results, "model") or next(iter(others), None)
+    right = choice("right", results, "model", elsewhere) or next(iter(others), None)
     versus = None
     if left is not None and right is not None:
         versus = make_versus(results[left], results[right])

@@ -32,8 +32,10 @@ def make_model_card(
     Args:
         classification: how it fares on the test images, for its weakest class.
     """
-    use = recipes[card.recipe].use if card.recipe in recipes else Use()
     training = card.training
+    recipe = recipes.get(card.recipe)
+    # What a recipe says of its use, it says of the images that it is made for.
+    use = recipe.use if recipe and recipe.data_set == training.data_set else Use()
     return ModelCard(
         good_for=[
             *use.good_for,

@@ -122,8 +122,11 @@ def make_rows(
         _measured(result, classifiers.get(result.bundle.name), audits.get(result.bundle.name))
         for result in results
     ]
-    trained = {result.bundle.card.recipe for result in results}
-    return rows + [_reported(one) for name, one in recipes.items() if name not in trained]
+    cards = [result.bundle.card for result in results]
+    trained = {(card.recipe, card.training.data_set) for card in cards}
+    return rows + [
+        _reported(one) for name, one in recipes.items() if (name, one.data_set) not in trained
+    ]
 
 
 def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:

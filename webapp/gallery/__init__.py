@@ -165,4 +165,6 @@ def _read_view() -> View:
     test = _test_images(library)
     results = library.results_on(test)
     audit = library.audit_on(test.labels)
-    return View(test, results, read_filters(results, library.default_model, audit), audit)
+    elsewhere = library.tested_elsewhere()
+    filters = read_filters(results, library.default_model, audit, elsewhere)
+    return View(test, results, filters, audit)

@@ -103,13 +103,19 @@ class Filters:
 
 
 def read_filters(
-    results: Mapping[str, Result], default_model: str | None, audit: Audit | None
+    results: Mapping[str, Result],
+    default_model: str | None,
+    audit: Audit | None,
+    elsewhere: Mapping[str, str],
 ) -> Filters:
     """The filters in the address of the request.
 
     Without a model in the address it is `default_model`, or else the first there is.
+
+    Args:
+        elsewhere: of models that cannot be asked for here, why.
     """
-    model = choice("model", results, "model")
+    model = choice("model", results, "model", elsewhere)
     filters = Filters(
         model=model or (default_model if default_model in results else next(iter(results), None)),
         true=choice("true", CLASSES, "class"),
@@ -117,7 +123,7 @@ def read_filters(
         outcome=choice("outcome", OUTCOMES, "outcome"),
         low=percentage("low", 0.0),
         high=percentage("high", 1.0),
-        differs=choice("differs", results, "model"),
+        differs=choice("differs", results, "model", elsewhere),
         suspect=choice("suspect", YES_NO, "answer"),
         copy=choice("copy", COPIES, "answer"),
         sort=choice("sort", ORDERS, "order") or "index",

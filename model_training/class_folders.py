@@ -1,0 +1,116 @@
+"""Pictures in class folders (`FOLDER/cat/*.jpg`): which files there are, and how one is read.
+
+Who opens the bytes is handed in, so that a stranger's pictures pass one careful opener wherever
+they are read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image
+
+KINDS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
+"""Endings by which a folder of pictures is told from others; what a file is, its bytes say."""
+LARGEST_FILE = 100 * 2**20
+"""Bytes; a larger file is no photo that anybody trains on, and it would be read into memory."""
+MOST_CLASSES = 1000
+PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
+
+
+class FolderError(Exception):
+    """A folder does not hold pictures in class folders; the message says what to do."""
+
+
+class Opened(Protocol):
+    """A picture as the opener gives it: upright RGB, perhaps reduced, and what it was."""
+
+    @property
+    def image(self) -> Image.Image: ...
+    @property
+    def original_size(self) -> tuple[int, int]: ...
+    @property
+    def format(self) -> str: ...
+
+
+Opener = Callable[[bytes], Opened]
+"""Takes a file's bytes; raises ValueError with a sentence that says what is wrong with them."""
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Whether there is a picture, by its ending, in a folder of `folder`."""
+    if not folder.is_dir():
+        return False
+    inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
+    return any(path.suffix.lower() in KINDS for child in inside for path in _files(child))
+
+
+def class_files(folder: Path) -> dict[str, list[Path]]:
+    """The files in each class folder of `folder`, however deep, in the order of their names.
+
+    Hidden files are passed over, links to folders are not followed.
+
+    Raises:
+        FolderError: there are no class folders, or they are the parts of a divided set.
+        OSError: the folder cannot be listed.
+    """
+    if not folder.is_dir():
+        raise FolderError(f"There is no folder {folder}.")
+    classes = sorted(
+        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    if not classes:
+        raise FolderError(
+            f"{folder} has no folders in it. Put the photos of each class into a folder that is "
+            "named after the class: cat/one.jpg, dog/two.jpg."
+        )
+    if len(classes) > MOST_CLASSES:
+        raise FolderError(
+            f"{folder} has {len(classes):,} folders in it, and {MOST_CLASSES:,} classes are the "
+            "most. Is it the folder that holds the class folders?"
+        )
+    if all(path.name.lower() in PARTS for path in classes):
+        parts = " and ".join(path.name for path in classes)
+        raise FolderError(
+            f"{folder} holds parts of a data set ({parts}), not classes. Take one part at a "
+            f"time: {classes[0]}"
+        )
+    return {path.name: sorted(_files(path)) for path in classes}
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of `path`.
+
+    Raises:
+        ValueError: it is no file, or too large to be a photo.
+        OSError: it cannot be read.
+    """
+    # Looked at before it is opened: a pipe would never end, and opening one waits for a writer.
+    known = path.stat()
+    if not stat.S_ISREG(known.st_mode):
+        raise ValueError("It is not a file.")
+    if known.st_size > LARGEST_FILE:
+        raise ValueError(f"It is larger than {LARGEST_FILE // 2**20} MB.")
+    return path.read_bytes()
+
+
+def what_is_wrong(error: OSError | ValueError) -> str:
+    """One sentence on why a file is no picture."""
+    if isinstance(error, OSError):
+        return f"It cannot be read ({error.strerror or error})."
+    return str(error).split(". ")[0].rstrip(".") + "."
+
+
+def printable(name: str) -> str:
+    """`name`, as text: on disk a name is any bytes, and those that are no text go nowhere else."""
+    return name.encode("utf-8", "replace").decode("utf-8")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in names if not name.startswith("."))
