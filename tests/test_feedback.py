@@ -18,13 +18,13 @@ from flask import Flask
 from PIL import ExifTags, Image
 from sqlalchemy import event
 
-from model_training.data import CLASSES
+from model_training.data import CLASSES, ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient, check
 from tests.test_upload import multipart
 from webapp.feedback import purge_at_start, store
 from webapp.feedback.forms import FORM_BYTES
-from webapp.feedback.store import DAY, Store
+from webapp.feedback.store import DAY, HOUR, Store
 from webapp.settings import SettingError
 
 Fields = dict[str, str]
@@ -334,6 +334,21 @@ def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(time, "time", lambda: now + seconds)
 
 
+def test_within_an_hour_only_so_many_are_kept(
+    tiny_site: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = tiny_site(FEEDBACK_HOURLY=2)
+    client = PageClient(app.test_client())
+    fields = [answered(client, pictures.jpeg()) for _ in range(3)]
+    assert [send(client, one).status for one in fields] == [200, 200, 429]
+    page = send(client, fields[2])
+    assert "send it again in an hour" in page.text
+    assert kept_form(page, fields[2])
+    later(monkeypatch, HOUR + 1)
+    assert send(client, fields[2]).status == 200
+    assert len(store_of(app).entries()) == 3
+
+
 def test_old_entries_go_at_the_start_and_when_another_comes(
     app: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -415,6 +430,26 @@ def test_the_commands_list_export_and_delete(
     assert run(args=["feedback", "delete", "--all"], input="n\n").exit_code == 1
     assert "3 deleted" in run(args=["feedback", "delete", "--all", "--yes"]).output
     assert "0 deleted" in run(args=["feedback", "purge"]).output
+
+
+@pytest.mark.usefixtures("tiny_recipe")
+def test_a_network_can_learn_from_what_is_exported(
+    app: Flask, client: PageClient, test_images: ImageSet, tmp_path: Path
+) -> None:
+    for number in range(12):
+        photo = io.BytesIO()
+        Image.fromarray(test_images.images[number]).resize((96, 64)).save(photo, "PNG")
+        fields = answered(client, photo.getvalue())
+        send(client, fields | {"right": "deer" if number % 2 else "ship"})
+    run = app.test_cli_runner().invoke
+    folder = tmp_path / "Flagged"
+    assert run(args=["feedback", "export", str(folder)]).exit_code == 0
+    output = str(tmp_path / "taught")
+    trained = run(
+        args=["train", "tiny", "--data", str(folder), "--epochs", "1", "--output", output]
+    )
+    assert trained.exit_code == 0, trained.output
+    assert "flagged: 10 pictures to learn from and 2 to test on, of 2 classes" in trained.output
 
 
 def test_the_commands_say_what_is_wrong_with_the_database(app: Flask) -> None:

@@ -87,6 +87,13 @@ SETTINGS = (
         "room. With 0 nobody is asked.",
         least=0,
     ),
+    Setting(
+        "FEEDBACK_HOURLY",
+        60,
+        "photos",
+        "The most that are kept within an hour, from all visitors together: who sent what is not "
+        "known. So nobody fills the room at one go.",
+    ),
     Setting("FEEDBACK_DAYS", 180, "days", "How long such a photo is kept."),
     Setting("WTF_CSRF_TIME_LIMIT", 4 * 3600, "seconds", "How long an open page can be sent."),
     Setting("SESSION_COOKIE_SECURE", False, "", "Set it where the site is reached by HTTPS only."),

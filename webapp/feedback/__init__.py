@@ -33,7 +33,12 @@ def init_app(app: Flask) -> None:
     config = app.config
     try:
         url = database_url(config["DATABASE_URL"], Path(app.instance_path))
-        store = Store(url, limit=config["FEEDBACK_LIMIT"], days=config["FEEDBACK_DAYS"])
+        store = Store(
+            url,
+            limit=config["FEEDBACK_LIMIT"],
+            hourly=config["FEEDBACK_HOURLY"],
+            days=config["FEEDBACK_DAYS"],
+        )
     except BadDatabase as error:
         raise SettingError(f"DATABASE_URL cannot be used: {error}.") from error
     app.extensions["feedback"] = store

@@ -38,7 +38,8 @@ from sqlalchemy.schema import CreateTable
 from webapp.errors import Refusal
 
 BUSY_SECONDS = 5  # how long to wait for somebody else's write, or for a connection
-DAY = 24 * 3600
+HOUR = 3600
+DAY = 24 * HOUR
 NONE_OF_THESE = "none-of-these"
 """The right class of a photo that shows none of the classes, and its folder in an export."""
 
@@ -55,6 +56,13 @@ class StoreFull(StoreError):
 
     status = 507
     code = "feedback-full"
+
+
+class TooManyNow(StoreError):
+    """As many entries came within the last hour as may come."""
+
+    status = 429
+    code = "feedback-too-many"
 
 
 class BadDatabase(Exception):
@@ -125,6 +133,7 @@ class Store:
 
     Args:
         limit: entries; a further one is refused.
+        hourly: entries within an hour, from all visitors together: of whom they come is not known.
         days: how long an entry is kept.
 
     Every method raises StoreError where the database cannot be reached, is locked or is full.
@@ -133,8 +142,8 @@ class Store:
         BadDatabase: no driver for it is installed.
     """
 
-    def __init__(self, url: URL, *, limit: int, days: int) -> None:
-        self.limit, self.days = limit, days
+    def __init__(self, url: URL, *, limit: int, hourly: int, days: int) -> None:
+        self.limit, self.hourly, self.days = limit, hourly, days
         self._is_file = url.get_backend_name() == "sqlite"
         self._file = Path(url.database or "") if self._is_file else None
         options: dict[str, Any] = (
@@ -159,6 +168,7 @@ class Store:
 
         Raises:
             StoreFull: there are as many entries as may be.
+            TooManyNow: as many came within the last hour as may come.
         """
         entry.ticket_digest = _digest(ticket)
         entry.kept_at = int(time.time())
@@ -172,10 +182,15 @@ class Store:
             session.flush()
             # Counted after it was added: SQLite lets one in at a time from there on, so that two
             # who come at once cannot both be the last.
-            if (session.scalar(select(func.count(Entry.id))) or 0) > self.limit:
+            if _number(session) > self.limit:
                 raise StoreFull(
                     "There is no room for more photos at the moment, so yours was not kept. "
                     "Please try again in a few days."
+                )
+            if _number(session, Entry.kept_at > entry.kept_at - HOUR) > self.hourly:
+                raise TooManyNow(
+                    "Many photos came within the last hour, so yours was not kept. Please send it "
+                    "again in an hour."
                 )
 
     def find(self, ticket: str) -> Entry | None:
@@ -252,6 +267,10 @@ def _is(ticket: str) -> ColumnElement[bool]:
 
 def _with(ticket: str) -> Select[Entry]:
     return select(Entry).where(_is(ticket))
+
+
+def _number(session: Session, *which: ColumnElement[bool]) -> int:
+    return session.scalar(select(func.count(Entry.id)).where(*which)) or 0
 
 
 def _count(result: Any) -> int:
