@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model_training import near_copies
+from model_training import agreement, near_copies
+from model_training.agreement import Embedding
 from model_training.bundle import Bundle
 from model_training.card import Sha256, Share
 from model_training.data import CLASSES, DIGEST, IMAGE_SIZE, Cifar10
@@ -41,8 +42,8 @@ _WIDTH = 20
 
 class Provenance(BaseModel):
     """How an audit came about.  `models` maps those that judged the labels to the SHA-256 of their
-    predictions; `least_likeness` is the threshold of
-    `model_training.near_copies`."""
+    predictions; `least_likeness` and `least_agreement` are the thresholds of
+    `model_training.near_copies` and `model_training.agreement`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -52,6 +53,7 @@ class Provenance(BaseModel):
     features_sha256: Sha256
     models: Annotated[dict[str, Sha256], Field(min_length=1)]
     least_likeness: Share
+    least_agreement: Share
 
 
 @dataclass(frozen=True)
@@ -144,15 +146,17 @@ def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy
 def make_audit(
     data: Cifar10,
     features_of: Bundle,
-    features: tuple[Floats, Floats],
     judges: Sequence[Bundle],
+    embedding: Embedding,
     on_pairs: Callable[[int, int], None] = lambda done, total: None,
 ) -> Audit:
     """Audit the test images of `data`.
 
     Args:
-        features: what the network of `features_of` makes of the training and of the test images.
-        judges: the models that judge the labels, by their stored predictions.
+        features_of: by what its network makes of images, near-copies are looked for.
+        judges: the models that judge the labels, by their stored predictions, and whose networks
+            must agree that a near-copy is one.
+        embedding: asks a network.
         on_pairs: see `find_near_copies`.
 
     Raises:
@@ -165,8 +169,13 @@ def make_audit(
             raise ValueError(f"{judge.name} was tested on other images")
     if features_of.card.model_sha256 is None:
         raise ValueError(f"{features_of.name} has no network here")
-    of_train, of_test = features
-    pairs = find_near_copies(data.test.images, of_test, data.train.images, of_train, on_pairs)
+    test, train = data.test.images, data.train.images
+    of_test, of_train = (embedding(features_of, images) for images in (test, train))
+    pairs = find_near_copies(test, of_test, train, of_train, on_pairs)
+    networks = [judge for judge in judges if judge.card.model_sha256 is not None]
+    if networks and len(pairs):
+        agreed = agreement.agreement(pairs, test, train, networks, embedding)
+        pairs = pairs.where(agreed >= agreement.LEAST_AGREEMENT)
     return Audit(
         labels=data.test.labels,
         doubts=judge_labels([calibrated(judge) for judge in judges], data.test.labels),
@@ -177,6 +186,7 @@ def make_audit(
             features_sha256=features_of.card.model_sha256,
             models={judge.name: predictions_digest(judge) for judge in judges},
             least_likeness=near_copies.LEAST_LIKENESS,
+            least_agreement=agreement.LEAST_AGREEMENT,
         ),
     )
 

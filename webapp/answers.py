@@ -150,7 +150,7 @@ def prepare(
         shown_side: the long side that the page shows, in pixels; None for answers without a page.
     """
     shown = None if shown_side is None else photos.as_data_uri(photo.image, long_side=shown_side)
-    return Prepared(_views(photo.image, classifier), shown, photo.original_size)
+    return Prepared(photos.views(photo.image, classifier.input_size), shown, photo.original_size)
 
 
 def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[Answer]:
@@ -168,11 +168,12 @@ def answer_photo(
     photo: photos.Photo, classifier: Classifier, library: Library, *, with_heat: bool = False
 ) -> tuple[Answer, list[Answer]]:
     """The answer of `classifier`, and those of every other network in `library`."""
-    (answer,) = answer_photos([prepare(photo, classifier)], classifier)
-    others = []
-    for other in library.classifiers.values():
-        if other is not classifier:
-            others += answer_photos([prepare(photo, other, shown_side=None)], other)
+    answer, *others = (
+        _answer(*said, photo_size=photo.original_size)
+        for said in _ask_each(photo.image, classifier, library)
+    )
+    shown_uri = photos.as_data_uri(photo.image, long_side=SHOWN_SIDE)
+    answer = replace(answer, photo_uri=shown_uri)
     if with_heat:
         shown = photo.image.copy()
         shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
@@ -190,13 +191,11 @@ def answer_test_image(
 ) -> tuple[Answer, list[Answer]]:
     """As `answer_photo`, for test image `index`."""
     image = Image.fromarray(test.images[index])
-    given = []
-    for asked in (classifier, *(one for one in library.classifiers.values() if one != classifier)):
-        views = _views(image, asked)
-        ((judgement, milliseconds),) = _ask(asked, [views])
-        true = CLASSES[test.labels[index]]
-        given.append(_answer(asked, views, judgement, milliseconds, example=index, true_class=true))
-    answer, *others = given
+    true = CLASSES[test.labels[index]]
+    answer, *others = (
+        _answer(*said, example=index, true_class=true)
+        for said in _ask_each(image, classifier, library)
+    )
     if with_heat:
         shown = image.resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.NEAREST)
         answer = replace(answer, heat=heat_map(answer, classifier, shown))
@@ -227,8 +226,17 @@ def examples(test: ImageSet | None) -> list[tuple[int, str]]:
     ]
 
 
-def _views(image: Image.Image, classifier: Classifier) -> list[View]:
-    return photos.views(image, classifier.input_size)
+def _ask_each(
+    image: Image.Image, first: Classifier, library: Library
+) -> Iterator[tuple[Classifier, list[View], Judgement, float]]:
+    """What `first` and then every other network says of `image`, cut once for each size."""
+    of_size: dict[int, list[View]] = {}
+    for asked in (first, *(one for one in library.classifiers.values() if one is not first)):
+        if asked.input_size not in of_size:
+            of_size[asked.input_size] = photos.views(image, asked.input_size)
+        views = of_size[asked.input_size]
+        ((judgement, milliseconds),) = _ask(asked, [views])
+        yield asked, views, judgement, milliseconds
 
 
 def _stacked(views: Sequence[View]) -> Pixels:

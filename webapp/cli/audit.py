@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 from flask import current_app
 from flask.cli import with_appcontext
+from numpy.typing import NDArray
 
 from model_training.audit import able_judges
 from model_training.bundle import read_bundles
@@ -83,19 +85,19 @@ def audit_command(
 def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.audit import make_audit, write_audit
-    from model_training.embedding import embed
+    from model_training.embedding import QUICK_SIDE, embed
 
     folder: Path = current_app.config["TRAINING_FOLDER"] / "features"
     with Bars() as bars:
-        on_images = bars.each("looking at images", len(data.train) + len(data.test))
+
+        def embedding(bundle: Bundle, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+            looking = bars.each(f"{bundle.name} looks", len(images))
+            # All images for the one, a few for the judges.
+            side = QUICK_SIDE if bundle is features_of else None
+            return embed(bundle, images, folder, looking, side)
+
         try:
-            of_train, of_test = (
-                embed(features_of, part.images, folder, on_images)
-                for part in (data.train, data.test)
-            )
-            audit = make_audit(
-                data, features_of, (of_train, of_test), judges, bars.until("comparing pairs")
-            )
+            audit = make_audit(data, features_of, judges, embedding, bars.until("comparing pairs"))
             write_audit(current_app.config["DATA_FOLDER"] / AUDIT_FILE, audit)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
@@ -109,7 +111,7 @@ def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
 
 def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
     from model_training.class_folders import FolderError
-    from model_training.embedding import embed
+    from model_training.embedding import QUICK_SIDE, embed
     from model_training.folder_audit import SIDE, audit_folder, write_findings
     from model_training.folder_data import read_folder
 
@@ -123,7 +125,7 @@ def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
                 )
             kept: Path = current_app.config["TRAINING_FOLDER"] / "features"
             on_images = bars.each("looking at images", len(data.images))
-            features = embed(features_of, data.images, kept, on_images)
+            features = embed(features_of, data.images, kept, on_images, QUICK_SIDE)
             audit = audit_folder(data, features, bars.until("comparing pairs"))
             rows = write_findings(report, audit)
         except (FolderError, ValueError) as error:
