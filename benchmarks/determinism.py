@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.timing import print_table
 from model_training.learner import compile_network, one_hot
 from model_training.recipes import find_recipe
-from model_training.run import make_deterministic
+from model_training.surroundings import make_deterministic
 from model_training.training import dtype_policy
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
-from dataclasses import dataclass, replace
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -15,37 +12,13 @@ import numpy as np
 from model_training import checkpoint, evaluation, novelty
 from model_training.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
 from model_training.card import Calibration, Card, Layer, Metrics, ReportedFigures, TrainingFacts
-from model_training.data import IMAGE_SIZE, DataSet, ImageSet, split
+from model_training.data import DataSet, ImageSet, split
 from model_training.files import remove_leftovers
 from model_training.optimizers import describe
+from model_training.options import Options, command, for_other_images, with_options
 from model_training.recipes import Phase, Recipe
+from model_training.surroundings import machine, make_deterministic, versions
 from model_training.training import Place, Trained, Watcher, train
-
-LEAST_STEPS = 10
-"""Steps of an epoch that a small data set of one's own is given, by smaller batches."""
-_PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What one run changes of its recipe; None keeps the recipe's own.
-
-    Args:
-        data: the folder of a data set of one's own, for the command on the card.
-        epochs: of the last phase.
-        batch_size: of every phase.
-        weights: a file of pretrained weights.
-        all_data: learn from the validation images too.
-    """
-
-    data: Path | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    seed: int = 0
-    limit: int | None = None
-    weights: Path | None = None
-    all_data: bool = False
-    deterministic: bool = False
 
 
 def run(
@@ -81,7 +54,7 @@ def run(
     parts = Parts.of(data, options)
     if data.name != recipe.data_set:
         recipe = for_other_images(recipe, data.side, len(parts.fit))
-    phases = _with_options(recipe.phases, options)
+    phases = with_options(recipe.phases, options)
     earlier = _earlier(output, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
@@ -143,39 +116,6 @@ class Parts:
             return cls(train_set, None, data.test)
         fit_indices, validation_indices = split(train_set.labels)
         return cls(train_set.take(fit_indices), train_set.take(validation_indices), data.test)
-
-
-def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
-    """`recipe`, which is made for CIFAR-10, for `count` images to fit, of `side` pixels."""
-    most = max(8, count // LEAST_STEPS)
-    phases = tuple(
-        replace(phase, batch_size=min(phase.batch_size, most)).on_larger(side / IMAGE_SIZE)
-        for phase in recipe.phases
-    )
-    augmentation = recipe.augmentation
-    if side != IMAGE_SIZE:
-        augmentation += (
-            f" That is how the recipe puts it for pictures of {IMAGE_SIZE} pixels; these have "
-            f"{side}, so shifts are as much longer, and nothing is enlarged."
-        )
-    return replace(recipe, phases=phases, augmentation=augmentation, reported=None)
-
-
-def make_deterministic() -> None:
-    """Switch off what makes two runs of one seed differ, for the rest of the process.
-
-    Keras' seeds are set by the trainer; this is the backend's part.  What it costs is measured by
-    `benchmarks/determinism.py`; JAX needs no switch on a processor.
-    """
-    if keras.backend.backend() == "tensorflow":
-        # Only TensorFlow has the switch, so only it is imported, and only where it is used anyway.
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    elif keras.backend.backend() == "torch":
-        import torch
-
-        torch.use_deterministic_algorithms(True)
 
 
 def _calibrated_by(earlier: Bundle | None) -> str | None:
@@ -327,44 +267,3 @@ def layer_table(model: keras.Model) -> list[Layer]:
         )
         for layer in model.layers
     ]
-
-
-def command(recipe: Recipe, options: Options) -> str:
-    """The command that repeats a run.  Of a file only its name is told."""
-    words = ["flask train", recipe.name]
-    for name, value in dataclasses.asdict(options).items():
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            words += [option] if value else []
-        elif value is not None:
-            words.append(f"{option} {value.name if isinstance(value, Path) else value}")
-    return " ".join(words)
-
-
-def machine() -> str:
-    """The processor, its cores as this process sees them, and the operating system."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
-    return f"{processor}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
-
-
-def versions() -> dict[str, str]:
-    """Python's version and those of the packages that could change a result."""
-    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except ModuleNotFoundError:  # PackageNotFoundError is one of these.
-            continue
-    return found
-
-
-def _with_options(phases: tuple[Phase, ...], options: Options) -> tuple[Phase, ...]:
-    if options.batch_size is not None:
-        phases = tuple(replace(phase, batch_size=options.batch_size) for phase in phases)
-    return (*phases[:-1], replace(phases[-1], epochs=options.epochs or phases[-1].epochs))

@@ -19,8 +19,9 @@ from keras import layers
 from model_training.augmentation import Augmentation
 from model_training.bundle import Bundle, replace_novelty
 from model_training.data import Cifar10, ImageSet
+from model_training.options import Options
 from model_training.recipes import RECIPES, Lookahead, Optimizer, Phase, Recipe, Reported, Schedule
-from model_training.run import Options, run
+from model_training.run import run
 from model_training.sheets import read_test_images
 from model_training.training import Place
 from tests import server

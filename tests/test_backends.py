@@ -30,7 +30,8 @@ sys.meta_path.insert(0, NotInstalled())
 from pathlib import Path
 from model_training.data import Cifar10
 from model_training.recipes import find_recipe
-from model_training.run import Options, run
+from model_training.options import Options
+from model_training.run import run
 from model_training.sheets import read_test_images
 from model_training.training import Place
 import numpy as np
@@ -59,7 +60,8 @@ import sys
 import numpy as np
 import keras
 from model_training.data import Cifar10
-from model_training.run import Options, run
+from model_training.options import Options
+from model_training.run import run
 from model_training.sheets import read_test_images
 from tests.conftest import TINY, place_in
 

@@ -16,8 +16,8 @@ from model_training.bundle import Bundle, read_bundle
 from model_training.class_folders import FolderError
 from model_training.data import CLASSES, ImageSet
 from model_training.folder_data import FEWEST, FolderData, divide, read_folder
+from model_training.options import LEAST_STEPS, for_other_images
 from model_training.recipes import RECIPES, Recipe, find_recipe
-from model_training.run import LEAST_STEPS, for_other_images
 from tests.conftest import SHIPPED_TEST_IMAGES, TINY, make_site
 from webapp.photos import Photo, open_photo
 

@@ -17,8 +17,9 @@ from model_training.bundle import Bundle, read_bundle
 from model_training.checkpoint import CheckpointError
 from model_training.data import Cifar10
 from model_training.learner import compile_network
+from model_training.options import Options
 from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
-from model_training.run import Options, Parts, run
+from model_training.run import Parts, run
 from model_training.schedules import OneCycle
 from model_training.training import Diverged, Interrupted, Watcher, epoch_order
 from tests.conftest import TINY, place_in

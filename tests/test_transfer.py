@@ -21,6 +21,7 @@ from model_training.checkpoint import CheckpointError
 from model_training.data import Cifar10
 from model_training.features import FeatureViews, Stopped, cut, extract
 from model_training.learner import Learner
+from model_training.options import Options
 from model_training.pretrained import WeightsError, load_pretrained
 from model_training.recipes import (
     RECIPES,
@@ -31,7 +32,7 @@ from model_training.recipes import (
     Schedule,
     find_recipe,
 )
-from model_training.run import Options, run
+from model_training.run import run
 from model_training.training import Interrupted, Watcher
 from tests.conftest import place_in
 

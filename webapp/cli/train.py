@@ -166,8 +166,9 @@ def _train(
     restart: bool,
 ) -> Bundle:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
+    from model_training.options import Options
     from model_training.pretrained import WeightsError
-    from model_training.run import Options, run
+    from model_training.run import run
     from model_training.training import Interrupted, Place, Watcher
 
     steps_left = 0

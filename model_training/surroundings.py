@@ -1,0 +1,52 @@
+"""What a run runs on: the machine, the versions of what could change a result, and its switches."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+
+_PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
+
+
+def machine() -> str:
+    """The processor, its cores as this process sees them, and the operating system."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    return f"{processor}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+
+
+def versions() -> dict[str, str]:
+    """Python's version and those of the packages that could change a result."""
+    found = {"python": platform.python_version(), "backend": keras.backend.backend()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except ModuleNotFoundError:  # PackageNotFoundError is one of these.
+            continue
+    return found
+
+
+def make_deterministic() -> None:
+    """Switch off what makes two runs of one seed differ, for the rest of the process.
+
+    Keras' seeds are set by the trainer; this is the backend's part.  What it costs is measured by
+    `benchmarks/determinism.py`; JAX needs no switch on a processor.
+    """
+    if keras.backend.backend() == "tensorflow":
+        # Only TensorFlow has the switch, so only it is imported, and only where it is used anyway.
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    elif keras.backend.backend() == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
