@@ -107,9 +107,13 @@ class Library:
             if np.array_equal(result.bundle.predictions.test_labels, test.labels)
         }
 
+    def comparable(self) -> dict[str, Result]:
+        """The results that can be compared image by image: those on the test images, if any."""
+        return self.results_on(self.test_images) if self.test_images is not None else self.results
+
     def tested_elsewhere(self) -> dict[str, str]:
         """Of each model that was not tested on the test images, a sentence that says so."""
-        here = self.results_on(self.test_images) if self.test_images is not None else self.results
+        here = self.comparable()
         return {
             name: f"The model “{name}” was tested on other images: "
             f"{result.bundle.card.training.data_set}."

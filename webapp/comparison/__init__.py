@@ -59,7 +59,7 @@ def index_csv() -> Response:
 def compare() -> ResponseReturnValue:
     """Two models against each other; without a choice, the two best."""
     library = get_library()
-    results = _comparable(library)
+    results = library.comparable()
     best = sorted(results, key=lambda name: -results[name].accuracy)
     elsewhere = library.tested_elsewhere()
     left = choice("left", results, "model", elsewhere) or next(iter(best), None)
@@ -115,10 +115,3 @@ def _result(name: str) -> Result:
 def _rows(library: Library) -> list[Row]:
     audits = {name: library.audit_of(result) for name, result in library.results.items()}
     return make_rows(library.results.values(), library.classifiers, RECIPES, audits)
-
-
-def _comparable(library: Library) -> dict[str, Result]:
-    # Models that were tested on other images cannot be compared image by image.
-    if library.test_images is not None:
-        return library.results_on(library.test_images)
-    return library.results
