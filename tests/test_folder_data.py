@@ -200,6 +200,20 @@ def test_an_own_folder_that_is_none_is_refused_in_words(
     refused("--all-data leaves no images", "--data", str(pets), "--all-data")
 
 
+def test_a_folder_without_a_latin_letter_is_called_after_the_output(
+    pets: Path, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    folder = shutil.copytree(pets, tmp_path / "動物")
+    runner: FlaskCliRunner = make_site(tmp_path / "instance").test_cli_runner()
+    command = ["train", tiny_recipe.name, "--data", str(folder), "--epochs", "1"]
+    refused = runner.invoke(args=command)
+    assert refused.exit_code == 2 and "--output" in refused.output, refused.output
+    done = runner.invoke(args=[*command, "--output", "animals"])
+    assert done.exit_code == 0 and "animals: 119 pictures" in done.output, done.output
+    card = read_bundle(tmp_path / "instance" / "models" / "animals").card
+    assert card.training.data_set == "animals"
+
+
 def test_a_recipe_trained_on_other_images_is_still_to_be_trained_on_its_own(
     trained: tuple[Path, str], tiny_recipe: Recipe
 ) -> None:

@@ -64,13 +64,21 @@ def photo_opener(side: int) -> Opener:
     return lambda data: open_photo(data, max_pixels=most, working_side=4 * side)
 
 
-def name_of_folder(folder: Path, option: str, given: str | None = None) -> str:
+def name_of_folder(
+    folder: Path, option: str, given: str | None = None, otherwise: str | None = None
+) -> str:
     """What the data set in `folder` is called: as `given`, or else after the folder.
 
+    Args:
+        option: what to give another name with.
+        otherwise: what to call it where the folder's name has no letter or digit that a name may
+            have, as one in Chinese has not.
+
     Raises:
-        click.BadParameter: that is no name; `option` is what to give another one with.
+        click.BadParameter: that is no name.
     """
-    name = given or re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
+    after_it = re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
+    name = given or after_it or otherwise or ""
     if not re.fullmatch(BUNDLE_NAME, name):
         raise click.BadParameter(
             "a name has lower-case letters, digits, dots and dashes, and begins with a letter or "

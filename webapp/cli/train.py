@@ -92,7 +92,9 @@ def train_command(
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
     own = data_path if data_path is not None and has_class_folders(data_path) else None
-    called = name_of_folder(own, "--output") if own is not None else None
+    called = None
+    if own is not None:
+        called = name_of_folder(own, "--output", otherwise=output and Path(output).name)
     parts = (name, called, "quick" if options["limit"] else None)
     bundle_path = _bundle_path(output or "-".join(part for part in parts if part)[:64].rstrip("-."))
     if own is not None and called is not None:
