@@ -30,6 +30,7 @@ def run(
     *,
     resume: bool = False,
     restart: bool = False,
+    calibrated: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Bundle:
     """Train `recipe` on `data`, measure it, and write the bundle `output`.
@@ -37,8 +38,9 @@ def run(
     The training images are divided into nine tenths to fit and one to validate (45,000 and 5,000
     of CIFAR-10); the test images are read once, when nothing is left to choose.  With `all_data`
     all training images are fitted, and what validation tells (its figures, the temperature) is that
-    of an earlier run, the bundle that `output` replaces.  An unfinished run of the same output is
-    never thrown away unasked: `resume` goes on with it, `restart` discards it.
+    of an earlier run: the bundle that `output` replaces or, where there is none, `calibrated`.  An
+    unfinished run of the same output is never thrown away unasked: `resume` goes on with it,
+    `restart` discards it.
 
     A recipe is made for CIFAR-10.  Other images are as large as its network sees them; shifts are
     scaled to that, and batches made smaller where there would be few in an epoch.
@@ -48,14 +50,14 @@ def run(
         CheckpointError: there is an unfinished run and neither `resume` nor `restart` is given,
             the state cannot be resumed, or another training holds it.
         WeightsError: the recipe's pretrained weights cannot be had.
-        BundleError: with `all_data`, the bundle at `output` is damaged.
+        BundleError: with `all_data`, the bundle of the earlier run is damaged.
         ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
     parts = Parts.of(data, options)
     if data.name != recipe.data_set:
         recipe = for_other_images(recipe, data.side, len(parts.fit))
     phases = with_options(recipe.phases, options)
-    earlier = _earlier(output, recipe, data) if options.all_data else None
+    earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
     with checkpoint.claim(place.state):
@@ -125,16 +127,17 @@ def _calibrated_by(earlier: Bundle | None) -> str | None:
     return earlier.card.training.calibrated_by or earlier.card.training.command
 
 
-def _earlier(output: Path, recipe: Recipe, data: DataSet) -> Bundle:
-    if is_bundle(output):
-        earlier = read_bundle(output)
-        card = earlier.card
-        if (card.recipe, card.training.data_digest) == (recipe.name, data.digest):
-            return earlier
+def _earlier(output: Path, calibrated: Path | None, recipe: Recipe, data: DataSet) -> Bundle:
+    for path in (output, calibrated):
+        if path is not None and is_bundle(path):
+            earlier = read_bundle(path)
+            card = earlier.card
+            if (card.recipe, card.training.data_digest) == (recipe.name, data.digest):
+                return earlier
     raise ValueError(
         "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "
-        f"run: first train {recipe.name} without it, on the same images and into the same "
-        "--output."
+        f"run: first train {recipe.name} without it, on the same images and without --output or "
+        "into the same."
     )
 
 

@@ -181,6 +181,13 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert runner.invoke(args=["train", "tiny", "--all-data", "--seed", "1"]).exit_code == 0
     again = read_bundle(instance / "models" / "tiny")
     assert again.card.training.calibrated_by == first.card.training.command
+    # And another seed may go elsewhere, to be compared.
+    elsewhere = ["--all-data", "--seed", "2", "--output", "tiny-s2"]
+    assert runner.invoke(args=["train", "tiny", *elsewhere]).exit_code == 0
+    other = read_bundle(instance / "models" / "tiny-s2")
+    assert (other.card.training.seed, other.card.training.images) == (2, 800)
+    assert other.card.training.calibrated_by == first.card.training.command
+    assert read_bundle(instance / "models" / "tiny").card == again.card
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")

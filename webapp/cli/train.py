@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     "--all-data",
     is_flag=True,
     help="Learn from the validation images too, with every choice made. The calibration is that "
-    "of the bundle that is replaced.",
+    "of the bundle that is replaced or, with another --output, of the recipe's own.",
 )
 @click.option(
     "--deterministic",
@@ -96,12 +96,15 @@ def train_command(
     if own is not None:
         called = name_of_folder(own, "--output", otherwise=output and Path(output).name)
     parts = (name, called, "quick" if options["limit"] else None)
-    bundle_path = _bundle_path(output or "-".join(part for part in parts if part)[:64].rstrip("-."))
+    usual = "-".join(part for part in parts if part)[:64].rstrip("-.")
+    bundle_path = _bundle_path(output or usual)
     if own is not None and called is not None:
         options["data"], data = own, _read_own(own, called, recipe)
     else:
         data = find_data(data_path)
-    bundle = _train(recipe, data, options, bundle_path, resume=resume, restart=restart)
+    again = {"resume": resume, "restart": restart}
+    calibrated = current_app.config["MODELS_FOLDER"] / usual
+    bundle = _train(recipe, data, options, bundle_path, calibrated=calibrated, **again)
     _print_outcome(bundle, bundle_path)
 
 
@@ -164,6 +167,7 @@ def _train(
     options: dict[str, Any],
     bundle_path: Path,
     *,
+    calibrated: Path,
     resume: bool,
     restart: bool,
 ) -> Bundle:
@@ -204,6 +208,7 @@ def _train(
                 place,
                 resume=resume,
                 restart=restart,
+                calibrated=calibrated,
                 watcher=watcher,
             )
         except Interrupted as error:
