@@ -141,7 +141,7 @@ def test_the_table_is_ordered_by_any_column(name: str, order: str, client: PageC
     twin = client.fetch("/models.csv").text
     rows = {row["title"]: row[name] for row in csv.DictReader(io.StringIO(twin))}
     titles = [title.split("  ")[0].split("\n")[0] for title in column(page, "Model")]
-    shown = [rows[re.sub(r" (answers|not trained yet|reported only)$", "", t)] for t in titles]
+    shown = [rows[re.sub(r" (answers|not here yet|reported only)$", "", t)] for t in titles]
     there = [value for value in shown if value]
     assert shown == there + [""] * (len(shown) - len(there)), "what is missing comes last"
     values = [float(v) for v in there] if BY_NAME[name].is_number else there
@@ -178,6 +178,15 @@ def test_names_in_a_plot_do_not_lie_on_each_other() -> None:
         for other in boxes[:number]:
             apart = one[2] <= other[0] or other[2] <= one[0]
             assert apart or one[3] <= other[1] or other[3] <= one[1], points[number][0]
+
+
+def test_no_name_seems_to_be_that_of_another_point() -> None:
+    points = [("custom-cnn", 56.0, 49.0), ("fast-cnn", 108.0, 46.0), ("tuned", 121.0, 35.0)]
+    label = place_labels(points)[1]
+    left = label.x - 6.6 * len("fast-cnn") * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
+    right = left + 6.6 * len("fast-cnn")
+    away = max(left - 121, 121 - right, label.y - 11 - 35, 35 - (label.y + 3))
+    assert away >= 9, "fast-cnn would stand beside the point of tuned"
 
 
 def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:

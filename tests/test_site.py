@@ -201,7 +201,7 @@ def test_the_report_shows_reported_beside_measured_layers_and_how_to_repeat_it(
 def test_the_comparison_names_what_is_measured_and_what_is_not_yet(client: PageClient) -> None:
     page = client.get("/models/")
     assert "Tiny network" in page.text
-    assert "Not trained here yet" in page.text
+    assert "Not here yet" in page.text
     assert f"flask train {next(iter(RECIPES))}" in page.text
 
 

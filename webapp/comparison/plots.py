@@ -11,6 +11,7 @@ from webapp.comparison.table import BY_NAME, Column, Row
 WIDTH = 480
 _LETTER = 6.6  # pixels: about as wide as one of a name is drawn
 _LINE = 14
+_CLEAR = 4  # pixels between a name and the points that are not its own
 
 
 @dataclass(frozen=True)
@@ -120,25 +121,39 @@ _Box = tuple[float, float, float, float]
 def place_labels(points: list[tuple[str, float, float]]) -> list[Label]:
     """A place for the name of each point (name, x, y): beside, above or below it, where it is free.
 
-    Where no place is free, a name stands beside its point all the same.
+    A free place a little away from the other points is taken first, so that no name seems to be
+    another's.  Where none is free, a name stands beside its point all the same.
     """
-    taken: list[_Box] = [(x - 5, y - 5, x + 5, y + 5) for _, x, y in points]
+    names: list[_Box] = []
     labels = []
-    for name, x, y in points:
-        sides = [Label(x + 9, y + 4, "start"), Label(x - 9, y + 4, "end")]
-        if x > WIDTH * 0.55:
-            sides.reverse()
-        over = [
-            Label(x + shift, y + down, anchor)
-            for shift, anchor in ((0, "middle"), (-5, "start"), (5, "end"))
-            for down in (-9, 18)
-        ]
-        tried = [(label, _box(name, label)) for label in (*sides, *over)]
-        free = [one for one in tried if _fits(one[1], taken)]
-        label, box = (free or tried)[0]
-        taken.append(box)
+    for number, (name, x, y) in enumerate(points):
+        others = points[:number] + points[number + 1 :]
+        places = [(label, _box(name, label)) for label in _places(x, y)]
+        free = (
+            place
+            for away in (_CLEAR, 0)
+            for place in places
+            if _fits(place[1], [*names, *(_dot(x, y, away) for _, x, y in others)])
+        )
+        label, box = next(free, places[0])
+        names.append(box)
         labels.append(label)
     return labels
+
+
+def _places(x: float, y: float) -> list[Label]:
+    """Where a name may stand, the best first."""
+    sides = [(x + 9, "start"), (x - 9, "end")]
+    if x > WIDTH * 0.55:
+        sides.reverse()
+    level = [Label(at, y + down, anchor) for down in (4, 10, -2) for at, anchor in sides]
+    ends = [(x, "middle"), (x - 5, "start"), (x + 5, "end")]
+    return level + [Label(at, y + down, anchor) for at, anchor in ends for down in (-9, 18)]
+
+
+def _dot(x: float, y: float, away: float) -> _Box:
+    reach = 5 + away
+    return x - reach, y - reach, x + reach, y + reach
 
 
 def _box(name: str, label: Label) -> _Box:
