@@ -101,9 +101,32 @@ def test_every_network_shows_where_it_looked(bundle: Bundle, test_images: ImageS
 
 
 def test_the_custom_cnn_beats_the_figure_that_was_reported() -> None:
-    (bundle,) = (bundle for bundle in SHIPPED if bundle.name == "custom-cnn")
-    card = bundle.card
+    card = shipped("custom-cnn").card
     assert card.reported
     assert card.metrics["test"].accuracy >= 0.925 > card.reported.test_accuracy
     assert card.training.seconds <= 3600
     assert (card.training.images, card.training.all_data) == (45_000, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "averaged", "minutes"), [("fast-cnn", 0.94, 12), ("best-cnn", 0.96, 180)]
+)
+def test_a_network_of_our_own_is_as_good_and_as_quick_as_was_asked(
+    name: str, averaged: float, minutes: int
+) -> None:
+    card = shipped(name).card
+    assert card.averaged["test"].accuracy >= averaged
+    assert card.training.seconds <= 60 * minutes
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [("vgg16-finetuned", 0.93), ("mobilenetv2-finetuned", 0.95)]
+)
+def test_a_tuned_network_is_as_good_as_was_asked(name: str, plain: float) -> None:
+    assert shipped(name).card.metrics["test"].accuracy >= plain
+
+
+def shipped(name: str) -> Bundle:
+    """The bundle of that name."""
+    (bundle,) = (one for one in SHIPPED if one.name == name)
+    return bundle

@@ -33,17 +33,16 @@ def build(
     widths: tuple[int, int, int],
     depth: int,
     name: str,
-    activation: str = "silu",
-    first_activation: str = "relu",
+    activations: tuple[str, str, str, str],
     classes: int = 10,
 ) -> keras.Model:
     """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, classes).
 
     Args:
         widths: filters of the three groups.
-        activation, first_activation: names that Keras knows; the first is behind the whitening,
-            where images are largest and an activation costs most.
         depth: convolutions in each group, 2 or 3; with 3 a residual connection skips the last two.
+        activations: names that Keras knows, behind the whitening and in each group. The larger
+            the images still are, the more one costs.
     """
     import keras
     from keras import layers
@@ -54,8 +53,8 @@ def build(
     x = layers.Rescaling(scale, offset, dtype="float32", name="standardize")(inputs)
     filters = 2 * 3 * PATCH**2
     x = layers.Conv2D(filters, PATCH, use_bias=False, trainable=False, name="whiten")(x)
-    x = layers.Activation(first_activation, name="whiten_activation")(x)
-    for number, width in enumerate(widths, start=1):
+    x = layers.Activation(activations[0], name="whiten_activation")(x)
+    for number, (width, activation) in enumerate(zip(widths, activations[1:], strict=True), 1):
         x = before = _convolution(x, width, f"group{number}a", activation, pool=True)
         x = _convolution(x, width, f"group{number}b", activation)
         if depth == 3:
@@ -73,11 +72,21 @@ def build(
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
     """Let the first layer whiten patches of `images`, and the others begin as the identity."""
-    import keras
+    whiten_first(model, images)
+    begin_as_identity(model)
 
+
+def whiten_first(model: keras.Model, images: NDArray[np.uint8]) -> None:
+    """Let the first layer whiten patches of `images`."""
     mean, deviation = np.array(MEAN, np.float32), np.array(STANDARD_DEVIATION, np.float32)
     pixels = (images[:WHITENING_IMAGES].astype(np.float32) - mean) / deviation
     whiten(model.get_layer("whiten"), pixels)
+
+
+def begin_as_identity(model: keras.Model) -> None:
+    """Let every convolution but the first begin as the identity."""
+    import keras
+
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and layer.name != "whiten":
             make_identity(layer)
@@ -125,7 +134,9 @@ FAST_CNN = Recipe(
     ),
     precision="mixed_bfloat16",
     reported=None,
-    build=partial(build, (64, 256, 256), 2, "fast_cnn"),
+    build=partial(
+        build, (64, 256, 256), 2, "fast_cnn", activations=("relu", "relu", "silu", "silu")
+    ),
     prepare=prepare,
     use=Use(
         good_for=(
@@ -155,7 +166,9 @@ BEST_CNN = Recipe(
     ),
     precision="mixed_bfloat16",
     reported=None,
-    build=partial(build, (128, 384, 512), 3, "best_cnn"),
+    build=partial(
+        build, (128, 384, 512), 3, "best_cnn", activations=("relu", "silu", "silu", "silu")
+    ),
     prepare=prepare,
     use=Use(
         good_for=("Naming pictures as small as CIFAR-10's without any help from other data.",),
