@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.bundle import Bundle
+from model_training.data import ImageSet
 from model_training.near_copies import Pairs
 
 Floats = NDArray[np.floating[Any]]
@@ -23,26 +24,48 @@ Images = NDArray[np.uint8]
 Embedding = Callable[[Bundle, Images], Floats]
 """What the network of a bundle makes of each image, (count, any)."""
 
-LEAST_AGREEMENT = 0.979
-"""The mean cosine from which on networks agree that two images are alike."""
+LEAST_AGREEMENT = 0.52
+"""From here on networks agree that two images are alike."""
+LEAST_WORD = 0.25
+"""No network says less than that, so that one that errs does not outweigh the others."""
+STRANGERS = 600
 
 
 def agreement(
-    pairs: Pairs, images: Images, others: Images, networks: Sequence[Bundle], embedding: Embedding
+    pairs: Pairs, known: ImageSet, others: Images, networks: Sequence[Bundle], embedding: Embedding
 ) -> Floats:
-    """How alike the networks find the two of each pair: the mean of their cosines, (pairs,).
+    """How alike the networks find the two of each pair: the mean of what each says, (pairs,).
+
+    A network says 1 where it makes the same of both, and 0 where they are as far apart for it as
+    two images of one class commonly are.  So networks that spread a class widely and those that
+    draw it together can be asked side by side, and the threshold is the same for any of them.
 
     Args:
-        images, others: what the pairs index, uint8 (count, side, side, 3).
+        known: what `pairs.first` indexes; some of it, by its labels, shows how far apart two images
+            of one class are.
+        others: what `pairs.second` indexes, uint8 (count, side, side, 3).
         networks: one or more, each with a network.
     """
     first, at_first = np.unique(pairs.first, return_inverse=True)
     second, at_second = np.unique(pairs.second, return_inverse=True)
-    cosines = []
+    one, another = _strangers(known.labels)
+    said = []
     for network in networks:
-        one, other = (_unit(embedding(network, part)) for part in (images[first], others[second]))
-        cosines.append((one[at_first] * other[at_second]).sum(axis=1))
-    return np.asarray(np.mean(cosines, axis=0))
+        parts = (known.images[first], others[second], known.images[one], known.images[another])
+        here, there, stranger, other = (_unit(embedding(network, part)) for part in parts)
+        apart = np.linalg.norm(here[at_first] - there[at_second], axis=1)
+        common = np.median(np.linalg.norm(stranger - other, axis=1))
+        said.append(np.maximum(1 - apart / max(common, 1e-6), LEAST_WORD))
+    return np.asarray(np.mean(said, axis=0))
+
+
+def _strangers(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of images that have nothing in common but their label."""
+    drawn = np.random.default_rng(0).permutation(len(labels))[:STRANGERS]
+    one = drawn[np.argsort(labels[drawn], kind="stable")]
+    another = np.roll(one, -1)
+    same = (labels[one] == labels[another]) & (one != another)
+    return one[same], another[same]
 
 
 def _unit(features: Floats) -> Floats:

@@ -174,7 +174,7 @@ def make_audit(
     pairs = find_near_copies(test, of_test, train, of_train, on_pairs)
     networks = [judge for judge in judges if judge.card.model_sha256 is not None]
     if networks and len(pairs):
-        agreed = agreement.agreement(pairs, test, train, networks, embedding)
+        agreed = agreement.agreement(pairs, data.test, train, networks, embedding)
         pairs = pairs.where(agreed >= agreement.LEAST_AGREEMENT)
     return Audit(
         labels=data.test.labels,

@@ -159,25 +159,34 @@ def planted(tiny_bundle: Bundle, small_data: Cifar10) -> tuple[Cifar10, Audit]:
     with pytest.MonkeyPatch.context() as patch:
         # Blocks of pixels are alike much sooner than what a network makes of them.
         patch.setattr(near_copies, "LEAST_LIKENESS", 0.9)
-        patch.setattr(agreement, "LEAST_AGREEMENT", 0.9)
+        patch.setattr(agreement, "LEAST_AGREEMENT", 0.3)
         return data, make_audit(
             data, tiny_bundle, [tiny_bundle], lambda _bundle, images: blocks(images)
         )
 
 
-def test_networks_agree_by_the_mean_of_their_cosines(tiny_bundle: Bundle) -> None:
-    other = dataclasses.replace(tiny_bundle, history={})
-    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
-    directions = np.array([[1, 0], [0, 1], [1, 1]], np.float16)
+def test_networks_agree_by_how_much_nearer_two_images_are_than_strangers_of_one_class(
+    tiny_bundle: Bundle,
+) -> None:
+    narrow = dataclasses.replace(tiny_bundle, history={})
+    # Images 0 and 3 are of one class, and a right angle apart for one network; 2 is between them.
+    angles = np.deg2rad([0, 45, 30, 90])
+    images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
+    known = ImageSet(images, np.array([0, 1, 2, 0], np.uint8))
 
     def embedding(bundle: Bundle, part: np.ndarray) -> np.ndarray:
-        numbers = part[:, 0, 0, 0] if bundle is tiny_bundle else part[:, 0, 0, 0] * 0
-        found: np.ndarray = directions[numbers]
-        return found
+        # The other draws everything together: it says the same all the same.
+        found = angles[part[:, 0, 0, 0]] * (0.01 if bundle is narrow else 1)
+        return np.stack([np.cos(found), np.sin(found)], axis=1)
 
-    pairs = Pairs(np.array([0, 2, 0]), np.array([0, 0, 1]), np.ones(3, np.float32))
-    agreed = agreement.agreement(pairs, images, images, [tiny_bundle, other], embedding)
-    assert agreed == pytest.approx([1, (1 + 0.5**0.5) / 2, 0.5], abs=1e-3)
+    pairs = Pairs(np.array([0, 2, 0]), np.array([0, 0, 3]), np.ones(3, np.float32))
+    alone, both = (
+        agreement.agreement(pairs, known, images, networks, embedding)
+        for networks in ([tiny_bundle], [tiny_bundle, narrow])
+    )
+    near = 1 - np.sin(np.deg2rad(15)) / np.sin(np.deg2rad(45))
+    assert alone == pytest.approx([1, near, agreement.LEAST_WORD], abs=1e-3)
+    assert both == pytest.approx([1, (near + 2 / 3) / 2, agreement.LEAST_WORD], abs=1e-3)
 
 
 def test_a_copy_on_which_the_judges_do_not_agree_is_none(
@@ -277,7 +286,7 @@ def test_the_command_finds_planted_copies_and_says_so(
     app = make_site(tmp_path, MODELS_FOLDER=tiny_bundle.path.parent)
     # What eight channels make of an image tells no two of them apart.
     monkeypatch.setattr(near_copies, "LEAST_LIKENESS", 0.99999)
-    monkeypatch.setattr(agreement, "LEAST_AGREEMENT", 0.9)
+    monkeypatch.setattr(agreement, "LEAST_AGREEMENT", 0.3)
     monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: planted[0])
     runner: FlaskCliRunner = app.test_cli_runner()
     result = runner.invoke(args=["data", "audit", "--features", "tiny"])
