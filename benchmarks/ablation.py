@@ -1,0 +1,169 @@
+"""What is each part of `fast-cnn` worth?  `python -m benchmarks.ablation`
+
+Trains the recipe for a few epochs on the 45,000 images as it is, then again with one part changed
+at a time, and compares each with the first on the 5,000 validation images.  The test images are not
+looked at.  A difference is given with its paired bootstrap interval, which tells of the images that
+were drawn only: another seed changes a run too, so the first change of all is another seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training import evaluation
+from model_training.data import ImageSet, load_cifar10, split
+from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
+from model_training.recipes.airbench import begin_as_identity, whiten_first
+from model_training.statistics import compare
+from model_training.training import Place, train
+
+ROOT = Path(__file__).parent.parent
+Answers = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trained network reaches on the validation images; `right` one by one."""
+
+    right: Answers
+    averaged: float
+    seconds_per_epoch: float
+
+
+Change = Callable[[Recipe], Recipe]
+
+
+def main() -> None:
+    """Train, measure and print, a row as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=tuple(CHANGES), help="these changes")
+    parser.add_argument("--data", type=Path, help="CIFAR-10, if not in instance/data")
+    asked = parser.parse_args()
+    data = load_cifar10(ROOT / "instance" / "data", asked.data).train
+    fit, validation = (data.take(part) for part in split(data.labels))
+    recipe = for_epochs(find_recipe("fast-cnn"), asked.epochs)
+
+    print(f"{recipe.name}, {asked.epochs} epochs, seed {asked.seed}; the learning rate falls to")
+    print("nothing within them. Accuracies on the validation images, in percent.\n")
+    print(f"{'':40} {'plain':>6} {'difference (95 %)':>22} {'averaged':>9} {'s an epoch':>11}")
+    base = measure(recipe, asked.seed, fit, validation)
+    print_row("as it is", base, None)
+    for name in asked.only or CHANGES:
+        changed = CHANGES[name](recipe)
+        seed = asked.seed + (name == ANOTHER_SEED)
+        print_row(name, measure(changed, seed, fit, validation), base)
+
+
+def for_epochs(recipe: Recipe, epochs: int) -> Recipe:
+    """`recipe` with its one phase so many epochs long."""
+    return with_phase(recipe, epochs=epochs)
+
+
+def with_phase(recipe: Recipe, **changes: object) -> Recipe:
+    """`recipe` with its one phase changed."""
+    (phase,) = recipe.phases
+    changed: Phase = replace(phase, **changes)  # type: ignore[arg-type]
+    return replace(recipe, phases=(changed,))
+
+
+def with_optimizer(recipe: Recipe, **changes: object) -> Recipe:
+    """`recipe` with the optimizer of its one phase changed."""
+    optimizer = replace(recipe.phases[0].optimizer, **changes)  # type: ignore[arg-type]
+    return with_phase(recipe, optimizer=optimizer)
+
+
+def with_augmentation(recipe: Recipe, **changes: object) -> Recipe:
+    """`recipe` with the augmentation of its one phase changed."""
+    augmentation = replace(recipe.phases[0].augmentation, **changes)  # type: ignore[arg-type]
+    return with_phase(recipe, augmentation=augmentation)
+
+
+def with_batch(recipe: Recipe, batch_size: int) -> Recipe:
+    """`recipe` with another batch, and the rate that goes with it: as the root of its size."""
+    (phase,) = recipe.phases
+    rate = phase.optimizer.learning_rate * (batch_size / phase.batch_size) ** 0.5
+    return with_phase(with_optimizer(recipe, learning_rate=rate), batch_size=batch_size)
+
+
+def with_activations(recipe: Recipe, *activations: str) -> Recipe:
+    """`recipe` with other activations, behind the whitening and in each group."""
+    build = partial(recipe.build, activations=activations)  # type: ignore[call-arg]
+    return replace(recipe, build=build)
+
+
+def without_whitening(recipe: Recipe) -> Recipe:
+    """`recipe` with a first layer that begins as Keras has it, and learns."""
+
+    def build(classes: int = 10) -> keras.Model:
+        model = recipe.build(classes=classes)
+        model.get_layer("whiten").trainable = True
+        return model
+
+    return replace(recipe, build=build, prepare=lambda model, images: begin_as_identity(model))
+
+
+ANOTHER_SEED = "another seed"
+CHANGES: dict[str, Change] = {
+    ANOTHER_SEED: lambda recipe: recipe,
+    "first layer learned, not whitening": without_whitening,
+    "convolutions begin as Keras has them": lambda r: replace(r, prepare=whiten_first),
+    "flips drawn anew each epoch": partial(with_augmentation, flip="random"),
+    "no flips": partial(with_augmentation, flip="none"),
+    "no shifts": partial(with_augmentation, shift=0),
+    "cutout of 8 pixels": partial(with_augmentation, cutout=8),
+    "no label smoothing": partial(with_phase, label_smoothing=0.0),
+    "biases at the rate of all": partial(with_optimizer, bias_factor=1.0),
+    "no weight decay": partial(with_optimizer, weight_decay=0.0),
+    "SGD in place of Muon": partial(with_optimizer, name="sgd"),
+    "Lookahead": partial(with_phase, lookahead=Lookahead()),
+    "ReLU everywhere": lambda recipe: with_activations(recipe, *4 * ["relu"]),
+    "SiLU everywhere": lambda recipe: with_activations(recipe, *4 * ["silu"]),
+    "batch 512": partial(with_batch, batch_size=512),
+    "batch 2048": partial(with_batch, batch_size=2048),
+    "float32": lambda recipe: replace(recipe, precision="float32"),
+    "twice the epochs": lambda recipe: for_epochs(recipe, 2 * recipe.phases[0].epochs),
+}
+
+
+def measure(recipe: Recipe, seed: int, fit: ImageSet, validation: ImageSet) -> Outcome:
+    """Train `recipe` and judge it on `validation`."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Place(Path(folder) / "state", Path(folder) / "features")
+        trained = train(recipe, recipe.phases, seed, fit, None, place)
+    plain = evaluation.predict(trained.model, validation.images)
+    averaged = evaluation.predict_averaged(trained.model, validation.images, plain)
+    keras.backend.clear_session()
+    return Outcome(
+        right=plain.argmax(axis=1) == validation.labels,
+        averaged=evaluation.accuracy(averaged, validation.labels),
+        seconds_per_epoch=trained.seconds / len(trained.history),
+    )
+
+
+def print_row(name: str, outcome: Outcome, base: Outcome | None) -> None:
+    """Print what was reached, and how far that is from `base`."""
+    difference = ""
+    if base is not None:
+        found = compare(outcome.right, base.right).difference
+        value, low, high = (100 * part for part in (found.value, found.low, found.high))
+        difference = f"{value:+.2f} ({low:+.2f}..{high:+.2f})"
+    print(
+        f"{name:40} {100 * outcome.right.mean():6.2f} {difference:>22} "
+        f"{100 * outcome.averaged:9.2f} {outcome.seconds_per_epoch:11.1f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
