@@ -52,7 +52,7 @@ def main() -> None:
     asked = parser.parse_args()
     data = load_cifar10(ROOT / "instance" / "data", asked.data).train
     fit, validation = (data.take(part) for part in split(data.labels))
-    recipe = for_epochs(find_recipe("fast-cnn"), asked.epochs)
+    recipe = with_phase(find_recipe("fast-cnn"), epochs=asked.epochs)
 
     print(f"{recipe.name}, {asked.epochs} epochs, seed {asked.seed}; the learning rate falls to")
     print("nothing within them. Accuracies on the validation images, in percent.\n")
@@ -63,11 +63,6 @@ def main() -> None:
         changed = CHANGES[name](recipe)
         seed = asked.seed + (name == ANOTHER_SEED)
         print_row(name, measure(changed, seed, fit, validation), base)
-
-
-def for_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    """`recipe` with its one phase so many epochs long."""
-    return with_phase(recipe, epochs=epochs)
 
 
 def with_phase(recipe: Recipe, **changes: object) -> Recipe:
@@ -96,7 +91,7 @@ def with_batch(recipe: Recipe, batch_size: int) -> Recipe:
     return with_phase(with_optimizer(recipe, learning_rate=rate), batch_size=batch_size)
 
 
-def with_activations(recipe: Recipe, *activations: str) -> Recipe:
+def with_activations(recipe: Recipe, activations: tuple[str, ...]) -> Recipe:
     """`recipe` with other activations, behind the whitening and in each group."""
     build = partial(recipe.build, activations=activations)  # type: ignore[call-arg]
     return replace(recipe, build=build)
@@ -117,7 +112,7 @@ ANOTHER_SEED = "another seed"
 CHANGES: dict[str, Change] = {
     ANOTHER_SEED: lambda recipe: recipe,
     "first layer learned, not whitening": without_whitening,
-    "convolutions begin as Keras has them": lambda r: replace(r, prepare=whiten_first),
+    "convolutions begin as Keras has them": partial(replace, prepare=whiten_first),
     "flips drawn anew each epoch": partial(with_augmentation, flip="random"),
     "no flips": partial(with_augmentation, flip="none"),
     "no shifts": partial(with_augmentation, shift=0),
@@ -127,12 +122,12 @@ CHANGES: dict[str, Change] = {
     "no weight decay": partial(with_optimizer, weight_decay=0.0),
     "SGD in place of Muon": partial(with_optimizer, name="sgd"),
     "Lookahead": partial(with_phase, lookahead=Lookahead()),
-    "ReLU everywhere": lambda recipe: with_activations(recipe, *4 * ["relu"]),
-    "SiLU everywhere": lambda recipe: with_activations(recipe, *4 * ["silu"]),
+    "ReLU everywhere": partial(with_activations, activations=4 * ("relu",)),
+    "SiLU everywhere": partial(with_activations, activations=4 * ("silu",)),
     "batch 512": partial(with_batch, batch_size=512),
     "batch 2048": partial(with_batch, batch_size=2048),
-    "float32": lambda recipe: replace(recipe, precision="float32"),
-    "twice the epochs": lambda recipe: for_epochs(recipe, 2 * recipe.phases[0].epochs),
+    "float32": partial(replace, precision="float32"),
+    "twice the epochs": lambda recipe: with_phase(recipe, epochs=2 * recipe.phases[0].epochs),
 }
 
 

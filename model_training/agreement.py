@@ -46,15 +46,17 @@ def agreement(
         others: what `pairs.second` indexes, uint8 (count, side, side, 3).
         networks: one or more, each with a network.
     """
-    first, at_first = np.unique(pairs.first, return_inverse=True)
-    second, at_second = np.unique(pairs.second, return_inverse=True)
     one, another = _strangers(known.labels)
+    # A network is loaded each time it is asked, so it is asked once for all that is known.
+    first, places = np.unique(np.concatenate([pairs.first, one, another]), return_inverse=True)
+    at_first, at_one, at_another = np.split(places, [len(pairs), len(pairs) + len(one)])
+    second, at_second = np.unique(pairs.second, return_inverse=True)
     said = []
     for network in networks:
-        parts = (known.images[first], others[second], known.images[one], known.images[another])
-        here, there, stranger, other = (_unit(embedding(network, part)) for part in parts)
+        parts = (known.images[first], others[second])
+        here, there = (_unit(embedding(network, part)) for part in parts)
         apart = np.linalg.norm(here[at_first] - there[at_second], axis=1)
-        common = np.median(np.linalg.norm(stranger - other, axis=1))
+        common = np.median(np.linalg.norm(here[at_one] - here[at_another], axis=1))
         said.append(np.maximum(1 - apart / max(common, 1e-6), LEAST_WORD))
     return np.asarray(np.mean(said, axis=0))
 

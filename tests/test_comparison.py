@@ -14,7 +14,7 @@ from flask import Flask
 from model_training.bundle import Bundle
 from model_training.recipes import RECIPES
 from tests.page_client import Page, PageClient
-from webapp.comparison.plots import place_labels
+from webapp.comparison.plots import Label, place_labels
 from webapp.comparison.table import BY_NAME, COLUMNS
 from webapp.library import load_library
 
@@ -169,11 +169,10 @@ def test_names_in_a_plot_do_not_lie_on_each_other() -> None:
     points += [("network-of-all", 128.0, 90.0)]
     labels = place_labels(points)
     assert (labels[0].anchor, labels[0].x) == ("start", 259.0)
-    letter, line = 6.6, 14
     boxes = []
     for (name, _, _), label in zip(points, labels, strict=True):
-        left = label.x - letter * len(name) * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
-        boxes.append((left, label.y, left + letter * len(name), label.y + line))
+        left, right = ends(name, label)
+        boxes.append((left, label.y, right, label.y + 14))
     for number, one in enumerate(boxes):
         for other in boxes[:number]:
             apart = one[2] <= other[0] or other[2] <= one[0]
@@ -183,10 +182,16 @@ def test_names_in_a_plot_do_not_lie_on_each_other() -> None:
 def test_no_name_seems_to_be_that_of_another_point() -> None:
     points = [("custom-cnn", 56.0, 49.0), ("fast-cnn", 108.0, 46.0), ("tuned", 121.0, 35.0)]
     label = place_labels(points)[1]
-    left = label.x - 6.6 * len("fast-cnn") * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
-    right = left + 6.6 * len("fast-cnn")
+    left, right = ends("fast-cnn", label)
     away = max(left - 121, 121 - right, label.y - 11 - 35, 35 - (label.y + 3))
     assert away >= 9, "fast-cnn would stand beside the point of tuned"
+
+
+def ends(name: str, label: Label) -> tuple[float, float]:
+    """Where `name` begins and ends when it is drawn."""
+    width = 6.6 * len(name)
+    left = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
+    return left, left + width
 
 
 def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:

@@ -102,9 +102,15 @@ def train_command(
         options["data"], data = own, _read_own(own, called, recipe)
     else:
         data = find_data(data_path)
-    again = {"resume": resume, "restart": restart}
-    calibrated = current_app.config["MODELS_FOLDER"] / usual
-    bundle = _train(recipe, data, options, bundle_path, calibrated=calibrated, **again)
+    bundle = _train(
+        recipe,
+        data,
+        options,
+        bundle_path,
+        calibrated=current_app.config["MODELS_FOLDER"] / usual,
+        resume=resume,
+        restart=restart,
+    )
     _print_outcome(bundle, bundle_path)
 
 

@@ -129,12 +129,11 @@ def place_labels(points: list[tuple[str, float, float]]) -> list[Label]:
     for number, (name, x, y) in enumerate(points):
         others = points[:number] + points[number + 1 :]
         places = [(label, _box(name, label)) for label in _places(x, y)]
-        free = (
-            place
+        clear, touching = (
+            [*names, *(_dot(across, down, away) for _, across, down in others)]
             for away in (_CLEAR, 0)
-            for place in places
-            if _fits(place[1], [*names, *(_dot(x, y, away) for _, x, y in others)])
         )
+        free = (one for taken in (clear, touching) for one in places if _fits(one[1], taken))
         label, box = next(free, places[0])
         names.append(box)
         labels.append(label)
