@@ -7,11 +7,14 @@ import shutil
 
 import pytest
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.common.exceptions import (
+    NoSuchElementException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import WebDriverWait
 
 SECONDS = 30
@@ -67,4 +70,17 @@ def wait_for_heading(driver: WebDriver, words: str) -> None:
 def follow(driver: WebDriver, element: WebElement) -> None:
     """Click `element` and wait until its page has made room for another."""
     element.click()
-    waiting(driver).until(staleness_of(element))
+    waiting(driver).until(lambda _driver: _is_gone(element))
+
+
+def _is_gone(element: WebElement) -> bool:
+    try:
+        element.is_enabled()
+    except StaleElementReferenceException:
+        return True
+    except WebDriverException as error:
+        # What ChromeDriver says in place of "stale" where the page goes while it looks.
+        if "does not belong to the document" in (error.msg or ""):
+            return True
+        raise
+    return False
