@@ -19,12 +19,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training import evaluation
-from model_training.data import ImageSet, load_cifar10, split
+from model_training.datasets.dataset import ImageSet, load_cifar10, split
+from model_training.judging import metrics as evaluation
+from model_training.judging.intervals import compare
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
 from model_training.recipes.airbench import begin_as_identity, whiten_first
-from model_training.statistics import compare
-from model_training.training import Place, train
+from model_training.training.loop import Place, train
 
 ROOT = Path(__file__).parent.parent
 Answers = NDArray[np.bool_]

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model_training.audit import Audit, read_audit
-from model_training.label_errors import most_doubtful
-from model_training.sheets import read_test_images
+from model_training.auditing.audit import Audit, read_audit
+from model_training.auditing.label_errors import most_doubtful
+from model_training.datasets.sprites import read_test_images
 
 TEST_IMAGES = Path("instance/data/cifar10-test")
 ROW = 14

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.photos import HALVES, MAX_PIXELS, MODELS, auroc
-from model_training.bundle import read_bundle
-from model_training.data import CLASSES, load_cifar10, split
-from model_training.novelty import KEPT, REMEMBERED, split_network
-from webapp.photos import cut, open_photo
+from model_training.bundles.bundle import read_bundle
+from model_training.datasets.dataset import CLASSES, load_cifar10, split
+from model_training.datasets.opener import cut, open_photo
+from model_training.judging.out_of_distribution import KEPT, REMEMBERED, split_network
 from webapp.settings import SETTINGS
 
 Floats = NDArray[np.float32]

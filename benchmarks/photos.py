@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.bundle import read_bundle
-from webapp.classifiers import Classifier
-from webapp.photos import PhotoError, open_photo, views
+from model_training.bundles.bundle import read_bundle
+from model_training.datasets.opener import PhotoError, open_photo, views
+from webapp.serving.classifier import Classifier
 from webapp.settings import SETTINGS
 
 MODELS = Path(__file__).resolve().parent.parent / "instance" / "models"

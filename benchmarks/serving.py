@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import alternate, print_table
-from model_training.bundle import read_bundle
-from webapp.classifiers import Classifier
-from webapp.photos import open_photo
+from model_training.bundles.bundle import read_bundle
+from model_training.datasets.opener import open_photo
+from webapp.serving.classifier import Classifier
 
 MODEL = Path(__file__).resolve().parent.parent / "instance" / "models" / "custom-cnn"
 ROUNDS = 15

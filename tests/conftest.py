@@ -16,14 +16,14 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from keras import layers
 
-from model_training.augmentation import Augmentation
-from model_training.bundle import Bundle, replace_novelty
-from model_training.data import Cifar10, ImageSet
-from model_training.options import Options
+from model_training.bundles.bundle import Bundle, replace_novelty
+from model_training.datasets.augmentation import Augmentation
+from model_training.datasets.dataset import Cifar10, ImageSet
+from model_training.datasets.sprites import read_test_images
 from model_training.recipes import RECIPES, Lookahead, Optimizer, Phase, Recipe, Reported, Schedule
-from model_training.run import run
-from model_training.sheets import read_test_images
-from model_training.training import Place
+from model_training.training.loop import Place
+from model_training.training.options import Options
+from model_training.training.run import run
 from tests import server
 from tests.page_client import PageClient
 from webapp import create_app

@@ -6,7 +6,7 @@ import re
 
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score
 
-from model_training.bundle import Bundle
+from model_training.bundles.bundle import Bundle
 from tests.page_client import Page
 
 

@@ -15,8 +15,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 from werkzeug.serving import make_server
 
-from model_training.bundle import Bundle
-from model_training.review import review, write_review
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.review import review, write_review
 from tests.browser import follow, needs_chromium, start, wait_for_heading, waiting
 from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.test_review import opener, picture, put

@@ -11,8 +11,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from model_training.bundle import Bundle
-from model_training.data import CLASSES, ImageSet
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.dataset import CLASSES, ImageSet
 from tests import pictures
 from tests.test_upload import multipart, png
 

@@ -16,9 +16,8 @@ from flask.testing import FlaskCliRunner
 from PIL import Image
 
 from benchmarks import audit as benchmark
-from model_training import agreement, near_copies
-from model_training.alignment import likeness
-from model_training.audit import (
+from model_training.auditing import agreement, near_copies
+from model_training.auditing.audit import (
     Audit,
     able_judges,
     accuracies,
@@ -28,12 +27,13 @@ from model_training.audit import (
     read_audit,
     write_audit,
 )
-from model_training.bundle import Bundle, read_bundles
-from model_training.data import CLASSES, DIGEST, Cifar10, ImageSet
-from model_training.embedding import embed
+from model_training.auditing.embedding import embed
+from model_training.auditing.label_errors import judge_labels, most_doubtful
+from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
+from model_training.auditing.registration import likeness
+from model_training.bundles.bundle import Bundle, read_bundles
+from model_training.datasets.dataset import CLASSES, DIGEST, Cifar10, ImageSet
 from model_training.files import DamagedFile
-from model_training.label_errors import judge_labels, most_doubtful
-from model_training.near_copies import Pairs, find_near_copies, whitening
 from tests.conftest import SHIPPED_MODELS, SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient
 from webapp.cli import shared

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model_training.augmentation import GREY, Augmentation, Augmenter, Images, View
-from model_training.data import ImageSet
+from model_training.datasets.augmentation import GREY, Augmentation, Augmenter, Images, View
+from model_training.datasets.dataset import ImageSet
 
 EVERYTHING = Augmentation(shift=2, flip="alternating", cutout=8)
 

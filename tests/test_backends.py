@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import pytest
 
-from model_training.bundle import read_bundle
-from model_training.data import ImageSet
-from model_training.evaluation import predict
+from model_training.bundles.bundle import read_bundle
+from model_training.datasets.dataset import ImageSet
+from model_training.judging.metrics import predict
 from tests.conftest import PROJECT
 
 ON_JAX = """
@@ -28,12 +28,12 @@ class NotInstalled:
 
 sys.meta_path.insert(0, NotInstalled())
 from pathlib import Path
-from model_training.data import Cifar10
+from model_training.datasets.dataset import Cifar10
 from model_training.recipes import find_recipe
-from model_training.options import Options
-from model_training.run import run
-from model_training.sheets import read_test_images
-from model_training.training import Place
+from model_training.training.options import Options
+from model_training.training.run import run
+from model_training.datasets.sprites import read_test_images
+from model_training.training.loop import Place
 import numpy as np
 
 folder = Path(sys.argv[1])
@@ -59,10 +59,10 @@ from pathlib import Path
 import sys
 import numpy as np
 import keras
-from model_training.data import Cifar10
-from model_training.options import Options
-from model_training.run import run
-from model_training.sheets import read_test_images
+from model_training.datasets.dataset import Cifar10
+from model_training.training.options import Options
+from model_training.training.run import run
+from model_training.datasets.sprites import read_test_images
 from tests.conftest import TINY, place_in
 
 test = read_test_images(Path("instance/data/cifar10-test")).take(np.arange(300))

@@ -15,8 +15,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import Select
 
-from model_training.bundle import read_bundle
-from model_training.data import CLASSES, ImageSet
+from model_training.bundles.bundle import read_bundle
+from model_training.datasets.dataset import CLASSES, ImageSet
 from tests.browser import follow, needs_chromium, start, text_of, wait_for_heading, waiting
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS
 

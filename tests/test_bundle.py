@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_training import bundle
-from model_training.bundle import Bundle, BundleError, read_bundle, read_bundles
+from model_training.bundles import bundle
+from model_training.bundles.bundle import Bundle, BundleError, read_bundle, read_bundles
 from model_training.files import file_digest, whole_file, whole_folder
 
 

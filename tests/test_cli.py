@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from flask.testing import FlaskCliRunner
 
-from model_training import cifar10_sources, data, run
-from model_training.bundle import read_bundle
-from model_training.cifar10_sources import SourceError
-from model_training.data import Cifar10
+from model_training.bundles.bundle import read_bundle
+from model_training.datasets import cifar10_sources
+from model_training.datasets import dataset as data
+from model_training.datasets.cifar10_sources import SourceError
+from model_training.datasets.dataset import Cifar10
 from model_training.recipes import RECIPES, Recipe
-from model_training.training import Interrupted
+from model_training.training import run
+from model_training.training.loop import Interrupted
 from tests.conftest import PROJECT, make_site
 from webapp.cli import shared, train
 

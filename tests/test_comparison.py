@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from flask import Flask
 
-from model_training.bundle import Bundle
+from model_training.bundles.bundle import Bundle
 from model_training.recipes import RECIPES
 from tests.page_client import Page, PageClient
 from webapp.comparison.plots import Label, place_labels

@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_training import cifar10_sources, data
-from model_training.cifar10_sources import Arrays, SourceError, read_path
-from model_training.data import CLASSES, DataError, ImageSet, load_cifar10, split
-from model_training.sheets import read_test_images, tile, untile, write_test_images
+from model_training.datasets import cifar10_sources
+from model_training.datasets import dataset as data
+from model_training.datasets.cifar10_sources import Arrays, SourceError, read_path
+from model_training.datasets.dataset import CLASSES, DataError, ImageSet, load_cifar10, split
+from model_training.datasets.sprites import read_test_images, tile, untile, write_test_images
 
 COUNT = 20  # images in each of the six batches here
 

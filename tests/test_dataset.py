@@ -11,9 +11,9 @@ import pytest
 from flask import Flask
 from PIL import Image
 
-from model_training.data import CLASSES, Cifar10, ImageSet
+from model_training.datasets.dataset import CLASSES, Cifar10, ImageSet
+from model_training.datasets.statistics import make_overview, read_overview, write_overview
 from model_training.files import DamagedFile
-from model_training.overview import make_overview, read_overview, write_overview
 from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient
 

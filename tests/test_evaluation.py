@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from model_training import evaluation
+from model_training.judging import metrics as evaluation
 
 NAMES = tuple("abcde")
 

@@ -19,10 +19,9 @@ import pytest
 from flask.testing import FlaskCliRunner
 from keras import layers
 
-from model_training import export as exporting
-from model_training.bundle import Bundle, read_bundle, write_bundle
-from model_training.data import ImageSet
-from model_training.export import (
+from model_training.bundles import export as exporting
+from model_training.bundles.bundle import Bundle, read_bundle, write_bundle
+from model_training.bundles.export import (
     FORMATS,
     TOLERANCE,
     ExportError,
@@ -30,7 +29,8 @@ from model_training.export import (
     for_inference,
     resizing_matrix,
 )
-from model_training.history import Epoch
+from model_training.bundles.history import Epoch
+from model_training.datasets.dataset import ImageSet
 from tests.conftest import PROJECT, SHIPPED_TEST_IMAGES, make_site
 
 NEEDED = FORMATS["onnx"].packages

@@ -18,7 +18,7 @@ from flask import Flask
 from PIL import ExifTags, Image
 from sqlalchemy import event
 
-from model_training.data import CLASSES, ImageSet
+from model_training.datasets.dataset import CLASSES, ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient, check
 from tests.test_upload import multipart

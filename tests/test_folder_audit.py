@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
-from model_training.class_folders import has_class_folders
-from model_training.data import CLASSES, ImageSet
-from model_training.folder_audit import SIDE, neighbours_vote
+from model_training.auditing.folder_audit import SIDE, neighbours_vote
+from model_training.datasets.class_folders import has_class_folders
+from model_training.datasets.dataset import CLASSES, ImageSet
 from tests.conftest import SHIPPED_MODELS, make_site
 
 EACH = 24

@@ -11,15 +11,15 @@ import pytest
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
-from model_training.augmentation import Augmentation, View
-from model_training.bundle import Bundle, read_bundle
-from model_training.class_folders import FolderError
-from model_training.data import CLASSES, ImageSet
-from model_training.folder_data import FEWEST, FolderData, divide, read_folder
-from model_training.options import LEAST_STEPS, for_other_images
+from model_training.bundles.bundle import Bundle, read_bundle
+from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.class_folders import FolderError
+from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.folder import FEWEST, FolderData, divide, read_folder
+from model_training.datasets.opener import Photo, open_photo
 from model_training.recipes import RECIPES, Recipe, find_recipe
+from model_training.training.options import LEAST_STEPS, for_other_images
 from tests.conftest import SHIPPED_TEST_IMAGES, TINY, make_site
-from webapp.photos import Photo, open_photo
 
 EACH = 48
 

@@ -13,10 +13,10 @@ from flask import Flask
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_training.bundle import Bundle
-from model_training.data import CLASSES, ImageSet
-from model_training.evaluation import scale_by_temperature
-from model_training.sheets import untile
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.sprites import untile
+from model_training.judging.metrics import scale_by_temperature
 from tests.page_client import PageClient
 from webapp.gallery.selection import ORDERS, OUTCOMES
 from webapp.gallery.view import decode_numbers, encode_numbers

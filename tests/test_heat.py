@@ -8,10 +8,10 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from model_training.bundle import Bundle
-from webapp import heat
-from webapp.classifiers import Classifier
-from webapp.classifiers.network import Network
+from model_training.bundles.bundle import Bundle
+from webapp.answering import heat
+from webapp.serving.classifier import Classifier
+from webapp.serving.network import Network
 
 
 def red_or_blue(size: int | None) -> keras.Model:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 from sklearn.metrics import recall_score
 
-from model_training.bundle import Bundle
-from model_training.card import Card
-from model_training.evaluation import ClassificationReport, classification_report, confusion_matrix
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.card import Card
+from model_training.judging.metrics import (
+    ClassificationReport,
+    classification_report,
+    confusion_matrix,
+)
 from model_training.recipes import RECIPES
 from tests.page_client import PageClient
 from webapp.comparison.model_card import make_model_card

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.photos import auroc, false_positive_rate
-from model_training import novelty
-from model_training.bundle import Bundle
-from model_training.data import Cifar10, split
-from model_training.novelty import Novelty
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.dataset import Cifar10, split
+from model_training.judging import out_of_distribution as novelty
+from model_training.judging.out_of_distribution import Novelty
 
 
 def two_classes(count: int = 40) -> Novelty:

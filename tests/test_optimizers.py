@@ -10,13 +10,13 @@ import pytest
 from keras import layers
 
 from model_training import recipes
-from model_training.averaging import Lookahead
-from model_training.data import ImageSet
-from model_training.learner import compile_network, one_hot
-from model_training.optimizers import Muon, describe
+from model_training.datasets.dataset import ImageSet
+from model_training.networks.initialization import whitening_filters
 from model_training.recipes import find_recipe
-from model_training.recipes.initialization import whitening_filters
-from model_training.schedules import OneCycle
+from model_training.training.learner import compile_network, one_hot
+from model_training.training.lookahead import Lookahead
+from model_training.training.optimizers import Muon, describe
+from model_training.training.schedules import OneCycle
 
 
 def small_network() -> keras.Model:

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageFile, JpegImagePlugin
 
-from tests import pictures
-from webapp import photos
-from webapp.photos import (
+from model_training.datasets import opener as photos
+from model_training.datasets.opener import (
     DamagedPhoto,
     EmptyFile,
     NoPhoto,
@@ -21,6 +20,7 @@ from webapp.photos import (
     PhotoError,
     PhotoTooLarge,
 )
+from tests import pictures
 
 LIMIT = 40_000_000
 WHITE = (255, 255, 255)

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from flask import Flask
 
-from model_training.data import CLASSES, ImageSet
+from model_training.datasets import opener as photos
+from model_training.datasets.dataset import CLASSES, ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient
 from tests.test_upload import png
-from webapp import answers, photos
-from webapp.classifiers.network import Network
+from webapp.answering import answers
 from webapp.library import load_library
+from webapp.serving.network import Network
 
 
 def send(client: PageClient, files: Sequence[tuple[str, bytes]], **fields: str) -> Page:

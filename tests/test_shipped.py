@@ -8,14 +8,14 @@ import pytest
 from flask import Flask
 from sklearn.metrics import accuracy_score
 
-from model_training.bundle import Bundle, read_bundle, read_bundles
-from model_training.data import ImageSet
-from model_training.evaluation import predict
+from model_training.bundles.bundle import Bundle, read_bundle, read_bundles
+from model_training.datasets.dataset import ImageSet
+from model_training.judging.metrics import predict
 from model_training.recipes import find_recipe
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from tests.report import check_report
-from webapp.classifiers import Classifier
+from webapp.serving.classifier import Classifier
 
 BUNDLES, BAD = read_bundles(SHIPPED_MODELS)
 # A quick try of somebody's own is in the same folder, and none of this test's business.

@@ -13,14 +13,14 @@ import pytest
 from flask import Flask, request
 from PIL import Image
 
-from model_training.bundle import Bundle
-from model_training.data import CLASSES, ImageSet
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.dataset import CLASSES, ImageSet
 from model_training.recipes import RECIPES
 from tests.conftest import SHIPPED_TEST_IMAGES, make_site
 from tests.page_client import PageClient, check
 from tests.report import check_report
 from webapp import create_app
-from webapp.comparison.charts import line_chart, round_ticks
+from webapp.charts.lines import line_chart, round_ticks
 from webapp.library import load_library
 from webapp.security import HEADERS
 from webapp.settings import SETTINGS, SettingError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from model_training.statistics import accuracy_interval, compare, mcnemar
+from model_training.judging.intervals import accuracy_interval, compare, mcnemar
 
 
 @pytest.mark.parametrize(

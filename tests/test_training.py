@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from model_training import checkpoint
-from model_training.bundle import Bundle, read_bundle
-from model_training.checkpoint import CheckpointError
-from model_training.data import Cifar10
-from model_training.learner import compile_network
-from model_training.options import Options
+from model_training.bundles.bundle import Bundle, read_bundle
+from model_training.datasets.dataset import Cifar10
 from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
-from model_training.run import Parts, run
-from model_training.schedules import OneCycle
-from model_training.training import Diverged, Interrupted, Watcher, epoch_order
+from model_training.training import checkpoint
+from model_training.training.checkpoint import CheckpointError
+from model_training.training.learner import compile_network
+from model_training.training.loop import Diverged, Interrupted, Watcher, epoch_order
+from model_training.training.options import Options
+from model_training.training.run import Parts, run
+from model_training.training.schedules import OneCycle
 from tests.conftest import TINY, place_in
 
 

@@ -14,15 +14,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from model_training import features
-from model_training import run as run_module
-from model_training.augmentation import View
-from model_training.checkpoint import CheckpointError
-from model_training.data import Cifar10
-from model_training.features import FeatureViews, Stopped, cut, extract
-from model_training.learner import Learner
-from model_training.options import Options
-from model_training.pretrained import WeightsError, load_pretrained
+from model_training.datasets.augmentation import View
+from model_training.datasets.dataset import Cifar10
+from model_training.networks import features
+from model_training.networks.features import FeatureViews, Stopped, cut, extract
+from model_training.networks.pretrained import WeightsError, load_pretrained
 from model_training.recipes import (
     RECIPES,
     Optimizer,
@@ -32,8 +28,12 @@ from model_training.recipes import (
     Schedule,
     find_recipe,
 )
-from model_training.run import run
-from model_training.training import Interrupted, Watcher
+from model_training.training import run as run_module
+from model_training.training.checkpoint import CheckpointError
+from model_training.training.learner import Learner
+from model_training.training.loop import Interrupted, Watcher
+from model_training.training.options import Options
+from model_training.training.run import run
 from tests.conftest import place_in
 
 

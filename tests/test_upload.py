@@ -16,8 +16,8 @@ import pytest
 from flask import Flask
 from PIL import Image
 
-from model_training.bundle import Bundle
-from model_training.data import CLASSES, ImageSet
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.dataset import CLASSES, ImageSet
 from tests import pictures
 from tests.conftest import make_site
 from tests.page_client import Page, PageClient

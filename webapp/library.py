@@ -14,14 +14,14 @@ import numpy as np
 from flask import Flask, current_app
 from numpy.typing import NDArray
 
-from model_training.audit import Audit, calibrated, read_audit
-from model_training.bundle import Bundle, read_bundles
-from model_training.cifar10_sources import SourceError
-from model_training.data import ImageSet
+from model_training.auditing.audit import Audit, calibrated, read_audit
+from model_training.bundles.bundle import Bundle, read_bundles
+from model_training.datasets.cifar10_sources import SourceError
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.sprites import read_test_images
+from model_training.datasets.statistics import Overview, read_overview
 from model_training.files import DamagedFile
-from model_training.overview import Overview, read_overview
-from model_training.sheets import read_test_images
-from webapp.classifiers import Classifier, ClassifierError
+from webapp.serving.classifier import Classifier, ClassifierError
 
 TEST_IMAGES_FOLDER = "cifar10-test"
 OVERVIEW_FILE = "cifar10-overview.npz"

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.augmentation import Augmentation
-from model_training.recipes.initialization import WHITENING_IMAGES, make_identity, whiten
+from model_training.datasets.augmentation import Augmentation
+from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
 from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule, Use
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.recipes.initialization import WHITENING_IMAGES, make_identity, whiten
+from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
 from model_training.recipes.recipe import Optimizer, Phase, Recipe, Reported, Schedule, Use
 
 if TYPE_CHECKING:

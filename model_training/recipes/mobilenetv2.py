@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from model_training.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, View
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,

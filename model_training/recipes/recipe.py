@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, View
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ class Optimizer:
     """Which optimizer, and how fast.
 
     `sgd` is SGD with Nesterov momentum, `muon` is Muon on convolution kernels with `sgd` on all
-    else (see `model_training.optimizers`), `adam` and `rmsprop` are Keras' own.  `weight_decay` is
+    else (see `training.optimizers`), `adam` and `rmsprop` are Keras' own.  `weight_decay` is
     decoupled, as Keras has it: each step takes `learning rate * weight_decay` of a kernel away.
     A coupled (L2) decay of d under momentum m acts like d / (1 - m) here.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model_training.augmentation import Augmentation
+from model_training.datasets.augmentation import Augmentation
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     centred_input,

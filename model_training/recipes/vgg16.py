@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from model_training.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, View
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,

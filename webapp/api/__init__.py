@@ -10,7 +10,8 @@ from flask import Blueprint, Flask, jsonify, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from webapp import answers, errors, received
+from webapp import errors
+from webapp.answering import answers, received
 from webapp.api.description import describe
 from webapp.errors import Refusal
 from webapp.library import get_library

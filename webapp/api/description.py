@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from model_training.datasets.opener import ACCEPTED
+from webapp.answering.received import Limits
 from webapp.library import Library
-from webapp.photos import ACCEPTED
-from webapp.received import Limits
 
 REFUSALS = {
     "400": "No photo, an empty one, more than one, or a model that is not here",

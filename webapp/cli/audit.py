@@ -11,16 +11,16 @@ from flask import current_app
 from flask.cli import with_appcontext
 from numpy.typing import NDArray
 
-from model_training.audit import able_judges
-from model_training.bundle import read_bundles
-from model_training.class_folders import has_class_folders
-from model_training.data import CLASSES, Cifar10
+from model_training.auditing.audit import able_judges
+from model_training.bundles.bundle import read_bundles
+from model_training.datasets.class_folders import has_class_folders
+from model_training.datasets.dataset import CLASSES, Cifar10
 from webapp.cli.shared import Bars, find_data, photo_opener
 from webapp.library import AUDIT_FILE
 
 if TYPE_CHECKING:
-    from model_training.audit import Audit
-    from model_training.bundle import Bundle
+    from model_training.auditing.audit import Audit
+    from model_training.bundles.bundle import Bundle
 
 
 @click.command("audit")
@@ -84,8 +84,8 @@ def audit_command(
 
 def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    from model_training.audit import make_audit, write_audit
-    from model_training.embedding import QUICK_SIDE, embed
+    from model_training.auditing.audit import make_audit, write_audit
+    from model_training.auditing.embedding import QUICK_SIDE, embed
 
     folder: Path = current_app.config["TRAINING_FOLDER"] / "features"
     with Bars() as bars:
@@ -110,10 +110,10 @@ def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
 
 
 def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
-    from model_training.class_folders import FolderError
-    from model_training.embedding import QUICK_SIDE, embed
-    from model_training.folder_audit import SIDE, audit_folder, write_findings
-    from model_training.folder_data import read_folder
+    from model_training.auditing.embedding import QUICK_SIDE, embed
+    from model_training.auditing.folder_audit import SIDE, audit_folder, write_findings
+    from model_training.datasets.class_folders import FolderError
+    from model_training.datasets.folder import read_folder
 
     with Bars() as bars:
         try:

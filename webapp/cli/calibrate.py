@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from model_training.bundle import replace_novelty
-from model_training.data import DIGEST, split
+from model_training.bundles.bundle import replace_novelty
+from model_training.datasets.dataset import DIGEST, split
 from webapp.cli.shared import Bars, find_bundle, find_data
 
 
@@ -45,7 +45,7 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     import keras
 
-    from model_training.novelty import KEPT, fit
+    from model_training.judging.out_of_distribution import KEPT, fit
 
     learned, validation = (data.train.take(part) for part in split(data.train.labels))
     model = keras.saving.load_model(bundle.model_path, compile=False)

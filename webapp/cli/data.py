@@ -9,13 +9,13 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from model_training.class_folders import FolderError
-from model_training.data import CACHE_NAME
+from model_training.datasets.class_folders import FolderError
+from model_training.datasets.dataset import CACHE_NAME
 from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
 from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER, review_path
 
 if TYPE_CHECKING:
-    from model_training.review import Review
+    from model_training.datasets.review import Review
 
 REVIEWED_SIDE = 64
 """Pixels that a photo keeps while it is looked at: enough to see whether it is grey."""
@@ -30,7 +30,7 @@ data_commands = AppGroup("data", help="The images that networks learn from.")
 )
 def fetch_command(data_path: Path | None) -> None:
     """Get CIFAR-10, check it, and keep it for training."""
-    from model_training.data import write_cache
+    from model_training.datasets.dataset import write_cache
 
     data = find_data(data_path)
     cache: Path = current_app.config["DATA_FOLDER"] / CACHE_NAME
@@ -44,8 +44,8 @@ def fetch_command(data_path: Path | None) -> None:
 @click.option("--data", "data_path", type=click.Path(path_type=Path))
 def pack_command(data_path: Path | None) -> None:
     """Write the test images and the figures of the data set in the form in which they ship."""
-    from model_training.overview import make_overview, write_overview
-    from model_training.sheets import read_test_images, write_test_images
+    from model_training.datasets.sprites import read_test_images, write_test_images
+    from model_training.datasets.statistics import make_overview, write_overview
 
     data = find_data(data_path)
     folder: Path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER
@@ -64,7 +64,7 @@ def review_command(folder: Path, name: str | None) -> None:
 
     Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME.
     """
-    from model_training.review import review, write_review
+    from model_training.datasets.review import review, write_review
 
     name = name_of_folder(folder, "--name", name)
     path = review_path(current_app.config["DATA_FOLDER"], name)

@@ -9,9 +9,16 @@ import numpy as np
 from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.cifar10_sources import SourceError
-from model_training.export import CHECKED_IMAGES, FORMATS, TOLERANCE, ExportError, Format, export
-from model_training.sheets import read_test_images
+from model_training.bundles.export import (
+    CHECKED_IMAGES,
+    FORMATS,
+    TOLERANCE,
+    ExportError,
+    Format,
+    export,
+)
+from model_training.datasets.cifar10_sources import SourceError
+from model_training.datasets.sprites import read_test_images
 from webapp.cli.shared import find_bundle
 from webapp.library import TEST_IMAGES_FOLDER
 

@@ -12,12 +12,12 @@ from typing import Any
 import click
 from flask import current_app
 
-from model_training.bundle import Bundle, BundleError, read_bundle
-from model_training.card import BUNDLE_NAME
-from model_training.cifar10_sources import Progress
-from model_training.class_folders import Opener
-from model_training.data import Cifar10, DataError, load_cifar10
-from webapp.photos import open_photo
+from model_training.bundles.bundle import Bundle, BundleError, read_bundle
+from model_training.bundles.card import BUNDLE_NAME
+from model_training.datasets.cifar10_sources import Progress
+from model_training.datasets.class_folders import Opener
+from model_training.datasets.dataset import Cifar10, DataError, load_cifar10
+from model_training.datasets.opener import open_photo
 
 
 def find_data(path: Path | None) -> Cifar10:

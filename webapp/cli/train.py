@@ -11,17 +11,17 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training import checkpoint
-from model_training.bundle import BundleError, is_bundle, read_bundles
-from model_training.card import BUNDLE_NAME
-from model_training.class_folders import FolderError, has_class_folders
-from model_training.data import DataSet
+from model_training.bundles.bundle import BundleError, is_bundle, read_bundles
+from model_training.bundles.card import BUNDLE_NAME
+from model_training.datasets.class_folders import FolderError, has_class_folders
+from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
+from model_training.training import checkpoint
 from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
 
 if TYPE_CHECKING:
-    from model_training.bundle import Bundle
-    from model_training.history import Epoch
+    from model_training.bundles.bundle import Bundle
+    from model_training.bundles.history import Epoch
 
 
 @click.command("train")
@@ -115,7 +115,7 @@ def train_command(
 
 
 def _read_own(folder: Path, name: str, recipe: Recipe) -> DataSet:
-    from model_training.folder_data import divide, read_folder
+    from model_training.datasets.folder import divide, read_folder
 
     # As large as the network sees them: fewer pixels would be lost, and more cost memory.
     side = recipe.input_size
@@ -178,10 +178,10 @@ def _train(
     restart: bool,
 ) -> Bundle:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    from model_training.options import Options
-    from model_training.pretrained import WeightsError
-    from model_training.run import run
-    from model_training.training import Interrupted, Place, Watcher
+    from model_training.networks.pretrained import WeightsError
+    from model_training.training.loop import Interrupted, Place, Watcher
+    from model_training.training.options import Options
+    from model_training.training.run import run
 
     steps_left = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, render_template, send_file
 from flask.typing import ResponseReturnValue
 
-from model_training.data import Cifar10
+from model_training.datasets.dataset import Cifar10
 from model_training.recipes import RECIPES
 from webapp.comparison.plots import make_plots
 from webapp.comparison.report import make_report

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model_training.card import Card
-from model_training.evaluation import ClassificationReport
+from model_training.bundles.card import Card
+from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import Recipe, Use
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from webapp.comparison.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, round_ticks
+from webapp.charts.lines import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, round_ticks
 from webapp.comparison.table import BY_NAME, Column, Row
 
 WIDTH = 480

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.audit import Audit, PartAccuracy, accuracies
-from model_training.card import Card
-from model_training.evaluation import (
+from model_training.auditing.audit import Audit, PartAccuracy, accuracies
+from model_training.bundles.card import Card
+from model_training.judging.intervals import Interval, accuracy_interval
+from model_training.judging.metrics import (
     ClassificationReport,
     classification_report,
     confusion_matrix,
     cross_entropy,
 )
 from model_training.recipes import RECIPES
-from model_training.statistics import Interval, accuracy_interval
-from webapp.comparison.charts import Chart, line_chart
+from webapp.charts.lines import Chart, line_chart
+from webapp.charts.reliability import Reliability, make_reliability
 from webapp.comparison.model_card import ModelCard, make_model_card
-from webapp.comparison.reliability import Reliability, make_reliability
 from webapp.library import Result
 
 HEAT_STEPS = 9
@@ -57,7 +57,7 @@ class Mistake:
 @dataclass(frozen=True)
 class Report:
     """What the report page shows.  `files` are the bundle's, by name, in bytes; `clean` the
-    accuracies of `model_training.audit.accuracies`, None where its test images were not audited;
+    accuracies of `auditing.audit.accuracies`, None where its test images were not audited;
     `judges` the models that judged their labels."""
 
     card: Card

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from model_training.audit import Audit
-from model_training.evaluation import (
+from model_training.auditing.audit import Audit
+from model_training.judging.metrics import (
     calibration_error,
     classification_report,
     confusion_matrix,
@@ -17,8 +17,8 @@ from model_training.evaluation import (
 )
 from model_training.recipes import Recipe
 from webapp import filters
-from webapp.classifiers import Classifier
 from webapp.library import Result
+from webapp.serving.classifier import Classifier
 
 
 @dataclass(frozen=True)

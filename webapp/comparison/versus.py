@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training import statistics
-from model_training.card import Card
-from model_training.statistics import Comparison, Interval
+from model_training.bundles.card import Card
+from model_training.judging import intervals
+from model_training.judging.intervals import Comparison, Interval
 from webapp.library import Result
 
 SURE = 0.05
@@ -54,9 +54,9 @@ def make_versus(left: Result, right: Result) -> Versus:
     return Versus(
         left=left.bundle.card,
         right=right.bundle.card,
-        left_accuracy=statistics.accuracy_interval(left_right),
-        right_accuracy=statistics.accuracy_interval(right_right),
-        comparison=statistics.compare(left_right, right_right),
+        left_accuracy=intervals.accuracy_interval(left_right),
+        right_accuracy=intervals.accuracy_interval(right_right),
+        comparison=intervals.compare(left_right, right_right),
         classes=[
             ClassDifference(
                 name,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from flask import abort, current_app
 
-from model_training.card import BUNDLE_NAME
+from model_training.bundles.card import BUNDLE_NAME
+from model_training.datasets.review import SIDES, Review, read_review
 from model_training.files import DamagedFile
-from model_training.review import SIDES, Review, read_review
 from webapp.library import REVIEW_SUFFIX, review_path
 
 CHARTED = 40

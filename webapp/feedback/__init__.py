@@ -14,8 +14,9 @@ from flask import Blueprint, Flask, Response, abort, current_app, render_templat
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
-from webapp import errors, photos
-from webapp.answers import Answer
+from model_training.datasets import opener as photos
+from webapp import errors
+from webapp.answering.answers import Answer
 from webapp.feedback import cli
 from webapp.feedback.forms import FORM_BYTES, BrokenForm, Flag, Seen, read_form, seal
 from webapp.feedback.store import BadDatabase, Entry, Store, StoreError, database_url

@@ -17,8 +17,8 @@ from typing import Any
 from flask import current_app, request
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
-from webapp import photos
-from webapp.answers import SHOWN_SIDE, Answer, Said
+from model_training.datasets import opener as photos
+from webapp.answering.answers import SHOWN_SIDE, Answer, Said
 from webapp.errors import Refusal
 from webapp.feedback.store import NONE_OF_THESE, Entry
 

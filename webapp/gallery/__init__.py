@@ -16,8 +16,8 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 
-from model_training.data import BATCH_DIGESTS, CLASSES, ImageSet
-from model_training.sheets import SHEET_IMAGES, sheet_name, tile
+from model_training.datasets.dataset import BATCH_DIGESTS, CLASSES, ImageSet
+from model_training.datasets.sprites import SHEET_IMAGES, sheet_name, tile
 from webapp.gallery.cells import evidence, finding
 from webapp.gallery.selection import read_filters
 from webapp.gallery.view import View, decode_numbers, encode_numbers

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_training.audit import Audit, NearCopy
-from model_training.data import CLASSES, ImageSet
+from model_training.auditing.audit import Audit, NearCopy
+from model_training.datasets.dataset import CLASSES, ImageSet
 from webapp.library import Result
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from flask import abort
 from numpy.typing import NDArray
 
-from model_training.audit import Audit
-from model_training.data import CLASSES, ImageSet
+from model_training.auditing.audit import Audit
+from model_training.datasets.dataset import CLASSES, ImageSet
 from webapp.library import NO_AUDIT, Result
 from webapp.query import LARGEST_SEED, choice, percentage, whole_number
 

@@ -11,11 +11,13 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from webapp import answers, errors, photos, received
-from webapp.answers import Answer
-from webapp.classifiers import Classifier
+from model_training.datasets import opener as photos
+from webapp import errors
+from webapp.answering import answers, received
+from webapp.answering.answers import Answer
 from webapp.library import Library, get_library
 from webapp.query import whole_number
+from webapp.serving.classifier import Classifier
 
 bp = Blueprint("upload", __name__)
 

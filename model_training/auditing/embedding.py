@@ -1,0 +1,65 @@
+"""What a trained network makes of an image before it decides: the input of its last dense layer.
+
+Images that show the same thing lie near each other there, whatever their pixels are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.bundles.bundle import Bundle
+from model_training.datasets.augmentation import View
+from model_training.judging.out_of_distribution import split_network
+from model_training.networks.features import extract
+
+QUICK_SIDE = 97
+"""Where many images are compared, a network that enlarges them need not do so further: for that it
+is as good as the side that it was trained at, and takes a third of the time of 161."""
+
+
+def embed(
+    bundle: Bundle,
+    images: NDArray[np.uint8],
+    folder: Path,
+    on_images: Callable[[int], None] = lambda count: None,
+    largest_side: int | None = None,
+) -> NDArray[np.float16]:
+    """The embedding of each image, (count, any), from `folder` where it is there already.
+
+    Args:
+        bundle: one with a network.
+        images: uint8 (count, height, width, 3), of the network's size where it does not resize.
+        on_images: told how many more are done.
+        largest_side: pixels to which a network that enlarges images does so at most.
+
+    Raises:
+        ValueError: the bundle has no network, or one that cannot be cut.
+    """
+    if bundle.model_path is None:
+        raise ValueError(f"{bundle.name} is only a report; its network is not here")
+    network = keras.saving.load_model(bundle.model_path, compile=False)
+    if largest_side is not None:
+        network = _at_most(network, largest_side)
+    lower, _decision, _name = split_network(network)
+    return extract(lower, images, (View(),), folder, on_images=on_images).views[0]
+
+
+def _at_most(network: keras.Model, side: int) -> keras.Model:
+    configuration = network.get_config()
+    enlarging = [
+        layer["config"]
+        for layer in configuration["layers"]
+        if layer["class_name"] == "Resizing" and layer["config"]["height"] > side
+    ]
+    if not enlarging:
+        return network
+    for config in enlarging:
+        config |= {"height": side, "width": side}
+    smaller = type(network).from_config(configuration)
+    smaller.set_weights(network.get_weights())
+    return smaller

@@ -1,0 +1,160 @@
+"""A data set of one's own: a folder with a folder of pictures for each class."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from model_training.datasets.class_folders import (
+    FolderError,
+    Opener,
+    class_files,
+    printable,
+    read_file,
+    what_is_wrong,
+)
+from model_training.datasets.dataset import DataSet, ImageSet
+
+FEWEST = 6
+"""Pictures of a class: one in six is kept for the test."""
+MOST_LABELS = 256
+"""Classes that one can train on: labels are kept in a byte."""
+
+
+@dataclass(frozen=True)
+class FolderData:
+    """Labelled pictures.
+
+    `images` is uint8 (count, side, side, 3), the middle square of each; `labels` int64 (count,),
+    places in `classes`; `names` are the files, relative to the folder, and `digests` the SHA-256 of
+    their bytes; `unreadable` says of each file that is no picture why.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    digests: tuple[bytes, ...]
+    unreadable: Mapping[str, str]
+
+    @cached_property
+    def contradicted(self) -> NDArray[np.bool_]:
+        """Whether a picture lies, byte for byte, in more than one class, (count,)."""
+        pairs = set(zip(self.digests, self.labels.tolist(), strict=True))
+        times = Counter(digest for digest, _label in pairs)
+        return np.array([times[digest] > 1 for digest in self.digests])
+
+    @cached_property
+    def repeated(self) -> NDArray[np.bool_]:
+        """Whether a picture is, byte for byte, one that came before in its class, (count,)."""
+        seen: set[bytes] = set()
+        again = []
+        for digest in self.digests:
+            again.append(digest in seen)
+            seen.add(digest)
+        return np.array(again) & ~self.contradicted
+
+
+def read_folder(
+    folder: Path,
+    side: int,
+    opener: Opener,
+    on_files: Callable[[int, int], None] = lambda done, total: None,
+) -> FolderData:
+    """Read every picture below `folder`, upright, its middle square reduced or enlarged to `side`.
+
+    Class folders without files are left out.
+
+    Args:
+        opener: opens the bytes of a file.
+        on_files: told how many of how many files are read.
+
+    Raises:
+        FolderError: there are not two class folders with files, or no picture can be read.
+        OSError: the folder cannot be listed.
+    """
+    classes = {name: files for name, files in class_files(folder).items() if files}
+    if len(classes) < 2:
+        raise FolderError(
+            f"{folder} holds no data set: it needs a folder of pictures for each of two or more "
+            "classes, such as cats/1.jpg and dogs/1.jpg."
+        )
+    files = [(path, number) for number, each in enumerate(classes.values()) for path in each]
+    # Filled in place: a list that becomes an array would need the memory twice.
+    images = np.empty((len(files), side, side, 3), np.uint8)
+    labels: list[int] = []
+    names: list[str] = []
+    digests: list[bytes] = []
+    unreadable: dict[str, str] = {}
+    for done, (path, label) in enumerate(files, start=1):
+        name = printable(path.relative_to(folder).as_posix())
+        try:
+            data = read_file(path)
+            picture = opener(data).image
+        except (OSError, ValueError) as error:
+            unreadable[name] = what_is_wrong(error)
+        else:
+            fitted = ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)
+            images[len(names)] = np.asarray(fitted)
+            labels.append(label)
+            names.append(name)
+            digests.append(hashlib.sha256(data).digest())
+        on_files(done, len(files))
+    if not names:
+        raise FolderError(f"None of the {len(files):,} files in {folder} is a picture.")
+    return FolderData(
+        images[: len(names)],
+        np.array(labels),
+        tuple(printable(name) for name in classes),
+        tuple(names),
+        tuple(digests),
+        unreadable,
+    )
+
+
+def divide(data: FolderData, name: str) -> DataSet:
+    """Make of `data` something to train on: a sixth of each class is for the test, as in CIFAR-10.
+
+    A picture that is there twice counts once, and one that lies in two classes not at all: it would
+    be learned and tested on.  Which pictures are for the test depends on their bytes alone, so that
+    they stay when files are renamed, and mostly stay when others come.
+
+    Args:
+        name: what the data set is called.
+
+    Raises:
+        FolderError: a class has too few pictures, or there are too many classes.
+    """
+    if len(data.classes) > MOST_LABELS:
+        raise FolderError(
+            f"{len(data.classes)} classes are too many to train on: {MOST_LABELS} are the most."
+        )
+    # The order of digests is as good as drawn, and a run on the first few has some of each class.
+    order = np.array(sorted(range(len(data.names)), key=lambda one: data.digests[one]), np.int64)
+    order = order[~(data.contradicted | data.repeated)[order]]
+    for_test = np.zeros(len(data.names), bool)
+    for label, class_name in enumerate(data.classes):
+        members = order[data.labels[order] == label]
+        if len(members) < FEWEST:
+            raise FolderError(
+                f"{class_name} has {len(members)} different picture"
+                f"{'s' if len(members) != 1 else ''} that can be read, and {FEWEST} are the fewest "
+                "to learn from and to test on. Add some, or take the folder away."
+            )
+        for_test[members[: round(len(members) / FEWEST)]] = True
+    digest = hashlib.sha256(repr(data.classes).encode())
+    for number in order.tolist():
+        digest.update(data.digests[number] + data.classes[data.labels[number]].encode())
+    train, test = (
+        ImageSet(data.images[part], data.labels[part].astype(np.uint8))
+        for part in (order[~for_test[order]], order[for_test[order]])
+    )
+    return DataSet(train, test, name, name, data.classes, digest.hexdigest())

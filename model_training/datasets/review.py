@@ -1,0 +1,210 @@
+"""A look at photos in class folders (`FOLDER/cat/*.jpg`) before anything is trained on them.
+
+Each file is read and opened once, one at a time; a bad one is named and the rest go on.  What comes
+out is small and is kept as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from model_training.bundles.card import BUNDLE_NAME
+from model_training.datasets.class_folders import (
+    Opened,
+    Opener,
+    class_files,
+    printable,
+    read_file,
+    what_is_wrong,
+)
+from model_training.files import DamagedFile, whole_file
+
+LISTED = 100
+"""So many bad files and sets of copies are named; the rest are only counted."""
+GREY = 8
+"""Up to so much, of 255, the channels of a grey pixel differ: JPEG moves them a little."""
+SIDES = (32, 64, 128, 256, 512, 1024)
+"""Where the ranges of the shorter side begin, after 0."""
+
+Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Problem(_Part):
+    """A file that is not a picture, or a damaged one.  `file` is relative to the folder."""
+
+    file: str
+    what: str
+
+
+class ClassReview(_Part):
+    """The pictures of one class.
+
+    `smallest`, `median` and `largest` are width and height of the pictures with the least, the
+    middle and the most pixels; None where there is no picture.  `copies` are pictures whose bytes
+    another file before it has too, in whatever class.
+    """
+
+    name: str
+    pictures: int
+    smallest: Size | None
+    median: Size | None
+    largest: Size | None
+    formats: dict[str, int]
+    greys: int
+    copies: int
+    bad: int
+
+
+class Review(_Part):
+    """What was found, version 1.  `sides` counts shorter sides: below 32, from 32 to 63, and so on.
+
+    `copies` are sets of files with the same bytes; `across` says how many sets reach over more than
+    one class.  `bad` and `copies` name the first hundred.
+    """
+
+    schema_version: Literal[1] = 1
+    name: Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
+    folder: str
+    made: str
+    classes: Annotated[list[ClassReview], Field(min_length=1)]
+    sides: Annotated[list[int], Field(min_length=len(SIDES) + 1, max_length=len(SIDES) + 1)]
+    landscape: int
+    portrait: int
+    commonest_size: Size | None
+    commonest_count: int
+    bad: list[Problem]
+    copies: list[list[str]]
+    copied_sets: int
+    across: int
+    outside: int
+    """Files that lie beside the class folders, and so have no class."""
+
+    @property
+    def pictures(self) -> int:
+        """Of all classes."""
+        return sum(one.pictures for one in self.classes)
+
+
+@dataclass
+class _Found:
+    """What is gathered of one class while its files are read."""
+
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    formats: Counter[str] = field(default_factory=Counter)
+    greys: int = 0
+    copies: int = 0
+    bad: int = 0
+
+
+def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int], None]) -> Review:
+    """Look at every picture in the class folders of `folder`.
+
+    Args:
+        name: what the review is called.
+        progress: called after each file with how many are done and how many there are.
+
+    Raises:
+        FolderError: there are no class folders, or they are the parts of a divided set.
+        OSError: the folder cannot be listed.
+    """
+    files = class_files(folder)
+    total = sum(map(len, files.values()))
+    found = {label: _Found() for label in files}
+    first: dict[bytes, str] = {}
+    same: dict[bytes, list[str]] = {}
+    problems: list[Problem] = []
+    done = 0
+    for label, paths in files.items():
+        here = found[label]
+        for path in paths:
+            shown = printable(path.relative_to(folder).as_posix())
+            try:
+                data = read_file(path)
+                opened = opener(data)
+            except (OSError, ValueError) as error:
+                here.bad += 1
+                problems.append(Problem(file=shown, what=what_is_wrong(error)))
+            else:
+                _note(here, opened)
+                digest = hashlib.sha256(data).digest()
+                if digest in first:
+                    here.copies += 1
+                    same.setdefault(digest, [first[digest]]).append(shown)
+                first.setdefault(digest, shown)
+            done += 1
+            progress(done, total)
+    sizes = [size for one in found.values() for size in one.sizes]
+    sides = np.searchsorted(SIDES, [min(size) for size in sizes], side="right")
+    commonest, times = Counter(sizes).most_common(1)[0] if sizes else (None, 0)
+    return Review(
+        name=name,
+        folder=printable(folder.resolve().name),
+        made=time.strftime("%Y-%m-%d %H:%M:%S%z"),
+        classes=[_class_review(printable(label), one) for label, one in found.items()],
+        sides=np.bincount(sides, minlength=len(SIDES) + 1).tolist(),
+        landscape=sum(width > height for width, height in sizes),
+        portrait=sum(width < height for width, height in sizes),
+        commonest_size=commonest,
+        commonest_count=times,
+        bad=problems[:LISTED],
+        copies=list(same.values())[:LISTED],
+        copied_sets=len(same),
+        across=sum(len({file.split("/")[0] for file in files}) > 1 for files in same.values()),
+        outside=sum(path.is_file() and not path.name.startswith(".") for path in folder.iterdir()),
+    )
+
+
+def write_review(path: Path, made: Review) -> None:
+    """Write `made` to the file `path`."""
+    with whole_file(path) as temporary:
+        temporary.write_text(made.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_review(path: Path) -> Review:
+    """Read what `write_review` wrote.
+
+    Raises:
+        DamagedFile: it is not whole, or holds something else.
+        FileNotFoundError: there is none.
+    """
+    try:
+        return Review.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DamagedFile(f"{where}: {first['msg']}") from error
+
+
+def _note(found: _Found, opened: Opened) -> None:
+    found.sizes.append(opened.original_size)
+    found.formats[opened.format] += 1
+    pixels = np.asarray(opened.image, np.int16)
+    found.greys += int((pixels.max(axis=2) - pixels.min(axis=2)).max() <= GREY)
+
+
+def _class_review(name: str, found: _Found) -> ClassReview:
+    sizes = sorted(found.sizes, key=lambda size: (size[0] * size[1], size))
+    return ClassReview(
+        name=name,
+        pictures=len(sizes),
+        smallest=sizes[0] if sizes else None,
+        median=sizes[len(sizes) // 2] if sizes else None,
+        largest=sizes[-1] if sizes else None,
+        formats=dict(found.formats.most_common()),
+        greys=found.greys,
+        copies=found.copies,
+        bad=found.bad,
+    )

@@ -1,0 +1,5 @@
+"""From a trained network's output to a judgement: metrics, calibration, out-of-distribution scores
+and confidence intervals.
+
+Plain arithmetic on arrays; knows nothing of files.
+"""

@@ -1,0 +1,155 @@
+"""Frozen layers: a network is cut in two, and the lower part is run once per image.
+
+What the frozen part says about an image never changes, so it is computed once, kept on disk, and
+only the upper part is trained on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.datasets.augmentation import View
+from model_training.files import remove_leftovers, whole_file
+from model_training.judging.metrics import batch_within_memory
+
+
+class Stopped(Exception):
+    """The caller asked to stop between two chunks."""
+
+
+class FeatureViews:
+    """Draws batches from features: each image shows another of its views every epoch.
+
+    Args:
+        views: for each view an array (count, ...).
+    """
+
+    def __init__(self, views: list[NDArray[np.float16]], seed: int) -> None:
+        self._views = views
+        count = len(views[0])
+        self._first = np.random.default_rng([seed, 3]).integers(0, len(views), count)
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[np.float16]:
+        """The features of images `chosen` in `epoch`."""
+        which = (self._first[chosen] + epoch) % len(self._views)
+        found = np.empty((len(chosen), *self._views[0].shape[1:]), np.float16)
+        for place, view in enumerate(self._views):
+            found[which == place] = view[chosen[which == place]]
+        return found
+
+
+def cut(model: keras.Model, first: str) -> tuple[keras.Model, keras.Model]:
+    """Cut `model` before the layer `first`: the part below it, and the part from it on.
+
+    Both share their layers, so their weights, with `model`.
+
+    Raises:
+        ValueError: the network has no such layer, or a connection skips over the cut.
+    """
+    boundary = model.get_layer(first)._inbound_nodes[0].input_tensors[0]
+    return keras.Model(model.input, boundary), keras.Model(boundary, model.output)
+
+
+@dataclass(frozen=True)
+class Features:
+    """What frozen layers say: for each view an array (count, ...), read from disk as it is used.
+
+    `seconds` is what computing them took, whenever that was.
+    """
+
+    views: list[NDArray[np.float16]]
+    seconds: float
+
+
+def extract(
+    lower: keras.Model,
+    images: NDArray[np.uint8],
+    views: tuple[View, ...],
+    folder: Path,
+    *,
+    on_images: Callable[[int], None] = lambda count: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Features:
+    """What `lower` says about each view of each image, from `folder` where it is there already.
+
+    Args:
+        images: uint8 (count, height, width, 3).
+        on_images: told how many more are done; those found in `folder` are told at once.
+
+    Raises:
+        Stopped: `stop` said so; the views that are whole stay.
+        OSError: the disk is full; nothing unfinished stays.
+    """
+    of_network = _digest(lower, images)
+    found, seconds = [], 0.0
+    for view in views:
+        name = hashlib.sha256(f"{of_network} {view}".encode()).hexdigest()[:32]
+        path, clock_path = folder / f"{name}.npy", folder / f"{name}.seconds"
+        there = _open(path, clock_path, len(images))
+        if there is not None:
+            on_images(len(images))
+        else:
+            remove_leftovers(path, older_than=3600)
+            started = time.monotonic()
+            with whole_file(path) as temporary:
+                _write(lower, images, view, temporary, on_images, stop)
+            there = np.load(path, mmap_mode="r"), time.monotonic() - started
+            with whole_file(clock_path) as temporary:
+                temporary.write_text(f"{there[1]:.1f}", encoding="utf-8")
+        found.append(there[0])
+        seconds += there[1]
+    return Features(found, seconds)
+
+
+def _open(path: Path, clock_path: Path, count: int) -> tuple[NDArray[np.float16], float] | None:
+    try:
+        seconds = float(clock_path.read_text(encoding="utf-8"))
+        stored: NDArray[np.float16] = np.load(path, mmap_mode="r")
+    except (OSError, ValueError):  # Missing or damaged: it is computed again.
+        return None
+    return (stored, seconds) if len(stored) == count else None
+
+
+def _write(
+    lower: keras.Model,
+    images: NDArray[np.uint8],
+    view: View,
+    path: Path,
+    on_images: Callable[[int], None],
+    stop: Callable[[], bool],
+) -> None:
+    size = batch_within_memory(lower)
+    # Written, not mapped: storing into a mapped file kills the process when the disk is full.
+    with path.open("wb") as file:
+        for start in range(0, len(images), size):
+            if stop():
+                raise Stopped
+            part = view(images[start : start + size])
+            # Eleven significant bits: more than bfloat16 has, fewer than float32.
+            features = np.asarray(lower.predict_on_batch(part), np.float16)
+            if start == 0:
+                header = {"descr": "<f2", "fortran_order": False}
+                shape = {"shape": (len(images), *features.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header | shape)
+            file.write(features.tobytes())
+            on_images(len(features))
+
+
+def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
+    # A layer's configuration holds its precision too.
+    configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
+    said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)
+    digest = hashlib.sha256(said.encode())
+    for weight in lower.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()

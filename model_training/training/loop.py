@@ -1,0 +1,359 @@
+"""The one trainer: a recipe and data in, a trained network and its history out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from model_training.bundles.history import Epoch
+from model_training.datasets.dataset import ImageSet
+from model_training.networks.features import Stopped
+from model_training.networks.pretrained import describe_file, load_pretrained
+from model_training.recipes import Phase, Recipe
+from model_training.training import checkpoint
+from model_training.training.learner import Learner
+from model_training.training.signals import stop_signals
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, in float32, with how it came about.
+
+    `started` is when the run began, in ISO 8601, and `command` what began it.  `seconds` is the
+    wall time of all its sessions, validation after each epoch and the features of frozen layers
+    included, also those that an earlier run had computed.  `pretrained` says in words where the
+    first weights came from, if from elsewhere.  `trainable_parameters` are those that learned in
+    the last phase.
+    """
+
+    model: keras.Model
+    history: list[Epoch]
+    started: str
+    seconds: float
+    command: str
+    pretrained: str | None
+    trainable_parameters: int
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What a caller wants to be told while a network trains.
+
+    `on_start` is told how many parameters there are, how many steps are done already, and how many
+    there are; `on_features` how many more images have gone through frozen layers, of how many.
+    """
+
+    on_start: Callable[[int, int, int], None] = lambda parameters, steps_done, steps_total: None
+    on_step: Callable[[int], None] = lambda steps: None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+    on_features: Callable[[int, int], None] = lambda images, images_total: None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run keeps what it needs to go on: its state, and the features of frozen layers.
+
+    The features belong to no run: a later one with the same frozen layers finds them.
+    """
+
+    state: Path
+    features: Path
+
+
+class Diverged(ValueError):
+    """The loss became infinite or no number at all."""
+
+
+class Interrupted(Exception):
+    """The training was asked to stop, and its state is on disk."""
+
+
+def train(
+    recipe: Recipe,
+    phases: tuple[Phase, ...],
+    seed: int,
+    fit: ImageSet,
+    validation: ImageSet | None,
+    place: Place,
+    *,
+    classes: int = 10,
+    data_digest: str = "",
+    command: str = "",
+    weights: Path | None = None,
+    resume: bool = False,
+    watcher: Watcher | None = None,
+) -> Trained:
+    """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
+
+    The state goes to disk after each epoch and when SIGINT (Ctrl-C) or SIGTERM asks the training
+    to stop; with `resume` the run goes on from there, to the same weights as a run that was not
+    interrupted.  The caller discards the state when it has no more use for it.
+
+    Args:
+        phases: the recipe's, or changed ones.
+        fit, validation: images uint8 (count, height, width, 3); None to validate on nothing.
+        classes: how many the labels tell apart.
+        data_digest: names the images, so that a run goes on with those that it began with.
+        command: what began the run, kept for the card.
+        weights: a file of pretrained weights, for a recipe that begins with some.
+
+    Raises:
+        Interrupted: after SIGINT or SIGTERM.
+        Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
+        CheckpointError: `resume` without a usable state, or with a state of other settings.
+        WeightsError: the pretrained weights cannot be had.
+        ValueError: there are fewer images than the batch size.
+    """
+    for phase in phases:
+        if len(fit) < phase.batch_size:
+            raise ValueError(
+                f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
+                "train on. Give more images or a smaller --batch-size."
+            )
+    network = dataclasses.replace(recipe, build=partial(recipe.build, classes=classes))
+    run = _Run(network, phases, seed, fit, validation, place, data_digest, watcher or Watcher())
+    if resume:
+        run.restore(weights)
+    else:
+        run.begin(weights, command)
+    with stop_signals() as asked_to_stop:
+        run.learn(asked_to_stop.is_set)
+    return run.outcome()
+
+
+class _Run:
+    """A network on its way through the phases of its training."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        phases: tuple[Phase, ...],
+        seed: int,
+        fit: ImageSet,
+        validation: ImageSet | None,
+        place: Place,
+        data_digest: str,
+        watcher: Watcher,
+    ) -> None:
+        self._recipe, self._phases, self._seed = recipe, phases, seed
+        self._fit, self._validation = fit, validation
+        self._place, self._watcher = place, watcher
+        self._steps = [len(fit) // phase.batch_size * phase.epochs for phase in phases]
+        self._learner_state: list[Any] | None = None
+        keras.utils.set_random_seed(seed)
+        with dtype_policy(recipe.precision):
+            self._model = recipe.build()
+        self._always_frozen = {layer.name for layer in self._model.layers if not layer.trainable}
+        settings = {
+            "recipe": recipe.name,
+            "seed": seed,
+            "images": len(fit),
+            "data": data_digest[:12],
+        }
+        settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
+        # Through JSON, as the saved ones come back: tuples are lists there.
+        self._state = _State(json.loads(json.dumps(settings)))
+
+    def begin(self, weights: Path | None, command: str) -> None:
+        """Start with a fresh network."""
+        self._state.command = command
+        self._state.pretrained = load_pretrained(self._model, self._recipe, weights)
+        if self._recipe.prepare is not None:
+            self._recipe.prepare(self._model, self._fit.images)
+
+    def restore(self, weights: Path | None) -> None:
+        """Go on from the state on disk."""
+        saved = checkpoint.read(self._place.state)
+        try:
+            state = _State(**saved.progress)
+            state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
+        except TypeError as error:
+            raise checkpoint.of_another_version(self._place.state) from error
+        checkpoint.check_same_settings(state.settings, self._state.settings)
+        if weights and state.pretrained and describe_file(weights) not in state.pretrained:
+            raise checkpoint.CheckpointError(
+                f"The unfinished training began from {state.pretrained}, not from {weights}. "
+                "Resume it without --weights, or start anew with --restart."
+            )
+        self._state = state
+        saved.put_into(self._model)
+        self._learner_state = saved.learner
+
+    def learn(self, stop: Callable[[], bool]) -> None:
+        """Go through all that is left of the phases."""
+        done = sum(self._steps[: self._state.phase]) + self._state.step
+        self._watcher.on_start(self._model.count_params(), done, sum(self._steps))
+        while self._state.phase < len(self._phases):
+            self._learn_phase(stop)
+            self._state.phase += 1
+            self._state.step = 0
+            self._save(None)
+
+    def outcome(self) -> Trained:
+        """The trained network."""
+        state = self._state
+        return Trained(
+            model=in_float32(self._recipe, self._model),
+            history=state.history,
+            started=state.started,
+            seconds=state.features_seconds + sum(row.seconds for row in state.history),
+            command=state.command,
+            pretrained=state.pretrained,
+            trainable_parameters=state.trainable_parameters,
+        )
+
+    def _learn_phase(self, stop: Callable[[], bool]) -> None:
+        state, watcher = self._state, self._watcher
+        phase, steps = self._phases[state.phase], self._steps[state.phase]
+        learner = self._set_up(phase, steps, stop)
+        steps_per_epoch = steps // phase.epochs
+        clock = time.monotonic()
+        order = epoch_order(len(self._fit), self._seed, len(state.history))
+        while state.step < steps:
+            epoch, batch = divmod(state.step, steps_per_epoch)
+            chosen = order[batch * phase.batch_size : (batch + 1) * phase.batch_size]
+            state.step += 1
+            loss, accuracy = learner.step(chosen, epoch, batch, state.step)
+            state.epoch_loss += loss / steps_per_epoch
+            state.epoch_accuracy += accuracy / steps_per_epoch
+            watcher.on_step(1)
+
+            epoch_ends = state.step % steps_per_epoch == 0
+            if not math.isfinite(state.epoch_loss):
+                raise Diverged(
+                    f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
+                    "longer a number. A smaller learning rate or another seed may help."
+                )
+            if epoch_ends:
+                measured = learner.validate() or (None, None)
+            state.epoch_seconds += time.monotonic() - clock
+            clock = time.monotonic()
+            if epoch_ends:
+                watcher.on_epoch(state.finish_epoch(learner.learning_rate, *measured))
+                order = epoch_order(len(self._fit), self._seed, len(state.history))
+            # After the very last step there is nothing to stop.
+            last = state.phase + 1 == len(self._phases) and state.step == steps
+            stopping = stop() and not last
+            if epoch_ends or stopping:
+                self._save(learner)
+            if stopping:
+                raise Interrupted
+
+    def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
+        total = len(self._fit) * len(phase.views) + len(self._validation or ())
+        if phase.learns_from is not None and not checkpoint.exists(self._place.state):
+            # Frozen layers take minutes; a training that is stopped meanwhile goes on from here.
+            self._save(None)
+        try:
+            learner = Learner(
+                self._model,
+                self._always_frozen,
+                self._recipe.input_size,
+                phase,
+                steps,
+                self._fit,
+                self._validation,
+                self._seed,
+                self._place.features,
+                on_features=lambda count: self._watcher.on_features(count, total),
+                stop=stop,
+            )
+        except Stopped as error:
+            raise Interrupted from error
+        if self._state.step == 0:
+            self._state.features_seconds += learner.features_seconds
+        variables = self._model.trainable_variables
+        self._state.trainable_parameters = sum(math.prod(one.shape) for one in variables)
+        if self._learner_state is not None:
+            if not learner.restore(self._learner_state):
+                raise checkpoint.of_another_network(self._place.state)
+            self._learner_state = None
+        return learner
+
+    def _save(self, learner: Learner | None) -> None:
+        checkpoint.save(
+            self._place.state,
+            self._model,
+            learner.state() if learner is not None else None,
+            dataclasses.asdict(self._state),
+        )
+
+
+def in_float32(recipe: Recipe, trained: keras.Model) -> keras.Model:
+    """A float32 copy of `trained`: not every machine that serves computes bfloat16 quickly."""
+    with dtype_policy("float32"):
+        model = recipe.build()
+    model.set_weights(trained.get_weights())
+    return model
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """The order of the images in one epoch: a function of seed and epoch, so it can be resumed."""
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
+@contextmanager
+def dtype_policy(name: str) -> Iterator[None]:
+    """Build layers under another dtype policy for a while."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@dataclass
+class _State:
+    """Where a run is: what of it, beside variables, is needed to go on.
+
+    `phase` counts the finished phases, `step` the steps of the one that is going on.
+    `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
+    """
+
+    settings: dict[str, Any]
+    started: str = dataclasses.field(
+        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
+    )
+    command: str = ""
+    pretrained: str | None = None
+    phase: int = 0
+    step: int = 0
+    history: list[Epoch] = dataclasses.field(default_factory=list)
+    epoch_loss: float = 0.0
+    epoch_accuracy: float = 0.0
+    epoch_seconds: float = 0.0
+    features_seconds: float = 0.0
+    trainable_parameters: int = 0
+
+    def finish_epoch(
+        self,
+        learning_rate: float,
+        validation_loss: float | None,
+        validation_accuracy: float | None,
+    ) -> Epoch:
+        """Turn the sums so far into a row of the history, and begin the next epoch."""
+        row = Epoch(
+            epoch=len(self.history) + 1,
+            learning_rate=learning_rate,
+            loss=self.epoch_loss,
+            accuracy=self.epoch_accuracy,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            seconds=self.epoch_seconds,
+        )
+        self.history.append(row)
+        self.epoch_loss = self.epoch_accuracy = self.epoch_seconds = 0.0
+        return row

@@ -1,0 +1,276 @@
+"""What the networks say about images, in the form in which pages and programs are told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model_training.datasets import opener as photos
+from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.opener import View
+from webapp.answering import heat
+from webapp.errors import Refusal
+from webapp.library import Library
+from webapp.serving.classifier import Classifier, Judgement
+
+SHOWN_SIDE = 640  # pixels; the photo's long side on the page
+SHOWN_SIDE_AMONG_MANY = 320
+HEAT_SIDE = 320  # pixels; a test image under its heat map
+
+Pixels = NDArray[np.uint8]
+
+
+class NoModel(Refusal):
+    """No network is loaded, so nothing can be answered."""
+
+    status = 503
+    code = "no-model"
+
+
+class UnknownModel(Refusal):
+    """A network was asked that is not here."""
+
+    code = "unknown-model"
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Where a network looked: over the picture as a `data:` address, and in words."""
+
+    uri: str
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """What a model says of one image.  `shares` are calibrated probabilities, the largest first.
+
+    `novelty` is higher the less the image resembles what the network learned from, and `known` is
+    false where that is too much for an answer to mean anything (see `Judgement`).
+    """
+
+    model: str
+    model_title: str
+    shares: list[tuple[str, float]]
+    novelty: float
+    known: bool
+
+    @property
+    def label(self) -> str:
+        """The most probable class."""
+        return self.shares[0][0]
+
+    @property
+    def share(self) -> float:
+        """The probability of the most probable class."""
+        return self.shares[0][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Said):
+    """One image's answer, with all that a page shows of it.
+
+    `threshold` is the novelty above which it is not known.  `views` are what the network was given.
+    `photo_uri` is a `data:` address: the photo is shown without being stored.
+    `milliseconds` is the network's time for the whole batch that this image was in.
+    `true_class` is known for test images only.
+    """
+
+    threshold: float
+    views: list[View]
+    milliseconds: float
+    heat: HeatMap | None = None
+    photo_uri: str | None = None
+    photo_size: tuple[int, int] | None = None
+    example: int | None = None
+    true_class: str | None = None
+
+    @property
+    def side(self) -> int:
+        """The side of the squares that the network was given, in pixels."""
+        return len(self.views[0].pixels)
+
+    @cached_property
+    def seen(self) -> list[tuple[str, str]]:
+        """What each view shows, and the view as a `data:` address, pixel for pixel."""
+        return [(view.shows, photos.cut_as_data_uri(view.pixels)) for view in self.views]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A photo made ready: what the network is given, and what the page shows of it.
+
+    A few hundred kilobytes where the photo had megabytes, so that many can wait for one batch.
+    """
+
+    views: list[View]
+    photo_uri: str | None
+    photo_size: tuple[int, int]
+
+
+def why_no_answer(library: Library) -> str:
+    """What a visitor is told where `library` has no network."""
+    if library.problems:
+        named = "; ".join(f"{name}: {problem}" for name, problem in library.problems.items())
+        return f"No model could be loaded, so no photo can be answered now ({named})."
+    return (
+        "No model is here yet, so no photo can be answered. Whoever runs this site trains one "
+        "with `flask train custom-cnn` and restarts it."
+    )
+
+
+def choose_classifier(library: Library, name: str | None) -> Classifier:
+    """The network called `name`; where nothing is asked, the one that answers by default.
+
+    Raises:
+        NoModel: there is none at all.
+        UnknownModel: there is none of that name.
+    """
+    if library.default_model is None:
+        raise NoModel(why_no_answer(library))
+    name = name or library.default_model
+    if name not in library.classifiers:
+        choices = ", ".join(sorted(library.classifiers))
+        raise UnknownModel(f"There is no model called “{name[:64]}” here. There is: {choices}.")
+    return library.classifiers[name]
+
+
+def prepare(
+    photo: photos.Photo, classifier: Classifier, *, shown_side: int | None = SHOWN_SIDE
+) -> Prepared:
+    """Cut `photo` for `classifier`.
+
+    Args:
+        shown_side: the long side that the page shows, in pixels; None for answers without a page.
+    """
+    shown = None if shown_side is None else photos.as_data_uri(photo.image, long_side=shown_side)
+    return Prepared(photos.views(photo.image, classifier.input_size), shown, photo.original_size)
+
+
+def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[Answer]:
+    """Ask `classifier` about all of `prepared` at once; the answers are in the same order."""
+    if not prepared:
+        return []
+    asked = _ask(classifier, [one.views for one in prepared])
+    return [
+        _answer(classifier, one.views, *said, photo_uri=one.photo_uri, photo_size=one.photo_size)
+        for one, said in zip(prepared, asked, strict=True)
+    ]
+
+
+def answer_photo(
+    photo: photos.Photo, classifier: Classifier, library: Library, *, with_heat: bool = False
+) -> tuple[Answer, list[Answer]]:
+    """The answer of `classifier`, and those of every other network in `library`."""
+    answer, *others = (
+        _answer(*said, photo_size=photo.original_size)
+        for said in _ask_each(photo.image, classifier, library)
+    )
+    shown_uri = photos.as_data_uri(photo.image, long_side=SHOWN_SIDE)
+    answer = replace(answer, photo_uri=shown_uri)
+    if with_heat:
+        shown = photo.image.copy()
+        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
+        answer = replace(answer, heat=heat_map(answer, classifier, shown))
+    return answer, others
+
+
+def answer_test_image(
+    test: ImageSet,
+    index: int,
+    classifier: Classifier,
+    library: Library,
+    *,
+    with_heat: bool = False,
+) -> tuple[Answer, list[Answer]]:
+    """As `answer_photo`, for test image `index`."""
+    image = Image.fromarray(test.images[index])
+    true = CLASSES[test.labels[index]]
+    answer, *others = (
+        _answer(*said, example=index, true_class=true)
+        for said in _ask_each(image, classifier, library)
+    )
+    if with_heat:
+        shown = image.resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.NEAREST)
+        answer = replace(answer, heat=heat_map(answer, classifier, shown))
+    return answer, others
+
+
+def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> HeatMap | None:
+    """Where `classifier` looked for its best class, over the picture `shown`.
+
+    None for a network that has no feature maps.
+    """
+    # The first view is the whole picture, so its map lies over the whole picture.
+    whole = answer.views[0]
+    try:
+        found = classifier.heat(whole.pixels, answer.label)
+    except ValueError:
+        return None
+    uri = photos.as_data_uri(heat.overlay(shown, found), long_side=SHOWN_SIDE)
+    return HeatMap(uri, heat.in_words(found))
+
+
+def examples(test: ImageSet | None) -> list[tuple[int, str]]:
+    """Index and class of the first test image of each class: not picked for being easy."""
+    if test is None:
+        return []
+    return [
+        (int(np.flatnonzero(test.labels == number)[0]), name) for number, name in enumerate(CLASSES)
+    ]
+
+
+def _ask_each(
+    image: Image.Image, first: Classifier, library: Library
+) -> Iterator[tuple[Classifier, list[View], Judgement, float]]:
+    """What `first` and then every other network says of `image`, cut once for each size."""
+    of_size: dict[int, list[View]] = {}
+    for asked in (first, *(one for one in library.classifiers.values() if one is not first)):
+        if asked.input_size not in of_size:
+            of_size[asked.input_size] = photos.views(image, asked.input_size)
+        views = of_size[asked.input_size]
+        ((judgement, milliseconds),) = _ask(asked, [views])
+        yield asked, views, judgement, milliseconds
+
+
+def _stacked(views: Sequence[View]) -> Pixels:
+    return np.stack([view.pixels for view in views])
+
+
+def _ask(
+    classifier: Classifier, images: Sequence[Sequence[View]]
+) -> Iterator[tuple[Judgement, float]]:
+    """Each image's judgement with the milliseconds that all of them took."""
+    started = time.perf_counter()
+    judgements = classifier.judge([_stacked(views) for views in images])
+    milliseconds = (time.perf_counter() - started) * 1000
+    return ((judgement, milliseconds) for judgement in judgements)
+
+
+def _answer(
+    classifier: Classifier,
+    views: list[View],
+    judgement: Judgement,
+    milliseconds: float,
+    **more: Any,
+) -> Answer:
+    probabilities = judgement.probabilities
+    order = np.argsort(-probabilities, kind="stable")
+    return Answer(
+        model=classifier.name,
+        model_title=classifier.bundle.card.title,
+        shares=[(classifier.classes[number], float(probabilities[number])) for number in order],
+        novelty=judgement.novelty,
+        threshold=classifier.threshold,
+        known=judgement.known,
+        views=views,
+        milliseconds=milliseconds,
+        **more,
+    )

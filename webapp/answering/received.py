@@ -1,0 +1,102 @@
+"""What a request brings: its photos, within the limits that every page names."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from flask import current_app, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from model_training.datasets import opener as photos
+from webapp import errors
+from webapp.errors import Refusal
+
+FORM_BYTES = 1024 * 1024  # what a form may weigh beside its photos
+
+
+class TooManyPhotos(Refusal):
+    """More photos came than are taken at a time."""
+
+    status = 413
+    code = "too-many-photos"
+
+
+class TooMuch(Refusal):
+    """All that was sent is more than is taken at a time."""
+
+    status = 413
+    code = "upload-too-large"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a visitor may send: bytes and pixels of one photo, photos and bytes of one upload."""
+
+    photo_bytes: int
+    photo_pixels: int
+    photos: int
+    total_bytes: int
+
+
+def limits() -> Limits:
+    """The limits of the app that is answering."""
+    config = current_app.config
+    total: int = config["MAX_CONTENT_LENGTH"]
+    return Limits(
+        photo_bytes=min(config["MAX_PHOTO_BYTES"], total),
+        photo_pixels=config["MAX_PHOTO_PIXELS"],
+        photos=config["MAX_PHOTOS"],
+        total_bytes=total,
+    )
+
+
+def sent_files() -> list[FileStorage]:
+    """The files of every field called `image`; a field left empty is none.
+
+    Raises:
+        photos.NoPhoto: there is none.
+        TooManyPhotos: there are more than are taken at a time.
+    """
+    files = [file for file in request.files.getlist("image") if file.filename]
+    most = limits().photos
+    if not files:
+        raise photos.NoPhoto
+    if len(files) > most:
+        raise TooManyPhotos(
+            f"You chose {len(files)} photos, and {most} at a time is the most. None of them was "
+            "looked at; please choose fewer and try again."
+        )
+    return files
+
+
+def open_file(file: FileStorage) -> photos.Photo:
+    """The photo in `file`.  One is read at a time, so that memory holds no more than one whole.
+
+    Raises:
+        photos.PhotoError: it is none that can be used.
+    """
+    allowed = limits()
+    if file.stream.seek(0, os.SEEK_END) > allowed.photo_bytes:
+        raise photos.PhotoTooLarge.for_bytes(allowed.photo_bytes)
+    file.stream.seek(0)
+    return photos.open_photo(file.read(), max_pixels=allowed.photo_pixels)
+
+
+def too_large(_error: RequestEntityTooLarge) -> Refusal | photos.PhotoError:
+    """What is wrong with a request that was refused before its photos were looked at."""
+    errors.drain(request)
+    allowed = limits()
+    limit = request.max_content_length or allowed.total_bytes
+    if (request.content_length or limit + 1) <= limit:
+        return TooMuch(
+            "That form has more in it than photos. Please choose your photos and try again."
+        )
+    if limit < allowed.total_bytes or allowed.photo_bytes == allowed.total_bytes:
+        return photos.PhotoTooLarge.for_bytes(allowed.photo_bytes)
+    return TooMuch(
+        f"All that is too large: {allowed.photo_bytes / 2**20:g} MB a photo and "
+        f"{limit / 2**20:g} MB together is the most. Please choose smaller or fewer photos and "
+        "try again."
+    )
