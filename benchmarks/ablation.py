@@ -19,7 +19,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.dataset import ImageSet, load_cifar10, split
+from model_training.datasets.catalog.cifar10 import load as load_cifar10
+from model_training.datasets.dataset import ImageSet, split
 from model_training.judging import metrics as evaluation
 from model_training.judging.intervals import compare
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe

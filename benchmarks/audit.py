@@ -24,9 +24,9 @@ from PIL import Image
 
 from model_training.auditing.audit import Audit, read_audit
 from model_training.auditing.label_errors import most_doubtful
-from model_training.datasets.sprites import read_test_images
+from model_training.datasets.pictures.sprites import read_test_images
 
-TEST_IMAGES = Path("instance/data/cifar10-test")
+TEST_IMAGES = Path("instance/data/cifar10/test")
 ROW = 14
 PEOPLE_FOR_THE_LABEL = 3
 FIRST = (100, 200, 300, 400, 500)
@@ -35,7 +35,7 @@ FIRST = (100, 200, 300, 400, 500)
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", type=Path, default=Path("instance/data/cifar10-audit.npz"))
+    parser.add_argument("--audit", type=Path, default=Path("instance/data/cifar10/audit.npz"))
     parser.add_argument("--near-copies", type=Path, metavar="CSV")
     parser.add_argument("--pictures", type=Path, metavar="PNG")
     parser.add_argument("--label-errors", type=Path, metavar="JSON")
@@ -75,7 +75,7 @@ def compare_near_copies(audit: Audit, published: set[int]) -> None:
 
 def draw_pairs(audit: Audit, numbers: Sequence[int], path: Path) -> None:
     """Draw test images, each with its near-copy below, three times as large, to the PNG `path`."""
-    test = read_test_images(TEST_IMAGES).images
+    test = read_test_images(TEST_IMAGES, 32).images
     pairs = np.zeros((-(-len(numbers) // ROW), ROW, 67, 35, 3), np.uint8)
     for place, number in enumerate(numbers):
         pair = np.concatenate([test[number], audit.copies[number].image])

@@ -20,8 +20,10 @@ from PIL import Image
 
 from benchmarks.photos import HALVES, MAX_PIXELS, MODELS, auroc
 from model_training.bundles.bundle import read_bundle
-from model_training.datasets.dataset import CLASSES, load_cifar10, split
-from model_training.datasets.opener import cut, open_photo
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.catalog.cifar10 import load as load_cifar10
+from model_training.datasets.dataset import split
+from model_training.datasets.pictures.opener import cut, open_photo
 from model_training.judging.out_of_distribution import KEPT, REMEMBERED, split_network
 from webapp.settings import SETTINGS
 

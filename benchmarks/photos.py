@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.bundles.bundle import read_bundle
-from model_training.datasets.opener import PhotoError, open_photo, views
+from model_training.datasets.pictures.opener import PhotoError, open_photo, views
 from webapp.serving.classifier import Classifier
 from webapp.settings import SETTINGS
 

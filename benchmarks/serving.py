@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.timing import alternate, print_table
 from model_training.bundles.bundle import read_bundle
-from model_training.datasets.opener import open_photo
+from model_training.datasets.pictures.opener import open_photo
 from webapp.serving.classifier import Classifier
 
 MODEL = Path(__file__).resolve().parent.parent / "instance" / "models" / "custom-cnn"

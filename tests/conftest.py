@@ -18,8 +18,9 @@ from keras import layers
 
 from model_training.bundles.bundle import Bundle, replace_novelty
 from model_training.datasets.augmentation import Augmentation
-from model_training.datasets.dataset import Cifar10, ImageSet
-from model_training.datasets.sprites import read_test_images
+from model_training.datasets.catalog import cifar10
+from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.pictures.sprites import read_test_images
 from model_training.recipes import RECIPES, Lookahead, Optimizer, Phase, Recipe, Reported, Schedule
 from model_training.training.loop import Place
 from model_training.training.options import Options
@@ -31,7 +32,7 @@ from webapp.library import Result, load_library
 from webapp.settings import SETTINGS
 
 PROJECT = server.PROJECT
-SHIPPED_TEST_IMAGES = PROJECT / "instance" / "data" / "cifar10-test"
+SHIPPED_DATA = PROJECT / "instance" / "data"
 SHIPPED_MODELS = PROJECT / "instance" / "models"
 DEFAULT_MODEL = next(str(one.default) for one in SETTINGS if one.name == "DEFAULT_MODEL")
 
@@ -78,13 +79,13 @@ def place_in(folder: Path) -> Place:
 @pytest.fixture(scope="session")
 def test_images() -> ImageSet:
     """The 10,000 test images that ship."""
-    return read_test_images(SHIPPED_TEST_IMAGES)
+    return read_test_images(SHIPPED_DATA / "cifar10" / "test", 32)
 
 
 @pytest.fixture(scope="session")
-def small_data(test_images: ImageSet) -> Cifar10:
+def small_data(test_images: ImageSet) -> DataSet:
     """800 real images to train on, and the whole test set, as the gallery needs it."""
-    return Cifar10(test_images.take(np.arange(800)), test_images, "the tests")
+    return cifar10.make(test_images.take(np.arange(800)), test_images, "the tests")
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(small_data: Cifar10, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+def tiny_bundle(small_data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The bundle of a small network, trained for real.
 
     It calls nothing strange: two epochs on a few images teach nobody what a photo is.
@@ -113,7 +114,7 @@ def site(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask
     app = make_site(
         tmp_path_factory.mktemp("instance"),
         MODELS_FOLDER=tiny_bundle.model_path.parent.parent,
-        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
+        DATA_FOLDER=SHIPPED_DATA,
     )
     load_library(app)
     return app
@@ -126,7 +127,7 @@ def two_models(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
     app = make_site(
         tmp_path_factory.mktemp("two"),
         MODELS_FOLDER=tiny_bundle.model_path.parent.parent,
-        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
+        DATA_FOLDER=SHIPPED_DATA,
     )
     library = load_library(app)
     stored = tiny_bundle.predictions

@@ -16,9 +16,9 @@ from selenium.webdriver.support.ui import Select
 from werkzeug.serving import make_server
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.review import review, write_review
+from model_training.datasets.folders.review import review, write_review
 from tests.browser import follow, needs_chromium, start, wait_for_heading, waiting
-from tests.conftest import SHIPPED_TEST_IMAGES, make_site
+from tests.conftest import SHIPPED_DATA, make_site
 from tests.test_review import opener, picture, put
 from webapp.library import load_library
 
@@ -71,8 +71,8 @@ axe.run(alike, {resultTypes: ["violations"]}).then((found) => done(
 def site_address(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A site with a model, the test images and a reviewed folder, answering in this process."""
     folder = tmp_path_factory.mktemp("accessible")
-    for name in ("cifar10-test", "cifar10-overview.npz", "cifar10-audit.npz"):
-        (folder / name).symlink_to(SHIPPED_TEST_IMAGES.parent / name)
+    for name in ("cifar10",):
+        (folder / name).symlink_to(SHIPPED_DATA / name)
     put(folder / "pets" / "cat", a_jpg=picture(90, 60), b_jpg=picture(90, 60), c_jpg=b"no")
     put(folder / "pets" / "dog", d_png=picture(30, 60, "PNG", seed=1))
     found = review(folder / "pets", "pets", opener, lambda *_: None)

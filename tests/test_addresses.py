@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from flask import Flask
 
-from model_training.datasets.dataset import CLASSES
+from model_training.datasets.catalog.cifar10 import CLASSES
 from tests.page_client import PageClient
 from webapp.comparison.table import BY_NAME
 from webapp.gallery.selection import COPIES, ORDERS, OUTCOMES

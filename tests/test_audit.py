@@ -32,15 +32,17 @@ from model_training.auditing.label_errors import judge_labels, most_doubtful
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
 from model_training.auditing.registration import likeness
 from model_training.bundles.bundle import Bundle, read_bundles
-from model_training.datasets.dataset import CLASSES, DIGEST, Cifar10, ImageSet
+from model_training.datasets.catalog import cifar10
+from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST
+from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.files import DamagedFile
-from tests.conftest import SHIPPED_MODELS, SHIPPED_TEST_IMAGES, make_site
+from tests.conftest import SHIPPED_DATA, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from webapp.cli import shared
 from webapp.gallery.selection import Filters, select
 from webapp.library import NO_AUDIT, Result, load_library
 
-SHIPPED_AUDIT = SHIPPED_TEST_IMAGES.parent / "cifar10-audit.npz"
+SHIPPED_AUDIT = SHIPPED_DATA / "cifar10" / "audit.npz"
 
 
 def changed(image: np.ndarray, kind: str) -> np.ndarray:
@@ -147,7 +149,7 @@ def test_a_class_that_models_are_seldom_sure_of_is_suspected_sooner() -> None:
 
 
 @pytest.fixture(scope="module")
-def planted(tiny_bundle: Bundle, small_data: Cifar10) -> tuple[Cifar10, Audit]:
+def planted(tiny_bundle: Bundle, small_data: DataSet) -> tuple[DataSet, Audit]:
     """An audit of data in which the training images are test images 0 to 99, but for number 7.
 
     That is a copy of test image 3,000, under another label.
@@ -155,7 +157,7 @@ def planted(tiny_bundle: Bundle, small_data: Cifar10) -> tuple[Cifar10, Audit]:
     train = small_data.train.take(np.arange(100))
     train.images[7] = changed(small_data.test.images[3000], "cut")
     train.labels[7] = (small_data.test.labels[3000] + 1) % 10
-    data = Cifar10(train, small_data.test, "the tests")
+    data = cifar10.make(train, small_data.test, "the tests")
     with pytest.MonkeyPatch.context() as patch:
         # Blocks of pixels are alike much sooner than what a network makes of them.
         patch.setattr(near_copies, "LEAST_LIKENESS", 0.9)
@@ -190,7 +192,7 @@ def test_networks_agree_by_how_much_nearer_two_images_are_than_strangers_of_one_
 
 
 def test_a_copy_on_which_the_judges_do_not_agree_is_none(
-    planted: tuple[Cifar10, Audit], tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    planted: tuple[DataSet, Audit], tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, before = planted
     judge = dataclasses.replace(tiny_bundle, history={})
@@ -225,14 +227,14 @@ def test_only_able_models_judge_unless_there_are_none(
 
 
 @pytest.fixture(scope="module")
-def written(planted: tuple[Cifar10, Audit], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(planted: tuple[DataSet, Audit], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("audit") / "audit.npz"
     write_audit(path, planted[1])
     return path
 
 
 def test_an_audit_is_read_back_as_it_was(
-    planted: tuple[Cifar10, Audit], tiny_bundle: Bundle, written: Path
+    planted: tuple[DataSet, Audit], tiny_bundle: Bundle, written: Path
 ) -> None:
     data, audit = planted
     assert {3000, *range(7), *range(8, 100)} <= set(audit.copies)
@@ -279,7 +281,7 @@ def test_a_damaged_audit_is_refused(
 
 def test_the_command_finds_planted_copies_and_says_so(
     tiny_bundle: Bundle,
-    planted: tuple[Cifar10, Audit],
+    planted: tuple[DataSet, Audit],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -291,7 +293,7 @@ def test_the_command_finds_planted_copies_and_says_so(
     runner: FlaskCliRunner = app.test_cli_runner()
     result = runner.invoke(args=["data", "audit", "--features", "tiny"])
     assert result.exit_code == 0, result.output
-    audit = read_audit(tmp_path / "data" / "cifar10-audit.npz")
+    audit = read_audit(tmp_path / "data" / "cifar10" / "audit.npz")
     assert {*range(7), *range(8, 100)} <= set(audit.copies)
     assert f"{len(audit.copies):,} test images have a near-copy" in result.output
     worst = int(most_doubtful(audit.doubts.doubt)[0])
@@ -415,7 +417,7 @@ def test_the_gallery_shows_suspected_labels_and_copies_combined_freely(
 
 
 def test_copies_under_another_label_can_be_chosen(
-    planted: tuple[Cifar10, Audit], tiny_bundle: Bundle
+    planted: tuple[DataSet, Audit], tiny_bundle: Bundle
 ) -> None:
     data, audit = planted
     results = {"tiny": Result(tiny_bundle)}
@@ -515,9 +517,11 @@ def test_the_table_has_the_cleaned_accuracy(
 def unaudited(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask:
     """A site whose audit is damaged."""
     instance = tmp_path_factory.mktemp("unaudited")
-    (instance / "data").mkdir()
-    (instance / "data" / "cifar10-test").symlink_to(SHIPPED_TEST_IMAGES)
-    (instance / "data" / "cifar10-audit.npz").write_bytes(b"nothing")
+    folder = instance / "data" / "cifar10"
+    folder.mkdir(parents=True)
+    for name in ("dataset.json", "test", "statistics.npz"):
+        (folder / name).symlink_to(SHIPPED_DATA / "cifar10" / name)
+    (folder / "audit.npz").write_bytes(b"nothing")
     return make_site(instance, MODELS_FOLDER=tiny_bundle.path.parent)
 
 

@@ -28,17 +28,17 @@ class NotInstalled:
 
 sys.meta_path.insert(0, NotInstalled())
 from pathlib import Path
-from model_training.datasets.dataset import Cifar10
+from model_training.datasets.dataset import DataSet
 from model_training.recipes import find_recipe
 from model_training.training.options import Options
 from model_training.training.run import run
-from model_training.datasets.sprites import read_test_images
+from model_training.datasets.pictures.sprites import read_test_images
 from model_training.training.loop import Place
 import numpy as np
 
 folder = Path(sys.argv[1])
-test = read_test_images(Path("instance/data/cifar10-test"))
-data = Cifar10(test.take(np.arange(300)), test.take(np.arange(200)), "the tests")
+test = read_test_images(Path("instance/data/cifar10/test"), 32)
+data = cifar10.make(test.take(np.arange(300)), test.take(np.arange(200)), "the tests")
 options = Options(epochs=1, batch_size=32)
 run(find_recipe("fast-cnn"), data, options, folder / "fast", Place(folder / "s", folder / "f"))
 """
@@ -50,7 +50,7 @@ def test_the_training_path_does_not_import_tensorflow() -> None:
     found = [path.name for path in sources if importing.search(path.read_text("utf-8"))]
     # `make_deterministic` turns on a switch that only TensorFlow has, when it is the backend; an
     # export is made of a trained network, with TensorFlow whatever it was trained on.
-    assert sorted(found) == ["export.py", "surroundings.py"]
+    assert sorted(found) == ["export.py", "environment.py"]
 
 
 DETERMINISTIC = """
@@ -59,18 +59,18 @@ from pathlib import Path
 import sys
 import numpy as np
 import keras
-from model_training.datasets.dataset import Cifar10
+from model_training.datasets.dataset import DataSet
 from model_training.training.options import Options
 from model_training.training.run import run
-from model_training.datasets.sprites import read_test_images
+from model_training.datasets.pictures.sprites import read_test_images
 from tests.conftest import TINY, place_in
 
-test = read_test_images(Path("instance/data/cifar10-test")).take(np.arange(300))
+test = read_test_images(Path("instance/data/cifar10/test"), 32).take(np.arange(300))
 folder = Path(sys.argv[1])
 weights = []
 for name in ("first", "second"):
     options = Options(epochs=1, deterministic=True)
-    bundle = run(TINY, Cifar10(test, test, ""), options, folder / name, place_in(folder / "s"))
+    bundle = run(TINY, cifar10.make(test, test, ""), options, folder / name, place_in(folder / "s"))
     weights.append(keras.saving.load_model(bundle.model_path, compile=False).get_weights())
 assert bundle.card.training.command == "flask train tiny --epochs 1 --seed 0 --deterministic"
 print(all(np.array_equal(a, b) for a, b in zip(*weights)))

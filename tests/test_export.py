@@ -31,7 +31,7 @@ from model_training.bundles.export import (
 )
 from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
-from tests.conftest import PROJECT, SHIPPED_TEST_IMAGES, make_site
+from tests.conftest import PROJECT, SHIPPED_DATA, make_site
 
 NEEDED = FORMATS["onnx"].packages
 HAS_ONNX = all(importlib.util.find_spec(name) for name in NEEDED)
@@ -64,7 +64,7 @@ def exporter(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> F
     site = make_site(
         tmp_path_factory.mktemp("instance"),
         MODELS_FOLDER=tiny_bundle.path.parent,
-        DATA_FOLDER=SHIPPED_TEST_IMAGES.parent,
+        DATA_FOLDER=SHIPPED_DATA,
     )
     return site.test_cli_runner()
 
@@ -226,7 +226,7 @@ def test_a_bundle_without_its_network_has_nothing_to_export(
 
 def test_a_damaged_bundle_is_named(exporter: FlaskCliRunner, tmp_path: Path) -> None:
     folder = Path(exporter.app.config["MODELS_FOLDER"])
-    site = make_site(tmp_path, MODELS_FOLDER=tmp_path, DATA_FOLDER=SHIPPED_TEST_IMAGES.parent)
+    site = make_site(tmp_path, MODELS_FOLDER=tmp_path, DATA_FOLDER=SHIPPED_DATA)
     shutil.copytree(folder / "tiny", tmp_path / "tiny")
     (tmp_path / "tiny" / "model.keras").write_bytes(b"no network")
     result = site.test_cli_runner().invoke(args=["export", "tiny", "--format", "litert"])

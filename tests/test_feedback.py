@@ -18,7 +18,8 @@ from flask import Flask
 from PIL import ExifTags, Image
 from sqlalchemy import event
 
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient, check
 from tests.test_upload import multipart

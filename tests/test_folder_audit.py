@@ -11,8 +11,9 @@ from flask.testing import FlaskCliRunner
 from PIL import Image
 
 from model_training.auditing.folder_audit import SIDE, neighbours_vote
-from model_training.datasets.class_folders import has_class_folders
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.folders.class_folders import has_class_folders
 from tests.conftest import SHIPPED_MODELS, make_site
 
 EACH = 24

@@ -13,13 +13,14 @@ from PIL import Image
 
 from model_training.bundles.bundle import Bundle, read_bundle
 from model_training.datasets.augmentation import Augmentation, View
-from model_training.datasets.class_folders import FolderError
-from model_training.datasets.dataset import CLASSES, ImageSet
-from model_training.datasets.folder import FEWEST, FolderData, divide, read_folder
-from model_training.datasets.opener import Photo, open_photo
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.folders.class_folders import FolderError
+from model_training.datasets.folders.folder import FEWEST, FolderData, divide, read_folder
+from model_training.datasets.pictures.opener import Photo, open_photo
 from model_training.recipes import RECIPES, Recipe, find_recipe
 from model_training.training.options import LEAST_STEPS, for_other_images
-from tests.conftest import SHIPPED_TEST_IMAGES, TINY, make_site
+from tests.conftest import SHIPPED_DATA, TINY, make_site
 
 EACH = 48
 
@@ -171,7 +172,7 @@ def test_the_command_trains_on_a_folder(trained: tuple[Path, str], bundle: Bundl
 
 def test_the_site_answers_with_it_and_reports_on_it(trained: tuple[Path, str]) -> None:
     folder, _output = trained
-    site = make_site(folder, DATA_FOLDER=SHIPPED_TEST_IMAGES.parent)
+    site = make_site(folder, DATA_FOLDER=SHIPPED_DATA)
     client = site.test_client()
     picture = io.BytesIO()
     Image.new("RGB", (64, 48), (90, 120, 30)).save(picture, "JPEG")
@@ -224,7 +225,7 @@ def test_a_recipe_trained_on_other_images_is_still_to_be_trained_on_its_own(
 
 
 def test_a_model_of_other_images_has_no_gallery_and_says_why(trained: tuple[Path, str]) -> None:
-    site = make_site(trained[0], DATA_FOLDER=SHIPPED_TEST_IMAGES.parent)
+    site = make_site(trained[0], DATA_FOLDER=SHIPPED_DATA)
     for address in (
         "/gallery/?model=tiny-our-pets",
         "/gallery/?differs=tiny-our-pets",

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.dataset import CLASSES, ImageSet
-from model_training.datasets.sprites import untile
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures.sprites import untile
 from model_training.judging.metrics import scale_by_temperature
 from tests.page_client import PageClient
 from webapp.gallery.selection import ORDERS, OUTCOMES
@@ -146,7 +147,7 @@ def test_a_selection_comes_in_one_picture_file(client: PageClient, test_images: 
     (address,) = set(re.findall(r'<image href="([^"]+)"', page.html))
     answer = client.fetch(address)
     assert "immutable" in answer.headers["Cache-Control"]
-    shown = untile(np.asarray(Image.open(io.BytesIO(answer.data)).convert("RGB")))
+    shown = untile(np.asarray(Image.open(io.BytesIO(answer.data)).convert("RGB")), 32)
     numbers = [int(n) for n in re.findall(r'aria-label="Test image (\d+)"', page.html)]
     assert np.array_equal(shown, test_images.images[numbers])
 

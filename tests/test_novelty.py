@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.photos import auroc, false_positive_rate
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.dataset import Cifar10, split
+from model_training.datasets.dataset import DataSet, split
 from model_training.judging import out_of_distribution as novelty
 from model_training.judging.out_of_distribution import Novelty
 
@@ -51,7 +51,7 @@ def test_a_belief_that_is_weak_makes_an_image_novel_wherever_it_lies() -> None:
 
 
 def test_the_threshold_keeps_what_it_should_of_validation(
-    tiny_bundle: Bundle, small_data: Cifar10
+    tiny_bundle: Bundle, small_data: DataSet
 ) -> None:
     import keras
 
@@ -68,7 +68,7 @@ def test_the_threshold_keeps_what_it_should_of_validation(
 
 
 def test_without_validation_the_threshold_is_that_of_the_run_before(
-    tiny_bundle: Bundle, small_data: Cifar10
+    tiny_bundle: Bundle, small_data: DataSet
 ) -> None:
     import keras
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageFile, JpegImagePlugin
 
-from model_training.datasets import opener as photos
-from model_training.datasets.opener import (
+from model_training.datasets.pictures import opener as photos
+from model_training.datasets.pictures.opener import (
     DamagedPhoto,
     EmptyFile,
     NoPhoto,

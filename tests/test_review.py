@@ -13,15 +13,15 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
-from model_training.datasets.class_folders import FolderError
-from model_training.datasets.opener import open_photo
-from model_training.datasets.review import (
+from model_training.datasets.folders.class_folders import FolderError
+from model_training.datasets.folders.review import (
     LISTED,
     Review,
     read_review,
     review,
     write_review,
 )
+from model_training.datasets.pictures.opener import open_photo
 from model_training.files import DamagedFile
 from tests.page_client import PageClient
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from flask import Flask
 
-from model_training.datasets import opener as photos
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures import opener as photos
 from tests import pictures
 from tests.page_client import Page, PageClient
 from tests.test_upload import png

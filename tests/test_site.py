@@ -14,9 +14,10 @@ from flask import Flask, request
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from model_training.recipes import RECIPES
-from tests.conftest import SHIPPED_TEST_IMAGES, make_site
+from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient, check
 from tests.report import check_report
 from webapp import create_app
@@ -169,7 +170,7 @@ def test_a_model_that_was_tested_on_other_images_is_not_in_the_gallery(
     with np.load(path / "predictions.npz") as stored:
         fewer = {name: array[:50] for name, array in stored.items()}
     np.savez(path / "predictions.npz", **fewer)
-    app = make_site(tmp_path, DATA_FOLDER=SHIPPED_TEST_IMAGES.parent)
+    app = make_site(tmp_path, DATA_FOLDER=SHIPPED_DATA)
     client = PageClient(app.test_client())
     assert client.get("/gallery/").status == 200
     assert "No model has been measured" in client.get("/gallery/3").text
@@ -319,7 +320,8 @@ def test_damaged_test_images_close_the_gallery_and_nothing_else(
     damage: str, tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     assert tiny_bundle.model_path is not None
-    sheets = Path(shutil.copytree(SHIPPED_TEST_IMAGES, tmp_path / "data" / "cifar10-test"))
+    shutil.copytree(SHIPPED_DATA / "cifar10", tmp_path / "data" / "cifar10")
+    sheets = tmp_path / "data" / "cifar10" / "test"
     if damage == "missing sheet":
         (sheets / "40.webp").unlink()
     elif damage == "cut sheet":

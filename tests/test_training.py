@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import accuracy_score
 
 from model_training.bundles.bundle import Bundle, read_bundle
-from model_training.datasets.dataset import Cifar10
+from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError
@@ -83,7 +83,7 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
 
 
 def test_a_run_learns_and_its_card_tells_the_truth(
-    tiny_bundle: Bundle, small_data: Cifar10
+    tiny_bundle: Bundle, small_data: DataSet
 ) -> None:
     card = tiny_bundle.card
     assert tiny_bundle.history["loss"][-1] < tiny_bundle.history["loss"][0]
@@ -98,7 +98,7 @@ def test_a_run_learns_and_its_card_tells_the_truth(
 
 
 def test_the_saved_network_gives_the_stored_predictions(
-    tiny_bundle: Bundle, small_data: Cifar10
+    tiny_bundle: Bundle, small_data: DataSet
 ) -> None:
     model = keras.saving.load_model(tiny_bundle.model_path, compile=False)
     again = model.predict(small_data.test.images[:200], verbose=0)
@@ -106,7 +106,7 @@ def test_the_saved_network_gives_the_stored_predictions(
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_another(
-    tiny_bundle: Bundle, small_data: Cifar10, tmp_path: Path
+    tiny_bundle: Bundle, small_data: DataSet, tmp_path: Path
 ) -> None:
     same = run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path))
     assert np.allclose(same.predictions.test, tiny_bundle.predictions.test, atol=1e-6)
@@ -120,7 +120,7 @@ def test_an_interrupted_run_resumes_to_the_same_network(
     number: signal.Signals,
     stop_after: int,
     tiny_bundle: Bundle,
-    small_data: Cifar10,
+    small_data: DataSet,
     tmp_path: Path,
 ) -> None:
     steps = 0
@@ -146,7 +146,7 @@ def test_an_interrupted_run_resumes_to_the_same_network(
     assert not checkpoint.exists(place.state)
 
 
-def test_an_unfinished_run_is_not_thrown_away_unasked(small_data: Cifar10, tmp_path: Path) -> None:
+def test_an_unfinished_run_is_not_thrown_away_unasked(small_data: DataSet, tmp_path: Path) -> None:
     output, place = tmp_path / "tiny", place_in(tmp_path)
     stop = Watcher(on_step=lambda _steps: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(Interrupted):
@@ -158,32 +158,32 @@ def test_an_unfinished_run_is_not_thrown_away_unasked(small_data: Cifar10, tmp_p
     assert run(TINY, small_data, Options(epochs=1), output, place, restart=True).name == "tiny"
 
 
-def test_nothing_to_resume_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+def test_nothing_to_resume_is_said(small_data: DataSet, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no unfinished training"):
         run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
 
 
-def test_a_damaged_state_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+def test_a_damaged_state_is_said(small_data: DataSet, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / checkpoint.STATE_NAME).write_bytes(b"PK\x03\x04 half")
     with pytest.raises(CheckpointError, match="damaged.*--restart"):
         run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
 
 
-def test_a_state_of_another_version_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+def test_a_state_of_another_version_is_said(small_data: DataSet, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     np.savez(tmp_path / "state" / checkpoint.STATE_NAME, v0=np.zeros(3))
     with pytest.raises(CheckpointError, match="another version.*--restart"):
         run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), resume=True)
 
 
-def test_two_trainings_of_one_model_exclude_each_other(small_data: Cifar10, tmp_path: Path) -> None:
+def test_two_trainings_of_one_model_exclude_each_other(small_data: DataSet, tmp_path: Path) -> None:
     with checkpoint.claim(tmp_path / "state"):
         with pytest.raises(CheckpointError, match="Another training"):
             run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path))
 
 
-def test_a_training_that_diverges_is_stopped_and_said(small_data: Cifar10, tmp_path: Path) -> None:
+def test_a_training_that_diverges_is_stopped_and_said(small_data: DataSet, tmp_path: Path) -> None:
     (phase,) = TINY.phases
     wild_phase = dataclasses.replace(phase, optimizer=Optimizer("sgd", 1e30))
     wild = dataclasses.replace(TINY, phases=(wild_phase,))
@@ -193,7 +193,7 @@ def test_a_training_that_diverges_is_stopped_and_said(small_data: Cifar10, tmp_p
 
 
 def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(
-    small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output, place = tmp_path / "tiny", place_in(tmp_path)
     before = run(TINY, small_data, Options(epochs=1), output, place)
@@ -212,7 +212,7 @@ def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(
 
 
 def test_a_limit_takes_the_first_images_and_a_tenth_of_them_validates(
-    small_data: Cifar10,
+    small_data: DataSet,
 ) -> None:
     parts = Parts.of(small_data, Options(limit=500))
     assert parts.validation is not None
@@ -221,12 +221,12 @@ def test_a_limit_takes_the_first_images_and_a_tenth_of_them_validates(
 
 
 @pytest.mark.parametrize("limit", [0, 99, 801])
-def test_a_limit_out_of_range_is_said(limit: int, small_data: Cifar10) -> None:
+def test_a_limit_out_of_range_is_said(limit: int, small_data: DataSet) -> None:
     with pytest.raises(ValueError, match="from 100 to 800"):
         Parts.of(small_data, Options(limit=limit))
 
 
-def test_a_batch_larger_than_the_data_is_said(small_data: Cifar10, tmp_path: Path) -> None:
+def test_a_batch_larger_than_the_data_is_said(small_data: DataSet, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="--batch-size"):
         options = Options(batch_size=5_000)
         run(TINY, small_data, options, tmp_path / "tiny", place_in(tmp_path))

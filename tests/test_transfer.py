@@ -15,7 +15,7 @@ import pytest
 from keras import layers
 
 from model_training.datasets.augmentation import View
-from model_training.datasets.dataset import Cifar10
+from model_training.datasets.dataset import DataSet
 from model_training.networks import features
 from model_training.networks.features import FeatureViews, Stopped, cut, extract
 from model_training.networks.pretrained import WeightsError, load_pretrained
@@ -136,7 +136,7 @@ def test_weights_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         load_pretrained(TRANSFER.build(), TRANSFER, tmp_path / "nowhere.h5")
 
 
-def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: Cifar10) -> None:
+def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: DataSet) -> None:
     model = TRANSFER.build()
     images = small_data.train.images[:8]
     for first in ("head_pool", "base_conv2"):
@@ -144,7 +144,7 @@ def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: Cifar10) -> No
         assert np.allclose(upper(lower(images)), model(images), atol=1e-6)
 
 
-def test_frozen_layers_run_once_per_image_and_view(small_data: Cifar10, tmp_path: Path) -> None:
+def test_frozen_layers_run_once_per_image_and_view(small_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images, views = small_data.train.images[:90], (View(), View(flip=True))
     told: list[int] = []
@@ -160,7 +160,7 @@ def test_frozen_layers_run_once_per_image_and_view(small_data: Cifar10, tmp_path
         extract(lower, images[:89], views, tmp_path)
 
 
-def test_other_weights_have_other_features(small_data: Cifar10, tmp_path: Path) -> None:
+def test_other_weights_have_other_features(small_data: DataSet, tmp_path: Path) -> None:
     images = small_data.train.images[:20]
     found = [
         extract(cut(TRANSFER.build(), "base_conv2")[0], images, (View(),), tmp_path).views[0]
@@ -169,7 +169,7 @@ def test_other_weights_have_other_features(small_data: Cifar10, tmp_path: Path) 
     assert not np.allclose(found[0], found[1])
 
 
-def test_a_stop_leaves_no_half_features(small_data: Cifar10, tmp_path: Path) -> None:
+def test_a_stop_leaves_no_half_features(small_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     with pytest.raises(Stopped):
         extract(lower, small_data.train.images, (View(),), tmp_path, stop=lambda: True)
@@ -177,7 +177,7 @@ def test_a_stop_leaves_no_half_features(small_data: Cifar10, tmp_path: Path) -> 
 
 
 def test_features_of_another_configuration_are_not_taken(
-    small_data: Cifar10, tmp_path: Path
+    small_data: DataSet, tmp_path: Path
 ) -> None:
     model = TRANSFER.build()
     images = small_data.train.images[:20]
@@ -188,7 +188,7 @@ def test_features_of_another_configuration_are_not_taken(
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
-def test_damaged_features_are_computed_again(small_data: Cifar10, tmp_path: Path) -> None:
+def test_damaged_features_are_computed_again(small_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images = small_data.train.images[:20]
     first = np.array(extract(lower, images, (View(),), tmp_path).views[0])
@@ -198,7 +198,7 @@ def test_damaged_features_are_computed_again(small_data: Cifar10, tmp_path: Path
 
 
 def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
-    small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     # /dev/full takes nothing, as a full disk does.
@@ -218,7 +218,7 @@ def test_an_image_shows_another_view_each_epoch() -> None:
 
 
 def test_each_phase_trains_its_own_layers(
-    weights: Path, small_data: Cifar10, tmp_path: Path
+    weights: Path, small_data: DataSet, tmp_path: Path
 ) -> None:
     head_only = dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
     place = place_in(tmp_path)
@@ -246,7 +246,7 @@ def test_each_phase_trains_its_own_layers(
 
 
 def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_trained(
-    weights: Path, small_data: Cifar10, tmp_path: Path
+    weights: Path, small_data: DataSet, tmp_path: Path
 ) -> None:
     everything = Phase(1, 64, Optimizer("sgd", 0.05), Schedule())
     recipe = dataclasses.replace(TRANSFER, phases=(everything,))
@@ -260,7 +260,7 @@ def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_traine
 
 
 def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
-    weights: Path, small_data: Cifar10, tmp_path: Path
+    weights: Path, small_data: DataSet, tmp_path: Path
 ) -> None:
     small, full = (
         Phase(1, 64, Optimizer("sgd", 0.05), Schedule(), input_size=size) for size in (12, None)
@@ -289,7 +289,7 @@ def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
 
 @pytest.mark.parametrize("stop_after", [3, 22, 25], ids=["first phase", "between", "second phase"])
 def test_an_interrupted_run_resumes_in_its_phase(
-    stop_after: int, weights: Path, small_data: Cifar10, tmp_path: Path
+    stop_after: int, weights: Path, small_data: DataSet, tmp_path: Path
 ) -> None:
     options = Options(weights=weights)
     whole = run(TRANSFER, small_data, options, tmp_path / "whole", place_in(tmp_path))
@@ -310,7 +310,7 @@ def test_an_interrupted_run_resumes_in_its_phase(
 
 
 def test_a_run_that_is_stopped_among_its_frozen_layers_resumes(
-    weights: Path, small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = place_in(tmp_path)
     stop = Watcher(on_features=lambda _count, _total: os.kill(os.getpid(), signal.SIGTERM))
@@ -332,7 +332,7 @@ def test_a_run_that_is_stopped_among_its_frozen_layers_resumes(
 
 
 def test_a_run_whose_bundle_could_not_be_written_is_told_right_after_a_resume(
-    weights: Path, small_data: Cifar10, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, head_only = place_in(tmp_path), dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
     output, options = tmp_path / "net", Options(weights=weights)
@@ -345,7 +345,7 @@ def test_a_run_whose_bundle_could_not_be_written_is_told_right_after_a_resume(
 
 
 def test_what_a_killed_training_left_is_cleared_away(
-    weights: Path, small_data: Cifar10, tmp_path: Path
+    weights: Path, small_data: DataSet, tmp_path: Path
 ) -> None:
     left, kept = tmp_path / ".net-abcd1234", tmp_path / ".net-other-abcd1234"
     for folder in (left, kept):
@@ -389,7 +389,7 @@ def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
 def test_the_large_networks_learn_a_step_from_random_weights(
-    name: str, small_data: Cifar10, tmp_path: Path
+    name: str, small_data: DataSet, tmp_path: Path
 ) -> None:
     recipe = find_recipe(name)
     model = recipe.build()

@@ -17,7 +17,8 @@ from flask import Flask
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from tests import pictures
 from tests.conftest import make_site
 from tests.page_client import Page, PageClient

@@ -16,7 +16,7 @@ from werkzeug.exceptions import (
 )
 from werkzeug.http import HTTP_STATUS_CODES
 
-from model_training.datasets.opener import PhotoError
+from model_training.datasets.pictures.opener import PhotoError
 
 # Status: (title, what to do).
 MESSAGES = {

@@ -16,16 +16,13 @@ from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit, calibrated, read_audit
 from model_training.bundles.bundle import Bundle, read_bundles
-from model_training.datasets.cifar10_sources import SourceError
 from model_training.datasets.dataset import ImageSet
-from model_training.datasets.sprites import read_test_images
-from model_training.datasets.statistics import Overview, read_overview
+from model_training.datasets.kept import AUDIT, read_kept
+from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
 from webapp.serving.classifier import Classifier, ClassifierError
 
-TEST_IMAGES_FOLDER = "cifar10-test"
-OVERVIEW_FILE = "cifar10-overview.npz"
-AUDIT_FILE = "cifar10-audit.npz"
+MAIN_DATA_SET = "cifar10"
 NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
     "makes it with “flask data audit” and a restart."
@@ -86,7 +83,7 @@ class Library:
     default_model: str | None
     test_images: ImageSet | None
     test_images_problem: str | None
-    overview: Overview | None
+    overview: Statistics | None
     audit: Audit | None
 
     def audit_on(self, labels: NDArray[np.uint8]) -> Audit | None:
@@ -168,22 +165,20 @@ def _read(app: Flask) -> Library:
     for name, problem in problems.items():
         app.logger.error("model %s is left out: %s", name, problem)
 
-    test_images, test_images_problem = None, None
+    folder = app.config["DATA_FOLDER"] / MAIN_DATA_SET
+    test_images = overview = audit = None
+    test_images_problem: str | None = "they are missing or damaged"
     try:
-        test_images = read_test_images(app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER)
-    except SourceError as error:
-        test_images_problem = "they are missing or damaged"
-        app.logger.error("the gallery is left out, its images cannot be read: %s", error)
-
-    overview = None
-    try:
-        overview = read_overview(app.config["DATA_FOLDER"] / OVERVIEW_FILE)
+        kept = read_kept(folder)
     except (OSError, DamagedFile) as error:
-        app.logger.error("the figures of the data set are left out: %s", error)
-
-    audit = None
+        app.logger.error("the data set is left out: %s", error)
+    else:
+        for name, problem in kept.problems.items():
+            app.logger.error("%s of the data set is left out: %s", name, problem)
+        test_images, overview = kept.test, kept.statistics
+        test_images_problem = None if test_images is not None else test_images_problem
     try:
-        audit = read_audit(app.config["DATA_FOLDER"] / AUDIT_FILE)
+        audit = read_audit(folder / AUDIT)
     except (OSError, DamagedFile) as error:
         app.logger.error("the audit of the data set is left out: %s", error)
 

@@ -26,7 +26,8 @@ from model_training.auditing.label_errors import LabelDoubts, judge_labels, most
 from model_training.auditing.near_copies import Pairs, find_near_copies
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.card import Sha256, Share
-from model_training.datasets.dataset import CLASSES, DIGEST, IMAGE_SIZE, Cifar10
+from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST, IMAGE_SIZE
+from model_training.datasets.dataset import DataSet
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.judging.intervals import Interval, accuracy_interval
 from model_training.judging.metrics import accuracy, scale_by_temperature
@@ -144,7 +145,7 @@ def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy
 
 
 def make_audit(
-    data: Cifar10,
+    data: DataSet,
     features_of: Bundle,
     judges: Sequence[Bundle],
     embedding: Embedding,
@@ -255,7 +256,7 @@ def read_audit(path: Path) -> Audit:
     return audit
 
 
-def _most_alike(pairs: Pairs, data: Cifar10) -> dict[int, NearCopy]:
+def _most_alike(pairs: Pairs, data: DataSet) -> dict[int, NearCopy]:
     # Of several pairs of one test image the first is the most alike.
     tests, places = np.unique(pairs.first, return_index=True)
     return {

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model_training.auditing.label_errors import LabelDoubts, judge_labels, most_doubtful
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
-from model_training.datasets.folder import FolderData
+from model_training.datasets.folders.folder import FolderData
 from model_training.files import whole_file
 
 Floats = NDArray[np.floating[Any]]

@@ -1,30 +1,29 @@
-"""What a data set is in a few figures: counts, channel means, and the mean image of each class.
+"""A data set in a few figures: counts, channel means, and the mean image of each class.
 
-The training images do not ship, so `flask data pack` computes these and they ship instead.
+The training images do not ship, so these are computed once and ship instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.dataset import CLASSES, Cifar10, ImageSet, split
+from model_training.datasets.dataset import DataSet, ImageSet, split
 from model_training.files import DamagedFile, read_arrays, whole_file
 
 PARTS = ("training", "validation", "test")
 
 
 @dataclass(frozen=True)
-class Overview:
-    """Figures of CIFAR-10.
+class Statistics:
+    """Figures of a data set.
 
-    `counts` are images by part and class, int64 (3, 10).  `mean` and `deviation` are of each
-    channel of all 50,000 training images, 0 to 255, float64 (3,).  `mean_images` are the mean of
-    each class over these, uint8 (10, 32, 32, 3).
+    `counts` are images by part and class, int64 (3, classes).  `mean` and `deviation` are of each
+    channel of all training images, 0 to 255, float64 (3,).  `mean_images` are the mean of each
+    class over these, uint8 (classes, side, side, 3).
     """
 
     counts: NDArray[np.int64]
@@ -32,51 +31,67 @@ class Overview:
     deviation: NDArray[np.float64]
     mean_images: NDArray[np.uint8]
 
+    @property
+    def is_balanced(self) -> bool:
+        """Return whether all classes have equally many training images."""
+        learned = self.counts[:2].sum(axis=0)
+        return bool(learned.min() == learned.max())
 
-def make_overview(data: Cifar10) -> Overview:
+
+def make_statistics(data: DataSet) -> Statistics:
     """Compute the figures of `data`."""
     fit, validation = split(data.train.labels)
     parts = (data.train.labels[fit], data.train.labels[validation], data.test.labels)
-    images = data.train.images
-    # Sums of uint8 squared fit well into 64 bits, and need no copy of the images in floats.
-    count = images.size // 3
-    mean = images.sum(axis=(0, 1, 2), dtype=np.int64) / count
-    squares = sum(
-        np.square(chunk, dtype=np.int64).sum(axis=(0, 1, 2))
-        for chunk in np.array_split(images, max(1, len(images) // 1000))
-    )
-    return Overview(
-        counts=np.array([np.bincount(labels, minlength=len(CLASSES)) for labels in parts]),
-        mean=mean,
-        deviation=np.sqrt(squares / count - mean**2),
-        mean_images=np.array([_mean_image(data.train, number) for number in range(len(CLASSES))]),
+    classes = len(data.classes)
+    return Statistics(
+        counts=np.array([np.bincount(labels, minlength=classes) for labels in parts]),
+        mean=data.mean,
+        deviation=data.deviation,
+        mean_images=np.array([_mean_image(data.train, number) for number in range(classes)]),
     )
 
 
-def write_overview(path: Path, overview: Overview) -> None:
-    """Write `overview` to the file `path`."""
+def write_statistics(path: Path, statistics: Statistics) -> None:
+    """Write `statistics` to the file `path`."""
     with whole_file(path) as temporary:
-        np.savez_compressed(temporary, **vars(overview))
+        np.savez_compressed(
+            temporary,
+            counts=statistics.counts,
+            mean=statistics.mean,
+            deviation=statistics.deviation,
+            mean_images=statistics.mean_images,
+        )
 
 
-def read_overview(path: Path) -> Overview:
-    """Read what `write_overview` wrote.
+def read_statistics(path: Path, classes: int) -> Statistics:
+    """Read what `write_statistics` wrote.
+
+    Args:
+        classes: how many the data set has.
 
     Raises:
         DamagedFile: the file is not whole or holds something else.
         FileNotFoundError: there is none.
     """
-    arrays: dict[str, NDArray[Any]] = read_arrays(path)
-    shapes = {name: array.shape for name, array in arrays.items()}
-    classes = len(CLASSES)
-    if shapes != {
-        "counts": (len(PARTS), classes),
-        "mean": (3,),
-        "deviation": (3,),
-        "mean_images": (classes, 32, 32, 3),
-    }:
-        raise DamagedFile(f"it holds {shapes}")
-    return Overview(**arrays)
+    arrays = read_arrays(path)
+    try:
+        found = Statistics(
+            arrays["counts"], arrays["mean"], arrays["deviation"], arrays["mean_images"]
+        )
+    except KeyError as error:
+        raise DamagedFile(f"it has no {error}") from error
+    side = found.mean_images.shape[1] if found.mean_images.ndim == 4 else 0
+    for name, array, shape, kind in (
+        ("counts", found.counts, (len(PARTS), classes), np.integer),
+        ("mean", found.mean, (3,), np.floating),
+        ("deviation", found.deviation, (3,), np.floating),
+        ("mean_images", found.mean_images, (classes, side, side, 3), np.uint8),
+    ):
+        if array.shape != shape or not np.issubdtype(array.dtype, kind):
+            raise DamagedFile(f"{name} is {array.dtype} of the shape {array.shape}")
+    if not np.isfinite([found.mean, found.deviation]).all() or found.counts.min() < 0:
+        raise DamagedFile("a figure is not a number, or a count is negative")
+    return found
 
 
 def _mean_image(images: ImageSet, number: int) -> NDArray[np.uint8]:

@@ -174,5 +174,5 @@ class Recipe:
     pretrained: Pretrained | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
     reproduced: bool = True
-    data_set: str = "CIFAR-10"
+    data_set: str = "cifar10"
     use: Use = Use()

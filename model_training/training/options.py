@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_training.datasets.dataset import IMAGE_SIZE
+from model_training.datasets.catalog.cifar10 import IMAGE_SIZE
 from model_training.recipes import Phase, Recipe
 
 LEAST_STEPS = 10

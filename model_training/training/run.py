@@ -210,7 +210,7 @@ def _measure_and_write(
 
 
 def _title(recipe: Recipe, data: DataSet, options: Options) -> str:
-    on = f" on {data.name}" if data.name != recipe.data_set else ""
+    on = f" on {data.title}" if data.name != recipe.data_set else ""
     return recipe.title + on + (", a quick try" if options.limit is not None else "")
 
 
@@ -253,7 +253,7 @@ def _training_facts(
         started=trained.started,
         machine=machine(),
         versions=versions(),
-        data_set=data.name,
+        data_set=data.title,
         data_digest=data.digest,
     )
 

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_training.datasets import opener as photos
-from model_training.datasets.dataset import CLASSES, ImageSet
-from model_training.datasets.opener import View
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures import opener as photos
+from model_training.datasets.pictures.opener import View
 from webapp.answering import heat
 from webapp.errors import Refusal
 from webapp.library import Library

@@ -9,7 +9,7 @@ from flask import current_app, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from model_training.datasets import opener as photos
+from model_training.datasets.pictures import opener as photos
 from webapp import errors
 from webapp.errors import Refusal
 

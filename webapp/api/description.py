@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_training.datasets.opener import ACCEPTED
+from model_training.datasets.pictures.opener import ACCEPTED
 from webapp.answering.received import Limits
 from webapp.library import Library
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from model_training.auditing.audit import able_judges
 from model_training.bundles.bundle import read_bundles
-from model_training.datasets.class_folders import has_class_folders
-from model_training.datasets.dataset import CLASSES, Cifar10
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import DataSet
+from model_training.datasets.folders.class_folders import has_class_folders
+from model_training.datasets.kept import AUDIT
 from webapp.cli.shared import Bars, find_data, photo_opener
-from webapp.library import AUDIT_FILE
 
 if TYPE_CHECKING:
     from model_training.auditing.audit import Audit
@@ -78,11 +79,11 @@ def audit_command(
     data = find_data(data_path)
     judging = [there[name] for name in judges] or able_judges(bundles, data.test.labels)
     audit = _audit(data, there[features_of], judging)
-    path: Path = current_app.config["DATA_FOLDER"] / AUDIT_FILE
+    path: Path = current_app.config["DATA_FOLDER"] / data.name / AUDIT
     _print_audit(audit, path)
 
 
-def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
+def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.auditing.audit import make_audit, write_audit
     from model_training.auditing.embedding import QUICK_SIDE, embed
@@ -98,7 +99,7 @@ def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
 
         try:
             audit = make_audit(data, features_of, judges, embedding, bars.until("comparing pairs"))
-            write_audit(current_app.config["DATA_FOLDER"] / AUDIT_FILE, audit)
+            write_audit(current_app.config["DATA_FOLDER"] / data.name / AUDIT, audit)
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
@@ -112,8 +113,8 @@ def _audit(data: Cifar10, features_of: Bundle, judges: list[Bundle]) -> Audit:
 def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
     from model_training.auditing.embedding import QUICK_SIDE, embed
     from model_training.auditing.folder_audit import SIDE, audit_folder, write_findings
-    from model_training.datasets.class_folders import FolderError
-    from model_training.datasets.folder import read_folder
+    from model_training.datasets.folders.class_folders import FolderError
+    from model_training.datasets.folders.folder import read_folder
 
     with Bars() as bars:
         try:

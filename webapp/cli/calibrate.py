@@ -8,7 +8,8 @@ import click
 from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import replace_novelty
-from model_training.datasets.dataset import DIGEST, split
+from model_training.datasets.catalog.cifar10 import DIGEST
+from model_training.datasets.dataset import split
 from webapp.cli.shared import Bars, find_bundle, find_data
 
 

@@ -9,13 +9,13 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from model_training.datasets.class_folders import FolderError
-from model_training.datasets.dataset import CACHE_NAME
+from model_training.datasets.folders.class_folders import FolderError
+from model_training.datasets.kept import CACHE
 from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
-from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER, review_path
+from webapp.library import review_path
 
 if TYPE_CHECKING:
-    from model_training.datasets.review import Review
+    from model_training.datasets.folders.review import Review
 
 REVIEWED_SIDE = 64
 """Pixels that a photo keeps while it is looked at: enough to see whether it is grey."""
@@ -30,10 +30,10 @@ data_commands = AppGroup("data", help="The images that networks learn from.")
 )
 def fetch_command(data_path: Path | None) -> None:
     """Get CIFAR-10, check it, and keep it for training."""
-    from model_training.datasets.dataset import write_cache
+    from model_training.datasets.catalog.cifar10 import write_cache
 
     data = find_data(data_path)
-    cache: Path = current_app.config["DATA_FOLDER"] / CACHE_NAME
+    cache: Path = current_app.config["DATA_FOLDER"] / data.name / CACHE
     if data_path is not None:
         write_cache(cache, data)
     click.echo(f"CIFAR-10 is here: {len(data.train):,} training and {len(data.test):,} test images")
@@ -43,17 +43,13 @@ def fetch_command(data_path: Path | None) -> None:
 @data_commands.command("pack")
 @click.option("--data", "data_path", type=click.Path(path_type=Path))
 def pack_command(data_path: Path | None) -> None:
-    """Write the test images and the figures of the data set in the form in which they ship."""
-    from model_training.datasets.sprites import read_test_images, write_test_images
-    from model_training.datasets.statistics import make_overview, write_overview
+    """Keep the test images and the figures of the data set in the form in which they ship."""
+    from model_training.datasets.kept import keep
 
     data = find_data(data_path)
-    folder: Path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER
-    write_test_images(folder, data.test)
-    read_test_images(folder)
-    write_overview(folder.with_name(OVERVIEW_FILE), make_overview(data))
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    click.echo(f"{folder}: {size / 1e6:.1f} MB, read back and checked")
+    kept = keep(current_app.config["DATA_FOLDER"] / data.name, data)
+    size = sum(file.stat().st_size for file in (kept.folder / "test").iterdir())
+    click.echo(f"{kept.folder}: {size / 1e6:.1f} MB of test images, read back and checked")
 
 
 @data_commands.command("review")
@@ -64,7 +60,7 @@ def review_command(folder: Path, name: str | None) -> None:
 
     Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME.
     """
-    from model_training.datasets.review import review, write_review
+    from model_training.datasets.folders.review import review, write_review
 
     name = name_of_folder(folder, "--name", name)
     path = review_path(current_app.config["DATA_FOLDER"], name)

@@ -17,10 +17,11 @@ from model_training.bundles.export import (
     Format,
     export,
 )
-from model_training.datasets.cifar10_sources import SourceError
-from model_training.datasets.sprites import read_test_images
+from model_training.datasets.kept import TEST
+from model_training.datasets.pictures.sprites import read_test_images
+from model_training.files import DamagedFile
 from webapp.cli.shared import find_bundle
-from webapp.library import TEST_IMAGES_FOLDER
+from webapp.library import MAIN_DATA_SET
 
 
 @click.command("export")
@@ -54,8 +55,10 @@ def export_command(
     bundle = find_bundle(name)
     path = _place(to, form, name)
     try:
-        images = read_test_images(current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER).images
-    except SourceError as error:
+        images = read_test_images(
+            current_app.config["DATA_FOLDER"] / MAIN_DATA_SET / TEST, 32
+        ).images
+    except DamagedFile as error:
         raise click.ClickException(
             f"The export is checked on the test images, and they cannot be read ({error}). "
             "`flask data pack` writes them again."

@@ -14,13 +14,14 @@ from flask import current_app
 
 from model_training.bundles.bundle import Bundle, BundleError, read_bundle
 from model_training.bundles.card import BUNDLE_NAME
-from model_training.datasets.cifar10_sources import Progress
-from model_training.datasets.class_folders import Opener
-from model_training.datasets.dataset import Cifar10, DataError, load_cifar10
-from model_training.datasets.opener import open_photo
+from model_training.datasets.catalog.cifar10 import load as load_cifar10
+from model_training.datasets.catalog.cifar10_sources import Progress
+from model_training.datasets.dataset import DataError, DataSet
+from model_training.datasets.folders.class_folders import Opener
+from model_training.datasets.pictures.opener import open_photo
 
 
-def find_data(path: Path | None) -> Cifar10:
+def find_data(path: Path | None) -> DataSet:
     """CIFAR-10 from `path`, or wherever it is found; a bar shows how far that is.
 
     Raises:

@@ -13,8 +13,8 @@ from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import BundleError, is_bundle, read_bundles
 from model_training.bundles.card import BUNDLE_NAME
-from model_training.datasets.class_folders import FolderError, has_class_folders
 from model_training.datasets.dataset import DataSet
+from model_training.datasets.folders.class_folders import FolderError, has_class_folders
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
@@ -115,7 +115,7 @@ def train_command(
 
 
 def _read_own(folder: Path, name: str, recipe: Recipe) -> DataSet:
-    from model_training.datasets.folder import divide, read_folder
+    from model_training.datasets.folders.folder import divide, read_folder
 
     # As large as the network sees them: fewer pixels would be lost, and more cost memory.
     side = recipe.input_size

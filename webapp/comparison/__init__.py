@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Blueprint, Response, abort, render_template, send_file
 from flask.typing import ResponseReturnValue
 
-from model_training.datasets.dataset import Cifar10
 from model_training.recipes import RECIPES
 from webapp.comparison.plots import make_plots
 from webapp.comparison.report import make_report
@@ -16,7 +15,7 @@ from webapp.library import NO_AUDIT, Library, Result, get_library
 from webapp.query import choice
 
 bp = Blueprint("comparison", __name__)
-MAIN_DATA_SET = Cifar10.name
+MAIN_DATA_SET = "CIFAR-10"
 
 
 @bp.get("/models/")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model_training.bundles.card import Card
+from model_training.datasets.registry import find_known
 from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import Recipe, Use
 
@@ -35,7 +36,8 @@ def make_model_card(
     training = card.training
     recipe = recipes.get(card.recipe)
     # What a recipe says of its use, it says of the images that it is made for.
-    use = recipe.use if recipe and recipe.data_set == training.data_set else Use()
+    made_for = find_known(recipe.data_set).digest if recipe else None
+    use = recipe.use if recipe and made_for == training.data_digest else Use()
     return ModelCard(
         good_for=[
             *use.good_for,

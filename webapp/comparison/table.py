@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from model_training.auditing.audit import Audit
+from model_training.datasets.registry import find_known
 from model_training.judging.metrics import (
     calibration_error,
     classification_report,
@@ -123,9 +124,11 @@ def make_rows(
         for result in results
     ]
     cards = [result.bundle.card for result in results]
-    trained = {(card.recipe, card.training.data_set) for card in cards}
+    trained = {(card.recipe, card.training.data_digest) for card in cards}
     return rows + [
-        _reported(one) for name, one in recipes.items() if (name, one.data_set) not in trained
+        _reported(one)
+        for name, one in recipes.items()
+        if (name, find_known(one.data_set).digest) not in trained
     ]
 
 
@@ -183,7 +186,7 @@ def _reported(recipe: Recipe) -> Row:
         "parameters": recipe.parameters,
         "input": recipe.input_size,
         "augmentation": recipe.augmentation,
-        "data": recipe.data_set,
+        "data": find_known(recipe.data_set).title,
         "source": reported.source if reported else None,
         "comment": recipe.summary,
     }

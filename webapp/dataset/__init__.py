@@ -8,7 +8,8 @@ import numpy as np
 from flask import Blueprint, abort, render_template
 from flask.typing import ResponseReturnValue
 
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from model_training.datasets.statistics import PARTS
 from webapp.dataset.reviews import find_review, make_view, review_names
 from webapp.library import Library, get_library

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from flask import abort, current_app
 
 from model_training.bundles.card import BUNDLE_NAME
-from model_training.datasets.review import SIDES, Review, read_review
+from model_training.datasets.folders.review import SIDES, Review, read_review
 from model_training.files import DamagedFile
 from webapp.library import REVIEW_SUFFIX, review_path
 

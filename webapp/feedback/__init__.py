@@ -14,7 +14,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, render_templat
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
-from model_training.datasets import opener as photos
+from model_training.datasets.pictures import opener as photos
 from webapp import errors
 from webapp.answering.answers import Answer
 from webapp.feedback import cli

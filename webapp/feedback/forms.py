@@ -17,7 +17,7 @@ from typing import Any
 from flask import current_app, request
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
-from model_training.datasets import opener as photos
+from model_training.datasets.pictures import opener as photos
 from webapp.answering.answers import SHOWN_SIDE, Answer, Said
 from webapp.errors import Refusal
 from webapp.feedback.store import NONE_OF_THESE, Entry

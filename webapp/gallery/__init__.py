@@ -16,12 +16,14 @@ from flask import (
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 
-from model_training.datasets.dataset import BATCH_DIGESTS, CLASSES, ImageSet
-from model_training.datasets.sprites import SHEET_IMAGES, sheet_name, tile
+from model_training.datasets.catalog.cifar10 import BATCH_DIGESTS, CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.kept import TEST
+from model_training.datasets.pictures.sprites import SHEET_IMAGES, sheet_name, tile
 from webapp.gallery.cells import evidence, finding
 from webapp.gallery.selection import read_filters
 from webapp.gallery.view import View, decode_numbers, encode_numbers
-from webapp.library import NO_AUDIT, TEST_IMAGES_FOLDER, Library, get_library
+from webapp.library import MAIN_DATA_SET, NO_AUDIT, Library, get_library
 from webapp.pictures import kept_file, kept_picture
 from webapp.query import LARGEST_SEED, whole_number
 
@@ -99,7 +101,7 @@ def sheet(version: str, number: int) -> ResponseReturnValue:
     test = _test_images(get_library())
     if version != VERSION or number >= len(test) // SHEET_IMAGES:
         abort(404)
-    path = current_app.config["DATA_FOLDER"] / TEST_IMAGES_FOLDER / sheet_name(number)
+    path = current_app.config["DATA_FOLDER"] / MAIN_DATA_SET / TEST / sheet_name(number)
     return kept_file(path, "image/webp")
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from model_training.auditing.audit import Audit, NearCopy
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from webapp.library import Result
 
 

@@ -11,7 +11,8 @@ from flask import abort
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit
-from model_training.datasets.dataset import CLASSES, ImageSet
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
 from webapp.library import NO_AUDIT, Result
 from webapp.query import LARGEST_SEED, choice, percentage, whole_number
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit
-from model_training.datasets.dataset import CLASSES, ImageSet
-from model_training.datasets.sprites import SHEET_IMAGES
+from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures.sprites import SHEET_IMAGES
 from webapp.gallery.cells import Cell, cells
 from webapp.gallery.selection import ORDERS, SORTS, Filters, select
 from webapp.library import Result

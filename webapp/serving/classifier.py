@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.opener import views
+from model_training.datasets.pictures.opener import views
 from model_training.judging.metrics import scale_by_temperature
 from model_training.judging.out_of_distribution import KEPT
 

@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from model_training.datasets import opener as photos
+from model_training.datasets.pictures import opener as photos
 from webapp import errors
 from webapp.answering import answers, received
 from webapp.answering.answers import Answer

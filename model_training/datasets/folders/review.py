@@ -18,7 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from model_training.bundles.card import BUNDLE_NAME
-from model_training.datasets.class_folders import (
+from model_training.datasets.folders.class_folders import (
     Opened,
     Opener,
     class_files,

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from model_training.datasets.class_folders import (
+from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.folders.class_folders import (
     FolderError,
     Opener,
     class_files,
@@ -21,7 +22,6 @@ from model_training.datasets.class_folders import (
     read_file,
     what_is_wrong,
 )
-from model_training.datasets.dataset import DataSet, ImageSet
 
 FEWEST = 6
 """Pictures of a class: one in six is kept for the test."""
@@ -157,4 +157,7 @@ def divide(data: FolderData, name: str) -> DataSet:
         ImageSet(data.images[part], data.labels[part].astype(np.uint8))
         for part in (order[~for_test[order]], order[for_test[order]])
     )
-    return DataSet(train, test, name, name, data.classes, digest.hexdigest())
+    names = tuple(data.names[number] for number in order[for_test[order]].tolist())
+    return DataSet(
+        name, name, data.classes, train, test, digest.hexdigest(), name, test_names=names
+    )

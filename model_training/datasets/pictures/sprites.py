@@ -1,0 +1,106 @@
+"""Test images in the compact form in which they are kept for the gallery: sheets of 10x10, WebP.
+
+`00.webp`, `01.webp` and so on hold a hundred images each, in their order, row by row: one page of
+the gallery.  `labels.npy` holds the labels.  Small images are kept without loss (CIFAR-10's 10,000
+take 16.4 MB so, and 21.6 MB as PNG).
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model_training.datasets.dataset import ImageSet
+from model_training.files import DamagedFile, whole_folder
+
+GRID = 10
+SHEET_IMAGES = GRID * GRID
+LOSSLESS_SIDE = 64
+"""Pixels: larger images are kept with a loss that is not seen, in a fifth of the bytes."""
+LARGEST_SIDE = 96
+"""Pixels: what is larger is reduced to this side before it is kept."""
+MOST_IMAGES = 100_000
+
+
+def sheet_name(number: int) -> str:
+    """Return the file name of sheet `number`, from 0."""
+    return f"{number:02d}.webp"
+
+
+def tile(images: NDArray[np.uint8], columns: int = GRID) -> NDArray[np.uint8]:
+    """Lay `images`, uint8 (count, side, side, 3), out in rows of `columns`; what is left is black.
+
+    Returns:
+        uint8 (rows * side, columns * side, 3).
+    """
+    count, side = images.shape[:2]
+    rows = max(1, -(-count // columns))
+    grid = np.zeros((rows * columns, side, side, 3), np.uint8)
+    grid[:count] = images
+    grid = grid.reshape(rows, columns, side, side, 3)
+    return grid.transpose(0, 2, 1, 3, 4).reshape(rows * side, columns * side, 3)
+
+
+def untile(sheet: NDArray[np.uint8], side: int, columns: int = GRID) -> NDArray[np.uint8]:
+    """Return the images of a sheet, the inverse of `tile`: uint8 (rows * columns, side, side, 3).
+
+    Raises:
+        ValueError: the sheet is not so many images wide, or not whole images high.
+    """
+    rows = sheet.reshape(-1, side, columns, side, 3)
+    return rows.transpose(0, 2, 1, 3, 4).reshape(-1, side, side, 3)
+
+
+def as_kept(test: ImageSet) -> ImageSet:
+    """Return `test` with its images reduced to `LARGEST_SIDE`, where they are larger."""
+    if test.side <= LARGEST_SIDE:
+        return test
+    size = (LARGEST_SIDE, LARGEST_SIDE)
+    images = [Image.fromarray(one).resize(size, Image.Resampling.BICUBIC) for one in test.images]
+    return ImageSet(np.stack([np.asarray(one) for one in images]), test.labels)
+
+
+def write_test_images(folder: Path, test: ImageSet) -> None:
+    """Write `test` as sheets; `folder` appears whole or not at all."""
+    lossless = test.side <= LOSSLESS_SIDE
+    with whole_folder(folder) as temporary:
+        np.save(temporary / "labels.npy", test.labels)
+        for number, start in enumerate(range(0, len(test), SHEET_IMAGES)):
+            sheet = tile(test.images[start : start + SHEET_IMAGES])
+            encoded = io.BytesIO()
+            quality = 100 if lossless else 90
+            Image.fromarray(sheet).save(
+                encoded, "WEBP", lossless=lossless, quality=quality, method=6 if lossless else 4
+            )
+            (temporary / sheet_name(number)).write_bytes(encoded.getvalue())
+
+
+def read_test_images(folder: Path, side: int) -> ImageSet:
+    """Read back what `write_test_images` wrote.
+
+    Args:
+        side: of the images, in pixels.
+
+    Raises:
+        DamagedFile: the folder is missing, incomplete or damaged.
+    """
+    try:
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+        if labels.ndim != 1 or labels.dtype != np.uint8 or not 0 < len(labels) <= MOST_IMAGES:
+            raise DamagedFile(f"its labels are {labels.dtype} of the shape {labels.shape}")
+        sheets = []
+        for number in range(-(-len(labels) // SHEET_IMAGES)):
+            with Image.open(folder / sheet_name(number), formats=["WEBP"]) as picture:
+                if max(picture.size) > GRID * side:
+                    raise DamagedFile(f"{sheet_name(number)} is larger than a sheet")
+                sheets.append(untile(np.asarray(picture.convert("RGB")), side))
+        images = np.concatenate(sheets)[: len(labels)]
+    except (OSError, ValueError, EOFError) as error:
+        raise DamagedFile(f"{error}") from error
+    if len(images) != len(labels):
+        raise DamagedFile(f"there are {len(images):,} images for {len(labels):,} labels")
+    return ImageSet(images, labels)
