@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.photos import HALVES, MAX_PIXELS, MODELS, auroc
-from model_training.bundles.bundle import read_bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
 from model_training.datasets.dataset import split
-from model_training.datasets.pictures.opener import cut, open_photo
-from model_training.judging.out_of_distribution import KEPT, REMEMBERED, split_network
+from model_training.datasets.pictures.opener import open_photo
+from model_training.datasets.pictures.views import middle_square, reduced
+from model_training.judging.judge import KEPT
+from model_training.judging.out_of_distribution import REMEMBERED
+from model_training.networks.backend import KerasBackend
 from webapp.settings import SETTINGS
 
 Floats = NDArray[np.float32]
@@ -42,7 +45,7 @@ def ways(size: int) -> dict[str, Callable[[Image.Image], NDArray[np.uint8]]]:
     """Ways to look at a photo; a capital M means mirrored."""
     plain: dict[str, Callable[[Image.Image], NDArray[np.uint8]]] = {
         "whole": lambda image: reduce(image, size),
-        "middle": lambda image: cut(image, size),
+        "middle": lambda image: reduced(middle_square(image), size),
     }
     if size > 64:
         plain["64"] = lambda image: reduce(image, 64, size)
@@ -175,12 +178,11 @@ def main() -> None:
     bundle = read_bundle(MODELS / asked.name)
     size = bundle.card.input_size
     model = keras.saving.load_model(bundle.model_path, compile=False)
-    lower, upper, name = split_network(model)
-    kernel, *bias = upper.get_layer(name).get_weights()
+    backend = KerasBackend(model)
 
     def features(images: NDArray[np.uint8]) -> Floats:
         parts = np.array_split(images, max(1, len(images) // 100))
-        return np.concatenate([np.asarray(lower.predict_on_batch(p), np.float32) for p in parts])
+        return np.concatenate([backend.features(part) for part in parts])
 
     data = load_cifar10(MODELS.parent / "data", asked.data).train
     fit, validation = split(data.labels)
@@ -189,8 +191,8 @@ def main() -> None:
         features(data.images[drawn]),
         data.labels[drawn],
         features(data.images[validation[::2]]),
-        kernel,
-        bias[0] if bias else np.zeros(10, np.float32),
+        backend.kernel,
+        backend.bias,
     )
     images, true, chosen = read(asked.folder)
     seen = {

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.bundles.bundle import read_bundle
-from model_training.datasets.pictures.opener import PhotoError, open_photo, views
+from model_training.bundles.reading import read_bundle
+from model_training.datasets.pictures.opener import PhotoError, open_photo
 from webapp.serving.classifier import Classifier
 from webapp.settings import SETTINGS
 
@@ -84,22 +84,20 @@ def measure(folder: Path, classifier: Classifier, half: str) -> list[Judged]:
             except PhotoError as error:
                 print(f"left out: {path}: {error.message}")
                 continue
-            images.append(
-                np.stack([one.pixels for one in views(photo.image, classifier.input_size)])
-            )
+            images.append(classifier.judge.views(photo.image))
         if not images:
             continue
         judgements = [
             judgement
             for start in range(0, len(images), AT_A_TIME)
-            for judgement in classifier.judge(images[start : start + AT_A_TIME])
+            for judgement in classifier.judge_views(images[start : start + AT_A_TIME])
         ]
         found.append(
             Judged(
                 name=kind.name,
                 true=kind.name if kind.name in classifier.classes else None,
                 answers=[classifier.classes[int(one.probabilities.argmax())] for one in judgements],
-                novelty=np.array([one.novelty or 0.0 for one in judgements]),
+                novelty=np.array([one.novelty for one in judgements]),
                 known=np.array([one.known for one in judgements]),
             )
         )

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.timing import alternate, print_table
-from model_training.bundles.bundle import read_bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.pictures.opener import open_photo
 from webapp.serving.classifier import Classifier
 
@@ -32,7 +32,9 @@ def main() -> None:
     print_table(
         alternate(
             {
-                "compiled function": lambda: classifier.probabilities(image),
+                "compiled function": lambda: classifier.judge.judge_features(
+                    classifier.backend.features(image)
+                ),
                 "model(image), eager": lambda: model(image, training=False),
                 "model.predict": lambda: model.predict(image, verbose=0),
             },

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import re
 import shutil
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+MOST_ARRAYS = 10_000
+"""In one file: a training's state has some thousands."""
 
 
 class DamagedFile(Exception):
@@ -91,21 +96,48 @@ def remove_leftovers(path: Path, older_than: float = 0.0) -> None:
                 other.unlink(missing_ok=True)
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path, most_bytes: int = 2**33) -> dict[str, NDArray[Any]]:
     """Read all of an `.npz` file.
 
+    Args:
+        most_bytes: the arrays may take together, unpacked; looked at before anything is unpacked.
+
     Raises:
-        DamagedFile: it is not a whole one, or holds more than plain arrays.
+        DamagedFile: it is not a whole one, holds more than plain arrays, or too much.
         FileNotFoundError: there is none.
     """
     try:
         # NumPy leaves a file open that it cannot read, so it is opened, and closed, here.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        with path.open("rb") as file:
+            _check_sizes(file, most_bytes)
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
+        raise
+    except DamagedFile:
         raise
     except Exception as error:  # A flipped bit makes zipfile, zlib and NumPy raise nearly anything.
         raise DamagedFile(str(error) or "it ends too soon") from error
+
+
+def _check_sizes(file: BinaryIO, most_bytes: int) -> None:
+    # What a packed array says of its size is believed by NumPy, which takes the memory at once.
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if len(entries) > MOST_ARRAYS or sum(one.file_size for one in entries) > most_bytes:
+            raise DamagedFile(f"it would unpack to more than {most_bytes / 1e6:,.0f} MB")
+        for entry in entries:
+            with archive.open(entry) as packed:
+                version = np.lib.format.read_magic(packed)
+                read_header = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _order, kind = read_header(packed)
+            if kind.hasobject or math.prod(shape) * kind.itemsize > entry.file_size:
+                raise DamagedFile(f"{entry.filename} is not the array that it says")
+    file.seek(0)
 
 
 def file_digest(path: Path) -> str:

@@ -16,7 +16,8 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from keras import layers
 
-from model_training.bundles.bundle import Bundle, replace_novelty
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.writing import replace_judge
 from model_training.datasets.augmentation import Augmentation
 from model_training.datasets.catalog import cifar10
 from model_training.datasets.dataset import DataSet, ImageSet
@@ -103,8 +104,9 @@ def tiny_bundle(small_data: DataSet, tmp_path_factory: pytest.TempPathFactory) -
     """
     folder = tmp_path_factory.mktemp("trained")
     bundle = run(TINY, small_data, Options(), folder / "models" / "tiny", place_in(folder))
-    assert bundle.novelty is not None
-    return replace_novelty(bundle, dataclasses.replace(bundle.novelty, threshold=1e6))
+    assert bundle.judge is not None
+    lenient = bundle.judge.threshold.model_copy(update={"novelty": 1e6})
+    return replace_judge(bundle, dataclasses.replace(bundle.judge, threshold=lenient))
 
 
 @pytest.fixture(scope="session")

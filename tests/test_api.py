@@ -51,7 +51,8 @@ def test_a_photo_is_answered_with_label_novelty_and_ten_probabilities(
         assert body["label"] == CLASSES[int(tiny_bundle.predictions.test[number].argmax())]
         assert set(body["probabilities"]) == set(CLASSES)
         assert sum(body["probabilities"].values()) == pytest.approx(1, abs=1e-5)
-        assert body["known"] is (body["novelty"] <= (tiny_bundle.card.rejection_threshold or 0))
+        assert tiny_bundle.judge is not None
+        assert body["known"] is (body["novelty"] <= tiny_bundle.judge.threshold.novelty)
 
 
 def test_no_cookie_and_no_token_is_needed_or_given(tiny_site: Callable[..., Flask]) -> None:

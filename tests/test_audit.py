@@ -31,7 +31,8 @@ from model_training.auditing.embedding import embed
 from model_training.auditing.label_errors import judge_labels, most_doubtful
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
 from model_training.auditing.registration import likeness
-from model_training.bundles.bundle import Bundle, read_bundles
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.reading import read_bundles
 from model_training.datasets.catalog import cifar10
 from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST
 from model_training.datasets.dataset import DataSet, ImageSet

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from model_training.bundles.bundle import read_bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import ImageSet
 from model_training.judging.metrics import predict
 from tests.conftest import PROJECT

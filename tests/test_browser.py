@@ -15,7 +15,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import Select
 
-from model_training.bundles.bundle import read_bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from tests.browser import follow, needs_chromium, start, text_of, wait_for_heading, waiting

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flask.testing import FlaskCliRunner
 
-from model_training.bundles.bundle import read_bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog import cifar10, cifar10_sources
 from model_training.datasets.catalog import cifar10 as data
 from model_training.datasets.catalog.cifar10_sources import SourceError
@@ -174,9 +174,11 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert final.card.metrics["test"] != first.card.metrics["test"]
     assert "validation" not in final.card.averaged
     assert "validation_loss" not in final.history, "nothing was left to validate on"
-    assert first.novelty is not None and final.novelty is not None
-    assert final.card.rejection_threshold == first.card.rejection_threshold
-    assert not np.array_equal(final.novelty.remembered, first.novelty.remembered)
+    assert first.judge is not None and final.judge is not None
+    assert final.judge.threshold == first.judge.threshold
+    assert first.judge.reference is not None and final.judge.reference is not None
+    assert not np.array_equal(final.judge.reference.remembered, first.judge.reference.remembered)
+    assert (first.card.test_reads, final.card.test_reads) == (1, 2)
     page = make_site(instance).test_client().get("/models/tiny")
     assert page.status_code == 200
     # A final run may follow a final run: what calibrated it is still the first.
@@ -199,16 +201,19 @@ def test_calibrate_teaches_a_bundle_of_before_to_tell_strangers(
     assert runner.invoke(args=["train", "tiny"]).exit_code == 0
     path = instance / "models" / "tiny"
     trained = read_bundle(path)
-    (path / "novelty.npz").unlink()
-    card = trained.card.model_copy(update={"novelty_sha256": None, "rejection_threshold": None})
+    (path / "judge.npz").unlink()
+    kept = {name: digest for name, digest in trained.card.files.items() if name != "judge.npz"}
+    card = trained.card.model_copy(update={"files": kept})
     (path / "card.json").write_text(card.model_dump_json())
     result = runner.invoke(args=["calibrate", "tiny"])
     assert result.exit_code == 0, result.output
     assert "keeps 95% of the 81 validation images" in result.output
     again = read_bundle(path)
     # What the run did at its end, and what the command does later, is the same.
-    assert again.card.rejection_threshold == pytest.approx(trained.card.rejection_threshold)
-    assert again.card.model_sha256 == trained.card.model_sha256
+    assert again.judge is not None and trained.judge is not None
+    assert again.judge.threshold.novelty == pytest.approx(trained.judge.threshold.novelty)
+    assert again.judge.threshold.set_on == trained.judge.threshold.set_on
+    assert again.card.files["model.keras"] == trained.card.files["model.keras"]
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")

@@ -222,7 +222,7 @@ def test_the_bundle_can_be_kept(client: PageClient, tiny_bundle: Bundle) -> None
     addresses = re.findall(r'href="(/models/tiny/files/[^"]+)" download', page.html)
     assert [one.rsplit("/", 1)[1] for one in addresses] == list(tiny_bundle.files)
     answer = client.fetch("/models/tiny/files/model.keras")
-    assert hashlib.sha256(answer.data).hexdigest() == tiny_bundle.card.model_sha256
+    assert hashlib.sha256(answer.data).hexdigest() == tiny_bundle.card.files["model.keras"]
     assert "tiny-model.keras" in answer.headers["Content-Disposition"]
     assert client.get("/models/tiny/files/..%2Fsecret").status == 404
     assert "There is: model.keras" in client.get("/models/tiny/files/secret").text

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from model_training.bundles.bundle import read_bundle
+from model_training.bundles.reading import read_bundle
 from model_training.recipes import RECIPES
 from tests.conftest import PROJECT, SHIPPED_MODELS
 

@@ -20,7 +20,7 @@ from flask.testing import FlaskCliRunner
 from keras import layers
 
 from model_training.bundles import export as exporting
-from model_training.bundles.bundle import Bundle, read_bundle, write_bundle
+from model_training.bundles.bundle import Bundle
 from model_training.bundles.export import (
     FORMATS,
     TOLERANCE,
@@ -30,6 +30,8 @@ from model_training.bundles.export import (
     resizing_matrix,
 )
 from model_training.bundles.history import Epoch
+from model_training.bundles.reading import read_bundle
+from model_training.bundles.writing import write_bundle
 from model_training.datasets.dataset import ImageSet
 from tests.conftest import PROJECT, SHIPPED_DATA, make_site
 

@@ -11,7 +11,8 @@ import pytest
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
-from model_training.bundles.bundle import Bundle, read_bundle
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.augmentation import Augmentation, View
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
@@ -166,7 +167,7 @@ def test_the_command_trains_on_a_folder(trained: tuple[Path, str], bundle: Bundl
     assert card.training.data_set == "our-pets" and card.reported is None
     assert card.training.command == "flask train tiny --data Our Pets --epochs 3 --seed 0"
     assert bundle.predictions.test.shape == (24, 3)
-    assert bundle.novelty is not None and bundle.novelty.classes == 3
+    assert bundle.judge is not None and bundle.judge.classes == ("cat", "dog", "frog")
     assert f"{card.parameters:,} parameters" in output and card.parameters == 346 - 7 * 9
 
 

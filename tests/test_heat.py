@@ -11,7 +11,7 @@ from PIL import Image
 from model_training.bundles.bundle import Bundle
 from webapp.answering import heat
 from webapp.serving.classifier import Classifier
-from webapp.serving.network import Network
+from webapp.serving.tensorflow_backend import TensorFlowBackend
 
 
 def red_or_blue(size: int | None) -> keras.Model:
@@ -31,7 +31,7 @@ def red_or_blue(size: int | None) -> keras.Model:
 
 @pytest.mark.parametrize("size", [32, None], ids=["fixed size", "resizes inside"])
 def test_each_class_is_seen_where_it_is(size: int | None) -> None:
-    network = Network(red_or_blue(size))
+    network = TensorFlowBackend(red_or_blue(size))
     view = np.zeros((32, 32, 3), np.uint8)
     view[:8, :8, 0] = 255
     view[24:, 8:16, 2] = 255
@@ -87,4 +87,4 @@ def test_a_network_without_maps_has_no_heat() -> None:
     inputs = keras.Input((8, 8, 3))
     outputs = layers.Dense(2, activation="softmax")(layers.Flatten()(inputs))
     with pytest.raises(ValueError, match="no feature maps"):
-        Network(keras.Model(inputs, outputs)).heat(np.zeros((8, 8, 3), np.uint8), 0)
+        TensorFlowBackend(keras.Model(inputs, outputs)).heat(np.zeros((8, 8, 3), np.uint8), 0)

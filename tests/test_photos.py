@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageFile, JpegImagePlugin
 
 from model_training.datasets.pictures import opener as photos
@@ -20,10 +21,17 @@ from model_training.datasets.pictures.opener import (
     PhotoError,
     PhotoTooLarge,
 )
+from model_training.datasets.pictures.views import default_plan, middle_square, reduced
 from tests import pictures
+from webapp.answering import data_uris
 
 LIMIT = 40_000_000
 WHITE = (255, 255, 255)
+
+
+def cut(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """The middle square of `image`, as a network is shown it."""
+    return reduced(middle_square(image), side)
 
 
 def opened(data: bytes, **options: Any) -> Photo:
@@ -188,8 +196,8 @@ def test_a_single_pixel_is_a_photo() -> None:
     photo = opened(pictures.one_pixel())
     assert photo.original_size == (1, 1)
     assert photo.image.getpixel((0, 0)) == pictures.RED
-    assert (photos.cut(photo.image, 32) == pictures.RED).all()
-    assert photos.as_data_uri(photo.image, long_side=320).startswith("data:image/png")
+    assert (cut(photo.image, 32) == pictures.RED).all()
+    assert data_uris.as_data_uri(photo.image, long_side=320).startswith("data:image/png")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
@@ -197,8 +205,8 @@ def test_a_very_wide_picture_keeps_at_least_one_row(kind: str) -> None:
     photo = opened(pictures.very_wide(kind))
     assert photo.original_size == (20000, 10)
     assert photo.image.size == (1024, 1)
-    assert np.abs(photos.cut(photo.image, 32).astype(int) - pictures.BLUE).max() <= 4
-    assert unpacked(photos.as_data_uri(photo.image, long_side=100)).size == (100, 1)
+    assert np.abs(cut(photo.image, 32).astype(int) - pictures.BLUE).max() <= 4
+    assert unpacked(data_uris.as_data_uri(photo.image, long_side=100)).size == (100, 1)
 
 
 def test_a_large_photo_is_reduced_and_a_small_one_never_enlarged() -> None:
@@ -280,7 +288,7 @@ def test_nothing_but_the_pixels_is_kept() -> None:
     assert image.info == {}
     assert not image.getexif()
     for pixelated in (False, True):
-        uri = photos.as_data_uri(image, long_side=96, pixelated=pixelated)
+        uri = data_uris.as_data_uri(image, long_side=96, pixelated=pixelated)
         raw = base64.b64decode(uri.partition(",")[2])
         assert not any(word in raw for word in (b"Jane", b"at home", b"Display P3"))
 
@@ -409,7 +417,7 @@ def test_any_bytes_at_all_give_a_photo_or_a_photo_error() -> None:
 def test_a_picture_of_the_networks_own_size_reaches_it_unchanged() -> None:
     noise = np.random.default_rng(4).integers(0, 256, (32, 32, 3), np.uint8)
     photo = opened(pictures.encode(Image.fromarray(noise), "PNG"))
-    seen = photos.cut(photo.image, 32)
+    seen = cut(photo.image, 32)
     assert seen.dtype == np.uint8
     np.testing.assert_array_equal(seen, noise)
 
@@ -418,41 +426,41 @@ def test_the_centre_square_is_what_is_seen() -> None:
     image = Image.new("RGB", (96, 32), pictures.RED)
     noise = np.random.default_rng(5).integers(0, 256, (32, 32, 3), np.uint8)
     image.paste(Image.fromarray(noise), (32, 0))
-    np.testing.assert_array_equal(photos.cut(image, 32), noise)
+    np.testing.assert_array_equal(cut(image, 32), noise)
     upright = image.transpose(Image.Transpose.ROTATE_270)
-    np.testing.assert_array_equal(photos.cut(upright, 32), np.rot90(noise, -1))
+    np.testing.assert_array_equal(cut(upright, 32), np.rot90(noise, -1))
 
 
 def test_fine_patterns_are_averaged_not_picked() -> None:
     board = np.indices((640, 640)).sum(axis=0) % 2 * np.uint8(255)
     image = Image.fromarray(board.astype(np.uint8)).convert("RGB")
-    seen = photos.cut(image, 32)
+    seen = cut(image, 32)
     assert seen.shape == (32, 32, 3)
     assert np.abs(seen.astype(int) - 127).max() <= 3
 
 
 def test_a_small_picture_is_enlarged_for_the_network() -> None:
-    seen = photos.cut(pictures.quarters(12, 8), 32)
+    seen = cut(pictures.quarters(12, 8), 32)
     assert seen.shape == (32, 32, 3)
     assert_quarters(Image.fromarray(seen), tolerance=20)
 
 
 def test_a_large_network_sees_the_whole_the_mirrored_middle_and_a_coarse_version() -> None:
     image = pictures.quarters(300, 200)
-    whole, middle, small = photos.views(image, 161)
+    whole, middle, small = default_plan(161, 32).cut(image)
     assert {view.pixels.shape for view in (whole, middle, small)} == {(161, 161, 3)}
     assert_quarters(Image.fromarray(whole.pixels), tolerance=20)
-    np.testing.assert_array_equal(middle.pixels, photos.cut(image, 161)[:, ::-1])
+    np.testing.assert_array_equal(middle.pixels, cut(image, 161)[:, ::-1])
     coarse = Image.fromarray(small.pixels).resize((32, 32), Image.Resampling.BOX)
     assert_quarters(coarse, tolerance=20)
     # No detail finer than 32 pixels is left in it, though the photo has some.
     board = np.indices((320, 320)).sum(axis=0) // 2 % 2 * np.uint8(255)
     fine = Image.fromarray(board.astype(np.uint8)).convert("RGB")
-    assert photos.views(fine, 161)[2].pixels.std() < 5
+    assert default_plan(161, 32).cut(fine)[2].pixels.std() < 5
 
 
 def test_a_small_network_sees_the_whole_and_the_middle_from_both_sides() -> None:
-    whole, middle, *mirrored = photos.views(pictures.quarters(300, 200), 32)
+    whole, middle, *mirrored = default_plan(32, 32).cut(pictures.quarters(300, 200))
     for view, turned in zip((whole, middle), mirrored, strict=True):
         np.testing.assert_array_equal(view.pixels[:, ::-1], turned.pixels)
 
@@ -460,15 +468,15 @@ def test_a_small_network_sees_the_whole_and_the_middle_from_both_sides() -> None
 @pytest.mark.parametrize("size", [32, 161])
 def test_a_picture_like_those_of_the_data_set_is_seen_once_and_as_it_is(size: int) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (32, 32, 3), np.uint8)
-    (view,) = photos.views(Image.fromarray(noise), size)
+    (view,) = default_plan(size, 32).cut(Image.fromarray(noise))
     np.testing.assert_array_equal(view.pixels, noise)
 
 
 def test_the_cut_is_shown_pixel_for_pixel() -> None:
     noise = np.random.default_rng(6).integers(0, 256, (32, 32, 3), np.uint8)
     for uri in (
-        photos.cut_as_data_uri(noise),
-        photos.as_data_uri(Image.fromarray(noise), long_side=320),
+        data_uris.cut_as_data_uri(noise),
+        data_uris.as_data_uri(Image.fromarray(noise), long_side=320),
     ):
         assert uri.startswith("data:image/png;base64,")
         np.testing.assert_array_equal(np.asarray(unpacked(uri)), noise)
@@ -476,9 +484,9 @@ def test_the_cut_is_shown_pixel_for_pixel() -> None:
 
 def test_a_photo_is_shown_as_a_jpeg_of_its_own_shape() -> None:
     image = pictures.quarters(600, 400)
-    shown = unpacked(photos.as_data_uri(image, long_side=300))
+    shown = unpacked(data_uris.as_data_uri(image, long_side=300))
     assert (shown.format, shown.size) == ("JPEG", (300, 200))
     assert_quarters(shown, tolerance=12)
     assert image.size == (600, 400)  # the one handed in is not touched
-    assert unpacked(photos.as_data_uri(image, long_side=5000)).size == (600, 400)
-    assert unpacked(photos.as_data_uri(image, long_side=300, pixelated=True)).format == "PNG"
+    assert unpacked(data_uris.as_data_uri(image, long_side=5000)).size == (600, 400)
+    assert unpacked(data_uris.as_data_uri(image, long_side=300, pixelated=True)).format == "PNG"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from tests.page_client import Page, PageClient
 from tests.test_upload import png
 from webapp.answering import answers
 from webapp.library import load_library
-from webapp.serving.network import Network
+from webapp.serving.tensorflow_backend import TensorFlowBackend
 
 
 def send(client: PageClient, files: Sequence[tuple[str, bytes]], **fields: str) -> Page:
@@ -52,13 +53,13 @@ def test_one_call_answers_all_of_them_as_one_call_each_would(
     ready = [answers.prepare(photo, classifier) for photo in opened]
     alone = [answers.answer_photos([one], classifier)[0] for one in ready]
     calls = []
-    features = Network.features
+    features = TensorFlowBackend.features
 
-    def count(self: Network, pixels: np.ndarray) -> np.ndarray:
+    def count(self: TensorFlowBackend, pixels: np.ndarray) -> np.ndarray:
         calls.append(len(pixels))
         return features(self, pixels)
 
-    monkeypatch.setattr(Network, "features", count)
+    monkeypatch.setattr(TensorFlowBackend, "features", count)
     together = answers.answer_photos(ready, classifier)
     assert calls == [9]
     for one, other in zip(alone, together, strict=True):
@@ -136,7 +137,11 @@ def test_a_photo_is_read_into_memory_one_at_a_time_and_made_small(site: Flask) -
 def test_a_stranger_is_called_one_and_its_bars_stay(
     site: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_library(site).classifiers["tiny"], "threshold", -1e6)
+    classifier = load_library(site).classifiers["tiny"]
+    nothing = classifier.judge.threshold.model_copy(update={"novelty": -1e6})
+    monkeypatch.setattr(
+        classifier, "judge", dataclasses.replace(classifier.judge, threshold=nothing)
+    )
     page = client.post("/", data={"image": (io.BytesIO(pictures.jpeg()), "a.jpg")})
     words = "This does not look like any of my ten classes"
     assert re.search(rf"<h1[^>]*>{words}</h1>", page.html)

@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pytest
 from flask import Flask
+from PIL import Image
 from sklearn.metrics import accuracy_score
 
-from model_training.bundles.bundle import Bundle, read_bundle, read_bundles
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.reading import read_bundle, read_bundles
 from model_training.datasets.dataset import ImageSet
 from model_training.judging.metrics import predict
 from model_training.recipes import find_recipe
@@ -74,10 +76,9 @@ def test_the_shipped_network_gives_its_stored_predictions_again(
 @each_bundle
 def test_the_threshold_keeps_most_test_images(bundle: Bundle, test_images: ImageSet) -> None:
     classifier = Classifier(bundle)
-    assert bundle.novelty is not None
-    assert bundle.files["novelty.npz"].stat().st_size <= 2_200_000
+    assert bundle.files["judge.npz"].stat().st_size <= 2_200_000
     some = test_images.images[::50]
-    known = [one.known for one in classifier.judge([image[np.newaxis] for image in some])]
+    known = [one.known for one in classifier.judge_pictures([*map(Image.fromarray, some)])]
     # 95 % of the validation images; 200 others are within two standard errors of that.
     assert np.mean(known) == pytest.approx(0.95, abs=0.035)
 
@@ -85,8 +86,9 @@ def test_the_threshold_keeps_most_test_images(bundle: Bundle, test_images: Image
 def test_the_model_that_answers_visitors_refuses_most_noise() -> None:
     classifier = Classifier(read_bundle(SHIPPED_MODELS / DEFAULT_MODEL))
     rng = np.random.default_rng(0)
-    noise = rng.integers(0, 256, (50, 1, 8, 8, 3), np.uint8).repeat(4, axis=2).repeat(4, axis=3)
-    assert np.mean([one.known for one in classifier.judge(list(noise))]) < 0.5
+    noise = rng.integers(0, 256, (50, 8, 8, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
+    judged = classifier.judge_pictures([*map(Image.fromarray, noise)])
+    assert np.mean([one.known for one in judged]) < 0.5
 
 
 @each_bundle

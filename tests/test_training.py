@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from model_training.bundles.bundle import Bundle, read_bundle
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint

@@ -126,7 +126,8 @@ def test_a_photo_is_told_how_strange_it_is_and_from_where_on_it_would_be_refused
     tiny_bundle: Bundle, client: PageClient
 ) -> None:
     page = send(client, pictures.jpeg())
-    limit = tiny_bundle.card.rejection_threshold
+    assert tiny_bundle.judge is not None
+    limit = tiny_bundle.judge.threshold.novelty
     assert re.search(rf"Novelty, .* is -?\d+\.\d here; above {limit:.1f} it is called", page.text)
 
 

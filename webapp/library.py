@@ -15,7 +15,8 @@ from flask import Flask, current_app
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit, calibrated, read_audit
-from model_training.bundles.bundle import Bundle, read_bundles
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.kept import AUDIT, read_kept
 from model_training.datasets.statistics import Statistics

@@ -24,13 +24,14 @@ from model_training.auditing import agreement, near_copies
 from model_training.auditing.agreement import Embedding
 from model_training.auditing.label_errors import LabelDoubts, judge_labels, most_doubtful
 from model_training.auditing.near_copies import Pairs, find_near_copies
-from model_training.bundles.bundle import Bundle
-from model_training.bundles.card import Sha256, Share
+from model_training.bundles.bundle import MODEL, Bundle
+from model_training.bundles.card import Share
 from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST, IMAGE_SIZE
 from model_training.datasets.dataset import DataSet
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.judging.intervals import Interval, accuracy_interval
 from model_training.judging.metrics import accuracy, scale_by_temperature
+from model_training.naming import Sha256
 
 Floats = NDArray[np.floating[Any]]
 
@@ -168,12 +169,12 @@ def make_audit(
     for judge in judges:
         if not np.array_equal(judge.predictions.test_labels, data.test.labels):
             raise ValueError(f"{judge.name} was tested on other images")
-    if features_of.card.model_sha256 is None:
+    if features_of.model_path is None:
         raise ValueError(f"{features_of.name} has no network here")
     test, train = data.test.images, data.train.images
     of_test, of_train = (embedding(features_of, images) for images in (test, train))
     pairs = find_near_copies(test, of_test, train, of_train, on_pairs)
-    networks = [judge for judge in judges if judge.card.model_sha256 is not None]
+    networks = [judge for judge in judges if judge.model_path is not None]
     if networks and len(pairs):
         agreed = agreement.agreement(pairs, data.test, train, networks, embedding)
         pairs = pairs.where(agreed >= agreement.LEAST_AGREEMENT)
@@ -184,7 +185,7 @@ def make_audit(
         provenance=Provenance(
             data_digest=DIGEST,
             features_of=features_of.name,
-            features_sha256=features_of.card.model_sha256,
+            features_sha256=features_of.card.files[MODEL],
             models={judge.name: predictions_digest(judge) for judge in judges},
             least_likeness=near_copies.LEAST_LIKENESS,
             least_agreement=agreement.LEAST_AGREEMENT,

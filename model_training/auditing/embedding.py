@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.augmentation import View
-from model_training.judging.out_of_distribution import split_network
+from model_training.networks.cutting import split_network
 from model_training.networks.features import extract
 
 QUICK_SIDE = 97

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-BUNDLE_NAME = r"^[a-z0-9][a-z0-9.-]{0,63}$"
-"""A name that is a folder, an address and a word of a command."""
+from model_training.naming import Sha256, Slug
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -23,7 +23,7 @@ class ReportedFigures(_Part):
 
     source: str
     test_accuracy: Share
-    test_loss: float | None
+    test_loss: Annotated[float, Field(ge=0)] | None
     class_f1: dict[str, Share]
 
 
@@ -33,7 +33,7 @@ class Layer(_Part):
     name: str
     type: str
     output_shape: list[int | None]
-    parameters: int
+    parameters: Count
 
 
 class TrainingFacts(_Part):
@@ -47,15 +47,15 @@ class TrainingFacts(_Part):
     augmentation: str
     optimizer: str
     precision: str
-    epochs: int
-    batch_size: int
-    seed: int
-    images: int
-    validation_images: int
+    epochs: Count
+    batch_size: Annotated[int, Field(gt=0)]
+    seed: Count
+    images: Count
+    validation_images: Count
     all_data: bool
     calibrated_by: str | None = None
     pretrained: str | None = None
-    seconds: float
+    seconds: Seconds
     started: str
     machine: str
     versions: dict[str, str]
@@ -66,40 +66,56 @@ class TrainingFacts(_Part):
 class Metrics(_Part):
     """Measured on one part of the data, without augmentation.  `loss` is plain cross-entropy."""
 
-    images: int
+    images: Count
     accuracy: Share
-    loss: float
+    loss: Annotated[float, Field(ge=0)]
     calibration_error: Share
 
 
 class Calibration(_Part):
-    """Fitted on the validation images; `test_error` is the test calibration error with it."""
+    """Fitted on validation images, in an `--all-data` run on those of the run before it;
+    `test_error` is the test calibration error with it."""
 
-    temperature: float
+    temperature: Annotated[float, Field(gt=0.01, lt=100)]
     test_error: Share
 
 
 class Card(_Part):
-    """Schema of `card.json`, version 1."""
+    """Schema of `card.json`, version 2.
 
-    schema_version: Literal[1] = 1
-    name: Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
+    `files` maps every other file of the bundle to the SHA-256 of its bytes.  `test_reads` is how
+    often the test images had been read for this recipe when this bundle was measured, itself
+    included; None where nobody counted.  `averaged` is measured with test-time augmentation: six
+    views of each image averaged.
+    """
+
+    schema_version: Literal[2] = 2
+    name: Slug
     recipe: str
     title: str
     summary: str
-    input_size: Annotated[int, Field(gt=0)]
-    classes: Annotated[list[str], Field(min_length=2)]
-    parameters: int
-    trainable_parameters: int
+    input_size: Annotated[int, Field(gt=0, le=4096)]
+    classes: Annotated[list[str], Field(min_length=2, max_length=256)]
+    parameters: Count
+    trainable_parameters: Count
     layers: list[Layer]
     reported: ReportedFigures | None
     training: TrainingFacts
     metrics: dict[Literal["train", "validation", "test"], Metrics]
     averaged: dict[Literal["validation", "test"], Metrics] = {}
-    """Measured with test-time augmentation: six views of each image averaged."""
     calibration: Calibration
-    rejection_threshold: float | None
-    """The novelty (see `judging.out_of_distribution`) above which an image is none of the classes;
-    None where the bundle cannot tell."""
-    novelty_sha256: Sha256 | None = None
-    model_sha256: Sha256 | None
+    test_reads: Annotated[int, Field(ge=1)] | None = None
+    files: dict[str, Sha256] = {}
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Card:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("two classes have one name")
+        if "test" not in self.metrics:
+            raise ValueError("nothing was measured on test images")
+        return self
+
+    @property
+    def test(self) -> Metrics:
+        """Return the plain figures on the test images."""
+        return self.metrics["test"]

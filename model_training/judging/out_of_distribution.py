@@ -1,105 +1,86 @@
-"""Is an image one of the classes at all?  A score of how unlike the training images it is.
+"""Is an image one of the classes at all?  A score of how far out of distribution it is.
 
-It adds two signs, both from the network itself and none from strangers: how weakly it believes in
-its best class (the largest logit: D. Hendrycks et al., "Scaling Out-of-Distribution Detection for
-Real-World Settings", 2022), and how far the image lies from the nearest training images of that
-class among the network's features, which are what its last dense layer is given (Y. Sun et al.,
-"Out-of-Distribution Detection with Deep Nearest Neighbors", 2022).  Each is measured in standard
-deviations over the validation images, so that they weigh alike.  What else was tried stands in
-`docs/judging-photos.md`.
+It adds two signs, both from the network itself and none from images of anything else: how weak its
+largest logit is (D. Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World
+Settings", 2022), and how far the image lies from the nearest training images of that class among
+the network's features (Y. Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors",
+2022).  Each is measured in standard deviations over the validation images, so that they weigh
+alike.  What else was tried stands in `docs/judging-photos.md`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.dataset import ImageSet
-
-if TYPE_CHECKING:
-    import keras
-
 Floats = NDArray[np.float32]
 
-KEPT = 0.95
-"""The share of the validation images that the threshold keeps."""
 NEAREST = 3
 REMEMBERED = 8_000
 AXES = 256
 """Directions of feature space that are kept: 8,000 images take under 2 MB so, and the score loses
 a few thousandths of AUROC."""
-SEED = 2022
 
 
 @dataclass(frozen=True)
-class Novelty:
-    """What a network remembers of its training images, to tell strangers by.
+class Reference:
+    """Training images as a network sees them, for telling what is not like any of them.
 
     Args:
-        kernel, bias: of the network's last dense layer: float32 (features, classes), (classes,).
         axes: float16 (features, directions), the directions in which features are compared.
         remembered: int8 (images, directions), directions only, without a length.
         remembered_labels: uint8 (images,).
-        distance, belief: mean and standard deviation of each sign on the validation images.
-        threshold: the novelty above which an image is none of the classes.
+        distance, logit: mean and standard deviation of each sign on the validation images.
     """
 
-    kernel: Floats
-    bias: Floats
     axes: NDArray[np.float16]
     remembered: NDArray[np.int8]
     remembered_labels: NDArray[np.uint8]
     distance: tuple[float, float]
-    belief: tuple[float, float]
-    threshold: float
+    logit: tuple[float, float]
 
-    def __post_init__(self) -> None:
-        """Check the parts.
+    @classmethod
+    def remember(cls, features: Floats, labels: NDArray[np.uint8]) -> Reference:
+        """Return a reference that remembers training images, with signs not yet scaled.
 
-        Raises:
-            ValueError: they do not fit each other.
+        Args:
+            features: of some training images, float32 (count, features).
+            labels: theirs, uint8 (count,).
         """
-        size, directions = self.axes.shape
-        count = len(self.remembered)
-        if (
-            self.kernel.shape != (size, self.classes)
-            or self.remembered.shape != (count, directions)
-            or self.remembered_labels.shape != (count,)
-            or not count
-            or int(self.remembered_labels.max()) >= self.classes
-            or not np.isfinite([*self.distance, *self.belief, self.threshold]).all()
-            or min(self.distance[1], self.belief[1]) <= 0
-        ):
-            raise ValueError("its parts do not fit each other")
+        shaped = _shape(features)
+        axes = _main_directions(shaped)
+        remembered = _unit(shaped @ axes.astype(np.float32))
+        remembered *= 127 / np.maximum(np.abs(remembered).max(axis=1, keepdims=True), 1e-12)
+        return cls(axes, np.round(remembered).astype(np.int8), labels, (0.0, 1.0), (0.0, 1.0))
+
+    def scaled(self, features: Floats, logits: Floats) -> Reference:
+        """Return it with both signs scaled by those of validation images."""
+        distance, largest = self._signs(features, logits)
+        return replace(self, distance=_spread(distance), logit=_spread(largest))
+
+    def score(self, features: Floats, logits: Floats) -> NDArray[np.float64]:
+        """Return how far out of distribution images are, (count,); 0 is the mean of validation.
+
+        Args:
+            features: what the last dense layer is given, float32 (count, features).
+            logits: what it makes of them, float32 (count, classes).
+        """
+        distance, largest = self._signs(features, logits)
+        return np.asarray(
+            (distance - self.distance[0]) / self.distance[1]
+            - (largest - self.logit[0]) / self.logit[1]
+        )
 
     @cached_property
     def _directions(self) -> Floats:
         return _unit(self.remembered.astype(np.float32))
 
-    @property
-    def classes(self) -> int:
-        """How many classes the network knows."""
-        return len(self.bias)
-
-    def score(self, features: Floats) -> NDArray[np.float64]:
-        """How unlike the training images each image is; 0 is the mean of the validation images.
-
-        Args:
-            features: what the last dense layer is given, float32 (count, features).
-        """
-        distance, belief = self._signs(features)
-        return np.asarray(
-            (distance - self.distance[0]) / self.distance[1]
-            - (belief - self.belief[0]) / self.belief[1]
-        )
-
-    def _signs(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        logits = features @ self.kernel + self.bias
+    def _signs(
+        self, features: Floats, logits: Floats
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         found = _unit(_shape(features) @ self.axes.astype(np.float32))
         guessed, distance = logits.argmax(axis=1), np.ones(len(features))
         for number in np.unique(guessed):
@@ -109,109 +90,6 @@ class Novelty:
                 last = min(NEAREST, len(near))
                 distance[mine] = 1 - np.partition(found[mine] @ near.T, -last, axis=1)[:, -last]
         return distance, logits.max(axis=1).astype(np.float64)
-
-    def arrays(self) -> dict[str, Any]:
-        """Everything it is, by name, for a file."""
-        return {one.name: np.asarray(getattr(self, one.name)) for one in fields(self)}
-
-    @classmethod
-    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
-        """The opposite of `arrays`.
-
-        Raises:
-            ValueError: they are not what `arrays` gave.
-        """
-        try:
-            plain = {
-                "distance": tuple(float(value) for value in arrays["distance"]),
-                "belief": tuple(float(value) for value in arrays["belief"]),
-                "threshold": float(arrays["threshold"]),
-            }
-            return cls(**(arrays | plain))  # type: ignore[arg-type]
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise ValueError(f"something is missing: {error}") from error
-
-
-def split_network(model: keras.Model) -> tuple[keras.Model, keras.Model, str]:
-    """Cut `model` before its last dense layer.
-
-    Returns:
-        The part from images to features, the part from features to probabilities, and the name of
-        the layer.
-
-    Raises:
-        ValueError: it has no such layer.
-    """
-    import keras
-
-    from model_training.networks.features import cut
-
-    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    if not dense:
-        raise ValueError("the network has no dense layer, so nothing tells its features")
-    return (*cut(model, dense[-1].name), dense[-1].name)
-
-
-def fit(
-    model: keras.Model,
-    learned: ImageSet,
-    validation: ImageSet | None,
-    earlier: Novelty | None = None,
-    on_images: Callable[[int, int], None] = lambda done, total: None,
-) -> Novelty:
-    """Remember some of the images that `model` learned, and set the threshold on `validation`.
-
-    Args:
-        learned: the images that it learned from; `REMEMBERED` of them are drawn.
-        validation: images of the same classes that it did not learn from.  Without, what is known
-            of them is taken from `earlier`, the novelty of a run of the same recipe.
-        on_images: told how many more images of how many are done.
-
-    Raises:
-        ValueError: neither `validation` nor `earlier` is given, or the network has no features.
-    """
-    lower, upper, name = split_network(model)
-    kernel, *bias = upper.get_layer(name).get_weights()
-    drawn = np.random.default_rng(SEED).permutation(len(learned))[:REMEMBERED]
-    total = len(drawn) + (len(validation) if validation is not None else 0)
-
-    def features(images: NDArray[np.uint8]) -> Floats:
-        from model_training.judging.metrics import batch_within_memory
-
-        size, found = batch_within_memory(lower), []
-        for start in range(0, len(images), size):
-            part = images[start : start + size]
-            found.append(np.asarray(lower.predict_on_batch(part), np.float32))
-            on_images(len(part), total)
-        return np.concatenate(found)
-
-    of_learned = _shape(features(learned.images[np.sort(drawn)]))
-    axes = _main_directions(of_learned)
-    remembered = _unit(of_learned @ axes.astype(np.float32))
-    remembered *= 127 / np.maximum(np.abs(remembered).max(axis=1, keepdims=True), 1e-12)
-    unscaled = Novelty(
-        kernel=kernel,
-        bias=bias[0] if bias else np.zeros(kernel.shape[1], np.float32),
-        axes=axes,
-        remembered=np.round(remembered).astype(np.int8),
-        remembered_labels=learned.labels[np.sort(drawn)],
-        distance=(0.0, 1.0),
-        belief=(0.0, 1.0),
-        threshold=0.0,
-    )
-    if validation is None:
-        if earlier is None:
-            raise ValueError("there is nothing to set a threshold on")
-        return replace(
-            unscaled,
-            distance=earlier.distance,
-            belief=earlier.belief,
-            threshold=earlier.threshold,
-        )
-    of_validation = features(validation.images)
-    distance, belief = unscaled._signs(of_validation)
-    scaled = replace(unscaled, distance=_spread(distance), belief=_spread(belief))
-    return replace(scaled, threshold=float(np.quantile(scaled.score(of_validation), KEPT)))
 
 
 def _spread(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from model_training.bundles.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
+from model_training.bundles.bundle import Bundle, BundleError, Predictions, is_bundle
 from model_training.bundles.card import (
     Calibration,
     Card,
@@ -18,10 +18,15 @@ from model_training.bundles.card import (
     ReportedFigures,
     TrainingFacts,
 )
+from model_training.bundles.reading import read_bundle
+from model_training.bundles.writing import write_bundle
 from model_training.datasets.dataset import DataSet, ImageSet, split
+from model_training.datasets.pictures.views import default_plan
 from model_training.files import remove_leftovers
 from model_training.judging import metrics as evaluation
-from model_training.judging import out_of_distribution as novelty
+from model_training.judging.fitting import fit_judge
+from model_training.judging.judge import Judge, TemperatureScaling
+from model_training.networks.backend import KerasBackend
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import machine, make_deterministic, versions
@@ -176,7 +181,7 @@ def _measure_and_write(
             evaluation.predict_averaged(model, parts.validation.images, on_validation), labels
         )
     temperature = evaluation.fit_temperature(on_validation, labels)
-    strangers = _novelty(model, parts, earlier)
+    judge = _judge(recipe, data, model, parts, trained, temperature, earlier)
 
     # Nothing is left to choose: from here on the test images are looked at.
     on_test = evaluation.predict(model, test.images)
@@ -202,11 +207,10 @@ def _measure_and_write(
             temperature=temperature,
             test_error=evaluation.calibration_error(calibrated, test.labels),
         ),
-        rejection_threshold=None,
-        model_sha256=None,
+        test_reads=_test_reads(output, recipe, data, earlier),
     )
     predictions = Predictions(on_test, test.labels, on_validation, labels)
-    return write_bundle(output, card, trained.history, predictions, model, strangers)
+    return write_bundle(output, card, trained.history, predictions, model, judge)
 
 
 def _title(recipe: Recipe, data: DataSet, options: Options) -> str:
@@ -214,11 +218,44 @@ def _title(recipe: Recipe, data: DataSet, options: Options) -> str:
     return recipe.title + on + (", a quick try" if options.limit is not None else "")
 
 
-def _novelty(model: keras.Model, parts: Parts, earlier: Bundle | None) -> novelty.Novelty | None:
-    known_before = earlier.novelty if earlier is not None else None
-    if parts.validation is None and known_before is None:
+def _judge(
+    recipe: Recipe,
+    data: DataSet,
+    model: keras.Model,
+    parts: Parts,
+    trained: Trained,
+    temperature: float,
+    earlier: Bundle | None,
+) -> Judge | None:
+    before = earlier.judge if earlier is not None else None
+    if parts.validation is None and before is None:
         return None  # The bundle that is replaced was made before there was such a thing.
-    return novelty.fit(model, parts.fit, parts.validation, known_before)
+    by = trained.command if earlier is None else _calibrated_by(earlier)
+    set_on = f"the validation images of the run `{by}`"
+    return fit_judge(
+        KerasBackend(model),
+        data.classes,
+        default_plan(recipe.input_size, data.side),
+        parts.fit,
+        parts.validation,
+        TemperatureScaling(temperature=temperature, set_on=set_on),
+        set_on,
+        before,
+        batch_size=evaluation.batch_within_memory(model),
+    )
+
+
+def _test_reads(output: Path, recipe: Recipe, data: DataSet, earlier: Bundle | None) -> int | None:
+    """Return how often the test images were read for `recipe`, this time included."""
+    if earlier is None and not is_bundle(output):
+        return 1
+    try:
+        before = (earlier or read_bundle(output)).card
+    except BundleError:
+        return None  # Nobody can tell any more.
+    if (before.recipe, before.training.data_digest) != (recipe.name, data.digest):
+        return 1
+    return None if before.test_reads is None else before.test_reads + 1
 
 
 def _reported(recipe: Recipe) -> ReportedFigures | None:

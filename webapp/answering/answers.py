@@ -15,11 +15,12 @@ from PIL import Image
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures import opener as photos
-from model_training.datasets.pictures.opener import View
-from webapp.answering import heat
+from model_training.datasets.pictures.views import View, ViewPlan
+from model_training.judging.judge import Judgement
+from webapp.answering import data_uris, heat
 from webapp.errors import Refusal
 from webapp.library import Library
-from webapp.serving.classifier import Classifier, Judgement
+from webapp.serving.classifier import Classifier
 
 SHOWN_SIDE = 640  # pixels; the photo's long side on the page
 SHOWN_SIDE_AMONG_MANY = 320
@@ -101,7 +102,7 @@ class Answer(Said):
     @cached_property
     def seen(self) -> list[tuple[str, str]]:
         """What each view shows, and the view as a `data:` address, pixel for pixel."""
-        return [(view.shows, photos.cut_as_data_uri(view.pixels)) for view in self.views]
+        return [(view.shows, data_uris.cut_as_data_uri(view.pixels)) for view in self.views]
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,8 @@ def prepare(
     Args:
         shown_side: the long side that the page shows, in pixels; None for answers without a page.
     """
-    shown = None if shown_side is None else photos.as_data_uri(photo.image, long_side=shown_side)
-    return Prepared(photos.views(photo.image, classifier.input_size), shown, photo.original_size)
+    shown = None if shown_side is None else data_uris.as_data_uri(photo.image, long_side=shown_side)
+    return Prepared(classifier.judge.views(photo.image), shown, photo.original_size)
 
 
 def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[Answer]:
@@ -174,7 +175,7 @@ def answer_photo(
         _answer(*said, photo_size=photo.original_size)
         for said in _ask_each(photo.image, classifier, library)
     )
-    shown_uri = photos.as_data_uri(photo.image, long_side=SHOWN_SIDE)
+    shown_uri = data_uris.as_data_uri(photo.image, long_side=SHOWN_SIDE)
     answer = replace(answer, photo_uri=shown_uri)
     if with_heat:
         shown = photo.image.copy()
@@ -215,7 +216,7 @@ def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> Heat
         found = classifier.heat(whole.pixels, answer.label)
     except ValueError:
         return None
-    uri = photos.as_data_uri(heat.overlay(shown, found), long_side=SHOWN_SIDE)
+    uri = data_uris.as_data_uri(heat.overlay(shown, found), long_side=SHOWN_SIDE)
     return HeatMap(uri, heat.in_words(found))
 
 
@@ -231,18 +232,15 @@ def examples(test: ImageSet | None) -> list[tuple[int, str]]:
 def _ask_each(
     image: Image.Image, first: Classifier, library: Library
 ) -> Iterator[tuple[Classifier, list[View], Judgement, float]]:
-    """What `first` and then every other network says of `image`, cut once for each size."""
-    of_size: dict[int, list[View]] = {}
+    """What `first` and then every other network says of `image`, cut once for each plan."""
+    of_plan: dict[ViewPlan, list[View]] = {}
     for asked in (first, *(one for one in library.classifiers.values() if one is not first)):
-        if asked.input_size not in of_size:
-            of_size[asked.input_size] = photos.views(image, asked.input_size)
-        views = of_size[asked.input_size]
+        plan = asked.judge.plan
+        if plan not in of_plan:
+            of_plan[plan] = plan.cut(image)
+        views = of_plan[plan]
         ((judgement, milliseconds),) = _ask(asked, [views])
         yield asked, views, judgement, milliseconds
-
-
-def _stacked(views: Sequence[View]) -> Pixels:
-    return np.stack([view.pixels for view in views])
 
 
 def _ask(
@@ -250,7 +248,7 @@ def _ask(
 ) -> Iterator[tuple[Judgement, float]]:
     """Each image's judgement with the milliseconds that all of them took."""
     started = time.perf_counter()
-    judgements = classifier.judge([_stacked(views) for views in images])
+    judgements = classifier.judge_views(images)
     milliseconds = (time.perf_counter() - started) * 1000
     return ((judgement, milliseconds) for judgement in judgements)
 
@@ -269,7 +267,7 @@ def _answer(
         model_title=classifier.bundle.card.title,
         shares=[(classifier.classes[number], float(probabilities[number])) for number in order],
         novelty=judgement.novelty,
-        threshold=classifier.threshold,
+        threshold=classifier.judge.threshold.novelty,
         known=judgement.known,
         views=views,
         milliseconds=milliseconds,

@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import able_judges
-from model_training.bundles.bundle import read_bundles
+from model_training.bundles.reading import read_bundles
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.folders.class_folders import has_class_folders

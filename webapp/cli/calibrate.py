@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from model_training.bundles.bundle import replace_novelty
+from model_training.bundles.writing import replace_judge
 from model_training.datasets.catalog.cifar10 import DIGEST
 from model_training.datasets.dataset import split
 from webapp.cli.shared import Bars, find_bundle, find_data
@@ -46,27 +46,36 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     import keras
 
-    from model_training.judging.out_of_distribution import KEPT, fit
+    from model_training.datasets.pictures.views import default_plan
+    from model_training.judging.fitting import fit_judge
+    from model_training.judging.judge import TemperatureScaling
+    from model_training.judging.metrics import batch_within_memory
+    from model_training.networks.backend import KerasBackend
 
     learned, validation = (data.train.take(part) for part in split(data.train.labels))
     model = keras.saving.load_model(bundle.model_path, compile=False)
+    card = bundle.card
+    set_on = f"the validation images of the run `{card.training.command}`"
     with Bars() as bars:
-        left: int | None = None
-
-        def on_images(count: int, total: int) -> None:
-            nonlocal left
-            left = total if left is None else left
-            bars.advance("images", count, left)
-            left -= count
-
         try:
-            novelty = fit(model, learned, validation, on_images=on_images)
+            judge = fit_judge(
+                KerasBackend(model),
+                data.classes,
+                default_plan(card.input_size, data.side),
+                learned,
+                validation,
+                TemperatureScaling(temperature=card.calibration.temperature, set_on=set_on),
+                set_on,
+                batch_size=batch_within_memory(model),
+                on_images=bars.until("images"),
+            )
         except ValueError as error:
             raise click.ClickException(f"{name}: {error}.") from error
-    bundle = replace_novelty(bundle, novelty)
+    bundle = replace_judge(bundle, judge)
     size = sum(file.stat().st_size for file in bundle.files.values())
     click.echo(
-        f"{name} calls strange what is more novel than {novelty.threshold:.2f}, which keeps "
-        f"{KEPT:.0%} of the {len(validation):,} validation images."
+        f"{name} calls none of its classes what is more novel than "
+        f"{judge.threshold.novelty:.2f}, which keeps {judge.threshold.kept:.0%} of the "
+        f"{len(validation):,} validation images."
     )
     click.echo(f"Written to {bundle.path}, {size / 1e6:.1f} MB. Restart the site to see it.")

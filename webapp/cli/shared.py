@@ -12,13 +12,14 @@ from typing import Any
 import click
 from flask import current_app
 
-from model_training.bundles.bundle import Bundle, BundleError, read_bundle
-from model_training.bundles.card import BUNDLE_NAME
+from model_training.bundles.bundle import Bundle, BundleError
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
 from model_training.datasets.catalog.cifar10_sources import Progress
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.folders.class_folders import Opener
 from model_training.datasets.pictures.opener import open_photo
+from model_training.naming import SLUG
 
 
 def find_data(path: Path | None) -> DataSet:
@@ -80,7 +81,7 @@ def name_of_folder(
     """
     after_it = re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
     name = given or after_it or otherwise or ""
-    if not re.fullmatch(BUNDLE_NAME, name):
+    if not re.fullmatch(SLUG, name):
         raise click.BadParameter(
             "a name has lower-case letters, digits, dots and dashes, and begins with a letter or "
             f"digit; {name!r} has not.",

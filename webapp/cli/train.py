@@ -11,10 +11,11 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.bundles.bundle import BundleError, is_bundle, read_bundles
-from model_training.bundles.card import BUNDLE_NAME
+from model_training.bundles.bundle import BundleError, is_bundle
+from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.folders.class_folders import FolderError, has_class_folders
+from model_training.naming import SLUG
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
@@ -149,7 +150,7 @@ def _read_own(folder: Path, name: str, recipe: Recipe) -> DataSet:
 
 def _bundle_path(output: str) -> Path:
     path = Path(output)
-    if not re.fullmatch(BUNDLE_NAME, path.name):
+    if not re.fullmatch(SLUG, path.name):
         raise click.BadParameter(
             "a bundle's name has lower-case letters, digits, dots and dashes, and begins with a "
             f"letter or digit; {path.name!r} has not.",

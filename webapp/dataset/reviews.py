@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from flask import abort, current_app
 
-from model_training.bundles.card import BUNDLE_NAME
 from model_training.datasets.folders.review import SIDES, Review, read_review
 from model_training.files import DamagedFile
+from model_training.naming import SLUG
 from webapp.library import REVIEW_SUFFIX, review_path
 
 CHARTED = 40
@@ -75,7 +75,7 @@ def review_names() -> list[str]:
     """The reviews that are there, by name."""
     paths = current_app.config["DATA_FOLDER"].glob(f"*{REVIEW_SUFFIX}")
     names = (path.name.removesuffix(REVIEW_SUFFIX) for path in paths)
-    return sorted(name for name in names if re.fullmatch(BUNDLE_NAME, name))
+    return sorted(name for name in names if re.fullmatch(SLUG, name))
 
 
 def find_review(name: str) -> Review:

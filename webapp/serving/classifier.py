@@ -1,73 +1,33 @@
-"""The loaded models: read once at start-up, one compiled function each.
-
-The only package of the site that calls Keras.
-"""
+"""The loaded models: read once at start-up, each with its judge and a compiled backend."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.pictures.opener import views
-from model_training.judging.metrics import scale_by_temperature
-from model_training.judging.out_of_distribution import KEPT
+from model_training.datasets.pictures.views import View
+from model_training.judging.judge import Judgement
 
 # The site serves on TensorFlow, whatever backend somebody trains with.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 Pixels = NDArray[np.uint8]
-Floats = NDArray[np.floating[Any]]
-
-AT_A_TIME = 32
-"""Views in one call: more of 161 pixels take memory, and no less time each."""
-
-
-def _time(run: Callable[[], object], rounds: int = 5) -> float:
-    """The least time of a few runs, in milliseconds: what else the machine does only adds."""
-    times = []
-    for _ in range(rounds):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return min(times) * 1000
-
-
-def _doubt(probabilities: Floats) -> Floats:
-    """The belief that is not in the best class, (count,)."""
-    return np.asarray(1 - probabilities.max(axis=1))
 
 
 class ClassifierError(Exception):
     """A bundle's network cannot be loaded or run here; the message says why."""
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """What a network says of one image, its views taken together.
-
-    Args:
-        probabilities: calibrated, (classes,).
-        novelty: how unlike the training images it is: by `judging.out_of_distribution`,
-            or in a bundle without that how little it believes in its best class, 0 to 0.9.
-        known: whether that is as low as of 95 % of the validation images, so that it may be one of
-            the classes.
-    """
-
-    probabilities: Floats
-    novelty: float
-    known: bool
-
-
 class Classifier:
-    """One bundle's network, compiled and warm.
+    """One bundle's network, compiled and warm, with its judge.
+
+    `milliseconds` is the time for the features of one image, measured when it was loaded.
 
     Raises:
         ClassifierError: the bundle has no network, or one that cannot be loaded.
@@ -76,6 +36,10 @@ class Classifier:
     def __init__(self, bundle: Bundle) -> None:
         if bundle.model_path is None:
             raise ClassifierError("this bundle is only a report; its network does not ship")
+        if bundle.judge is None:
+            raise ClassifierError(
+                f"its judge is missing: `flask calibrate {bundle.name}` makes one"
+            )
         # Not at the top: `flask --help` and every page about results do without TensorFlow.
         import keras
 
@@ -84,75 +48,54 @@ class Classifier:
                 "the site serves on TensorFlow; start it without KERAS_BACKEND "
                 f"(now {keras.backend.backend()!r})"
             )
-        from webapp.serving.network import Network
+        from webapp.serving.tensorflow_backend import TensorFlowBackend
 
         self.bundle = bundle
-        self.classes = tuple(bundle.card.classes)
-        self.input_size = bundle.card.input_size
-        if bundle.novelty is not None:
-            self.threshold = bundle.novelty.threshold
-        else:
-            on_validation = _doubt(self._calibrate(bundle.predictions.validation))
-            self.threshold = float(np.quantile(on_validation, KEPT)) if len(on_validation) else 1.0
+        self.judge = bundle.judge
         try:
             model = keras.saving.load_model(bundle.model_path, compile=False)
-            self.resizes = model.input_shape[1] is None
-            self._network = Network(model)
-            blank = np.zeros((1, self.input_size, self.input_size, 3), np.uint8)
-            answer = self.probabilities(blank)
-            self.milliseconds = _time(lambda: self.probabilities(blank))
-            if answer.shape == (1, len(self.classes)):
-                # A number of views that was not seen before takes twice as long.
-                seen = views(Image.new("RGB", (48, 36)), self.input_size)
-                self.judge([np.stack([view.pixels for view in seen])])
+            self.backend = TensorFlowBackend(model)
+            blank = np.zeros((1, self.judge.plan.side, self.judge.plan.side, 3), np.uint8)
+            self.backend.features(blank)
+            self.milliseconds = _time(lambda: self.backend.features(blank))
         except Exception as error:  # Keras promises nothing about what a bad file raises.
             raise ClassifierError("its network cannot be loaded (the log says why)") from error
-        if answer.shape != (1, len(self.classes)):
-            raise ClassifierError(f"its network answers {answer.shape}, not {len(self.classes)}")
+        if not (
+            self.backend.kernel.shape == self.judge.kernel.shape
+            and np.allclose(self.backend.kernel, self.judge.kernel, atol=1e-5)
+            and np.allclose(self.backend.bias, self.judge.bias, atol=1e-5)
+        ):
+            raise ClassifierError(
+                "its judge was made for another network: its head is not the network's"
+            )
+        # A number of views that was not seen before takes twice as long.
+        self.judge_views([self.judge.views(Image.new("RGB", (48, 36)))])
 
     @property
     def name(self) -> str:
-        """The bundle's name."""
+        """Return the bundle's name."""
         return self.bundle.name
 
-    def probabilities(self, pixels: Pixels) -> Floats:
-        """The network's own probabilities for `pixels`, uint8 RGB (count, size, size, 3).
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the meaning of each probability."""
+        return self.judge.classes
 
-        Where `resizes` is true they may be of any size: the network enlarges them itself.
+    @property
+    def input_size(self) -> int:
+        """Return the side of the squares that the network is shown, in pixels."""
+        return self.judge.plan.side
 
-        Returns:
-            float32 (count, classes).
-        """
-        return self._network.probabilities(self._network.features(pixels))
+    def judge_views(self, images: Sequence[Sequence[View]]) -> list[Judgement]:
+        """Judge each of `images`, given by its views (`judge.views`)."""
+        return self.judge.judge(images, self.backend)
 
-    def judge(self, images: Sequence[Pixels]) -> list[Judgement]:
-        """Judge each of `images`, given as its views: uint8 (views, side, side, 3).
-
-        The views' features are averaged.  Views of one size go through the network together.
-        """
-        features = np.empty((len(images), self._network.width), np.float32)
-        for side in {shown.shape[1] for shown in images}:
-            places = [place for place, shown in enumerate(images) if shown.shape[1] == side]
-            stacked = np.concatenate([images[place] for place in places])
-            found = np.concatenate(
-                [
-                    self._network.features(stacked[start : start + AT_A_TIME])
-                    for start in range(0, len(stacked), AT_A_TIME)
-                ]
-            )
-            ends = np.cumsum([len(images[place]) for place in places])
-            for place, part in zip(places, np.split(found, ends[:-1]), strict=True):
-                features[place] = part.mean(axis=0)
-        probabilities = self._calibrate(self._network.probabilities(features))
-        told = self.bundle.novelty
-        novelty = _doubt(probabilities) if told is None else told.score(features)
-        return [
-            Judgement(row, float(value), bool(value <= self.threshold))
-            for row, value in zip(probabilities, novelty, strict=True)
-        ]
+    def judge_pictures(self, images: Sequence[Image.Image]) -> list[Judgement]:
+        """Judge each of `images`, RGB of any size."""
+        return self.judge_views([self.judge.views(image) for image in images])
 
     def heat(self, view: Pixels, label: str) -> NDArray[np.float32]:
-        """Where in `view`, uint8 (side, side, 3), the network looked for `label` (Grad-CAM).
+        """Return where in `view`, uint8 (side, side, 3), the network looked for `label` (Grad-CAM).
 
         Returns:
             float32 (rows, columns) of the network's last feature map, 0 to 1; all 0 where nothing
@@ -161,7 +104,14 @@ class Classifier:
         Raises:
             ValueError: the network has no feature map, or no such class.
         """
-        return self._network.heat(view, self.classes.index(label))
+        return self.backend.heat(view, self.classes.index(label))
 
-    def _calibrate(self, probabilities: Floats) -> Floats:
-        return scale_by_temperature(probabilities, self.bundle.card.calibration.temperature)
+
+def _time(run: Callable[[], object], rounds: int = 5) -> float:
+    """Return the least time of a few runs, in milliseconds: what else runs here only adds."""
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return min(times) * 1000

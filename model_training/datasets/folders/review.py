@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model_training.bundles.card import BUNDLE_NAME
 from model_training.datasets.folders.class_folders import (
     Opened,
     Opener,
@@ -27,6 +26,7 @@ from model_training.datasets.folders.class_folders import (
     what_is_wrong,
 )
 from model_training.files import DamagedFile, whole_file
+from model_training.naming import Slug
 
 LISTED = 100
 """So many bad files and sets of copies are named; the rest are only counted."""
@@ -76,7 +76,7 @@ class Review(_Part):
     """
 
     schema_version: Literal[1] = 1
-    name: Annotated[str, StringConstraints(pattern=BUNDLE_NAME)]
+    name: Slug
     folder: str
     made: str
     classes: Annotated[list[ClassReview], Field(min_length=1)]

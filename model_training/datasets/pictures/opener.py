@@ -3,7 +3,6 @@
 Whatever the bytes are, the answer is a Photo or a PhotoError with a sentence for the visitor.
 """
 
-import base64
 import io
 import math
 import re
@@ -16,7 +15,6 @@ from fractions import Fraction
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -32,8 +30,6 @@ from PIL import (
 )
 
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
-SMALLEST = 32  # pixels: the side of the images that networks learn from here
-TINY = 64  # pixels: up to this side a picture is sent without loss, so that its pixels stay true
 
 
 class PhotoError(ValueError):
@@ -265,81 +261,3 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
                 if changed is not None:
                     return changed
     return image.convert("RGB")
-
-
-@dataclass(frozen=True)
-class View:
-    """One way in which a network is shown a photo.
-
-    Args:
-        shows: what it is, for the visitor.
-        pixels: uint8 (side, side, 3).
-    """
-
-    shows: str
-    pixels: NDArray[np.uint8]
-
-
-def views(image: Image.Image, size: int) -> list[View]:
-    """The views of an RGB image that a network of `size` pixels is shown: the whole first, all of
-    one size.
-
-    What the network finds in them is averaged.  Which they are was measured on real photos (see
-    `docs/judging-photos.md`): the middle square keeps shapes true, and the whole photo keeps what
-    is not in the middle; one of them is mirrored, which costs nothing.  The small view is as coarse
-    as the images that networks learn from here; a network that takes no more than that is shown
-    each of the other two from both sides instead.  A square picture as small as that is shown as it
-    is, once.
-    """
-    if image.width == image.height <= SMALLEST:
-        side = min(size, image.width) if size > SMALLEST else size
-        return [View("the picture", _reduced(image, side))]
-    whole, middle = _reduced(image, size), cut(image, size)
-    if size <= SMALLEST:
-        return [
-            View("the whole photo, pressed into a square", whole),
-            View("its middle square", middle),
-            View("the whole, mirrored", whole[:, ::-1]),
-            View("the middle, mirrored", middle[:, ::-1]),
-        ]
-    small = _reduced(Image.fromarray(_reduced(image, SMALLEST)), size)
-    return [
-        View("the whole photo, pressed into a square", whole),
-        View("its middle square, mirrored", middle[:, ::-1]),
-        View(f"the whole, reduced to {SMALLEST}×{SMALLEST} pixels and enlarged again", small),
-    ]
-
-
-def _reduced(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    return np.array(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0))
-
-
-def cut(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The middle square of an RGB image, as uint8 (size, size, 3).
-
-    A larger square is reduced with antialiasing, a smaller one enlarged, and one that is already
-    size x size pixels comes back unchanged.
-    """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return _reduced(image.crop((left, top, left + side, top + side)), size)
-
-
-def as_data_uri(image: Image.Image, *, long_side: int, pixelated: bool = False) -> str:
-    """An RGB image as a data URI for an <img>, its long side at most long_side pixels.
-
-    JPEG, or PNG (without loss) when pixelated or when no side exceeds TINY pixels. The image is
-    never enlarged and keeps its shape.
-    """
-    shown = image.copy()
-    shown.thumbnail((long_side, long_side), Image.Resampling.BICUBIC, reducing_gap=3.0)
-    kind = "png" if pixelated or max(shown.size) <= TINY else "jpeg"
-    buffer = io.BytesIO()
-    shown.save(buffer, kind, quality=85)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def cut_as_data_uri(pixels: NDArray[np.uint8]) -> str:
-    """uint8 pixels (height, width, 3), such as cut() gives, as a PNG data URI without loss."""
-    image = Image.fromarray(pixels)
-    return as_data_uri(image, long_side=max(image.size), pixelated=True)

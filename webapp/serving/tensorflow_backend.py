@@ -1,5 +1,5 @@
-"""A loaded network as compiled functions: images to features, features to probabilities, and where
-in an image a class was seen."""
+"""A loaded network as compiled TensorFlow functions: the judge's backend, and where in an image a
+class was seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.judging.out_of_distribution import split_network
+from model_training.networks.backend import head
+from model_training.networks.cutting import split_network
 from model_training.networks.features import cut
 
 if TYPE_CHECKING:
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float32]
 
 
-class Network:
-    """`model`, compiled.  A compiled function answers in about 1 ms; `model.predict` takes 40.
+class TensorFlowBackend:
+    """The features of `model`, compiled: about 1 ms an image, where `model.predict` takes 40.
 
-    `width` is the number of its features, the input of its last dense layer.
+    `kernel` (features, classes) and `bias` (classes,) are those of the network's head, and `width`
+    is the number of its features.
 
     Raises:
-        ValueError: it has no dense layer.
+        ValueError: the network has no dense layer, or does more than a softmax behind it.
     """
 
     def __init__(self, model: keras.Model) -> None:
-        lower, upper, name = split_network(model)
-        dense = upper.get_layer(name)
-        self.width = int(lower.output.shape[-1])
+        lower, _upper, name = split_network(model)
+        self.kernel, self.bias = head(model, name)
+        self.width = len(self.kernel)
         self._has_maps, images_to_maps, maps_to_features = _at_the_last_maps(lower)
+        kernel = tf.constant(self.kernel)
 
         def explain(images: Any, number: Any) -> Any:
             maps = tf.cast(images_to_maps(images, training=False), tf.float32)
@@ -39,7 +42,7 @@ class Network:
                 tape.watch(maps)
                 features = tf.cast(maps_to_features(maps, training=False), tf.float32)
                 # The class's score before the softmax, which would mix in all the others'.
-                score = tf.linalg.matvec(features, tf.gather(dense.kernel, number, axis=1))
+                score = tf.linalg.matvec(features, tf.gather(kernel, number, axis=1))
             weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
             return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
 
@@ -52,21 +55,13 @@ class Network:
         self._explain: Any = tf.function(
             explain, input_signature=[images, tf.TensorSpec((), tf.int32)]
         )
-        self._conclude: Any = tf.function(
-            lambda features: upper(features, training=False),
-            input_signature=[tf.TensorSpec((None, self.width), tf.float32)],
-        )
 
     def features(self, pixels: NDArray[np.uint8]) -> Floats:
-        """Features, float32 (count, width), of `pixels`, uint8 RGB (count, side, side, 3)."""
+        """Return the features of `pixels`, uint8 RGB (count, side, side, 3): (count, width)."""
         return np.asarray(self._look(pixels.astype(np.float32)))
 
-    def probabilities(self, features: Floats) -> Floats:
-        """Probabilities, float32 (count, classes), for features such as `features` gives."""
-        return np.asarray(self._conclude(features))
-
     def heat(self, view: NDArray[np.uint8], number: int) -> Floats:
-        """Grad-CAM (R. Selvaraju et al., 2017) of class `number` at the last convolution's maps.
+        """Return Grad-CAM (R. Selvaraju et al., 2017) of class `number` at the last convolution.
 
         Returns:
             float32 (rows, columns), 0 to 1; all 0 where nothing speaks for the class.

@@ -1,0 +1,84 @@
+"""Writing a bundle: whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model_training.bundles.bundle import (
+    CARD,
+    FILES,
+    HISTORY,
+    JUDGE,
+    MODEL,
+    PREDICTIONS,
+    Bundle,
+    Predictions,
+)
+from model_training.bundles.card import Card
+from model_training.bundles.history import HISTORY_COLUMNS, Epoch
+from model_training.bundles.reading import read_bundle
+from model_training.files import file_digest, whole_folder
+from model_training.judging.judge import Judge
+
+if TYPE_CHECKING:
+    import keras
+
+
+def write_bundle(
+    path: Path,
+    card: Card,
+    history: Sequence[Epoch],
+    predictions: Predictions,
+    model: keras.Model | None,
+    judge: Judge | None = None,
+) -> Bundle:
+    """Write a bundle to the folder `path`, whole or not at all, replacing the one before.
+
+    The digests in `card` are set here, from the files.
+    """
+    with whole_folder(path) as folder:
+        if model is not None:
+            model.save(folder / MODEL)
+        with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=HISTORY_COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(dataclasses.asdict(row) for row in history)
+        np.savez_compressed(
+            folder / PREDICTIONS,
+            test=predictions.test,
+            test_labels=predictions.test_labels,
+            validation=predictions.validation,
+            validation_labels=predictions.validation_labels,
+        )
+        write_card(folder, card, judge)
+    return read_bundle(path)
+
+
+def replace_judge(bundle: Bundle, judge: Judge) -> Bundle:
+    """Give `bundle` another judge; every other file but the card stays as it is, to the bit."""
+    with whole_folder(bundle.path) as folder:
+        for name in (MODEL, HISTORY, PREDICTIONS):
+            if (bundle.path / name).is_file():
+                shutil.copy2(bundle.path / name, folder / name)
+        write_card(folder, bundle.card, judge)
+    return read_bundle(bundle.path)
+
+
+def write_card(folder: Path, card: Card, judge: Judge | None) -> None:
+    """Write `judge`, if any, and then `card` with the digests of all that lies in `folder`."""
+    if judge is not None:
+        np.savez_compressed(folder / JUDGE, **judge.arrays())  # type: ignore[arg-type]
+    digests = {
+        name: file_digest(folder / name)
+        for name in FILES
+        if name != CARD and (folder / name).is_file()
+    }
+    card = card.model_copy(update={"files": digests})
+    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,95 @@
+"""Making a judge when a run ends: on training and validation images, and none of anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures.views import ViewPlan
+from model_training.judging.backend import Backend
+from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
+from model_training.judging.out_of_distribution import REMEMBERED, Reference
+
+Floats = NDArray[np.float32]
+
+SEED = 2022
+_NO_THRESHOLD = Threshold(novelty=0.0, kept=KEPT, set_on="nothing")
+
+
+class Headed(Backend, Protocol):
+    """A backend that knows the network's head: kernel (features, classes), bias (classes,)."""
+
+    kernel: Floats
+    bias: Floats
+
+
+def fit_judge(
+    backend: Headed,
+    classes: tuple[str, ...],
+    plan: ViewPlan,
+    learned: ImageSet,
+    validation: ImageSet | None,
+    calibration: TemperatureScaling,
+    set_on: str,
+    earlier: Judge | None = None,
+    *,
+    batch_size: int = 100,
+    on_images: Callable[[int, int], None] = lambda done, total: None,
+) -> Judge:
+    """Return the judge of a network that has just been trained.
+
+    Args:
+        learned: the images that it learned from; `REMEMBERED` of them are drawn.
+        validation: images of the same classes that it did not learn from.  Without, what they tell
+            is taken from `earlier`.
+        set_on: what `validation` is, in words.
+        earlier: the judge of an earlier run of the same recipe.
+        batch_size: images in one call of the backend.
+        on_images: told how many images of how many are done.
+
+    Raises:
+        ValueError: neither `validation` nor `earlier` is given.
+    """
+    drawn = np.sort(np.random.default_rng(SEED).permutation(len(learned))[:REMEMBERED])
+    total = len(drawn) + (len(validation) if validation is not None else 0)
+    done = 0
+
+    def features(images: NDArray[np.uint8]) -> Floats:
+        nonlocal done
+        found = []
+        for start in range(0, len(images), batch_size):
+            found.append(backend.features(images[start : start + batch_size]))
+            done += len(found[-1])
+            on_images(done, total)
+        return np.concatenate(found)
+
+    reference = Reference.remember(features(learned.images[drawn]), learned.labels[drawn])
+    judge = Judge(
+        classes, plan, backend.kernel, backend.bias, calibration, reference, _NO_THRESHOLD
+    )
+    if validation is None:
+        if earlier is None:
+            raise ValueError("there is nothing to set a threshold on")
+        if earlier.reference is None:
+            return replace(judge, reference=None, threshold=earlier.threshold)
+        known = earlier.reference
+        scaled = replace(reference, distance=known.distance, logit=known.logit)
+        return replace(judge, reference=scaled, threshold=earlier.threshold)
+    of_validation = features(validation.images)
+    judge = replace(judge, reference=reference.scaled(of_validation, judge.logits(of_validation)))
+    return replace(judge, threshold=threshold_on(judge.novelty(of_validation), set_on))
+
+
+def threshold_on(novelty: NDArray[np.float64], set_on: str) -> Threshold:
+    """Return the threshold that keeps `KEPT` of images of the classes.
+
+    Args:
+        novelty: theirs, (count,).
+        set_on: what they are, in words.
+    """
+    return Threshold(novelty=float(np.quantile(novelty, KEPT)), kept=KEPT, set_on=set_on)

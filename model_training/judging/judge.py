@@ -1,0 +1,256 @@
+"""The judge: from a picture to an answer, the same wherever the answer is asked for.
+
+    picture -> views -> features of each (the backend) -> their mean -> head -> calibrated
+    probabilities -> how far out of distribution -> known or not
+
+Everything but the features is arithmetic on what the judge itself holds, so the site, the API, the
+commands, the benchmarks and an exported network cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from scipy.special import softmax
+
+from model_training.datasets.pictures.views import View, ViewPlan
+from model_training.judging.backend import Backend
+from model_training.judging.out_of_distribution import Reference
+
+Floats = NDArray[np.float32]
+
+KEPT = 0.95
+"""The share of the validation images that the threshold keeps."""
+AT_A_TIME = 32
+"""Views in one call of a backend: more of 161 pixels take memory, and no less time each."""
+
+Temperature = Annotated[float, Field(gt=0.01, lt=100)]
+Spread = tuple[float, Annotated[float, Field(gt=0)]]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TemperatureScaling(_Part):
+    """Calibration by one number, by which logits are divided (C. Guo et al., 2017).
+
+    `set_on` says in words on which images it was fitted.
+    """
+
+    method: Literal["temperature"] = "temperature"
+    temperature: Temperature
+    set_on: str
+
+
+class Threshold(_Part):
+    """The novelty above which an image is none of the classes, with what it was set on."""
+
+    novelty: float
+    kept: Annotated[float, Field(gt=0, lt=1)]
+    set_on: str
+
+
+class _Signs(_Part):
+    distance: Spread
+    logit: Spread
+
+
+class _Header(_Part):
+    """What of a judge is not an array, version 1."""
+
+    schema_version: Literal[1] = 1
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
+    plan: ViewPlan
+    calibration: TemperatureScaling
+    threshold: Threshold
+    signs: _Signs | None
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> _Header:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("two classes have one name")
+        return self
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a judge says of one image, its views taken together.
+
+    Args:
+        probabilities: calibrated, float64 (classes,).
+        novelty: how far out of distribution the image is: by `out_of_distribution`, or in a judge
+            without a reference the belief that is not in the best class, 0 to 1.
+        known: whether that is as low as of most validation images, so that the image may be one of
+            the classes.
+    """
+
+    probabilities: NDArray[np.float64]
+    novelty: float
+    known: bool
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Everything that turns the features of a network into answers.
+
+    Args:
+        classes: the meaning of each probability.
+        plan: how pictures are cut.
+        kernel, bias: of the network's last dense layer: float32 (features, classes), (classes,).
+        calibration: what makes probabilities honest.
+        reference: tells what is like nothing that was learned; None where only the belief does.
+        threshold: where an image is called none of the classes.
+    """
+
+    classes: tuple[str, ...]
+    plan: ViewPlan
+    kernel: Floats
+    bias: Floats
+    calibration: TemperatureScaling
+    reference: Reference | None
+    threshold: Threshold
+
+    @property
+    def width(self) -> int:
+        """Return how many features the head takes."""
+        return len(self.kernel)
+
+    def views(self, image: Image.Image) -> list[View]:
+        """Return the views of an RGB `image`, as the network is to be shown them."""
+        return self.plan.cut(image)
+
+    def judge(self, images: Sequence[Sequence[View]], backend: Backend) -> list[Judgement]:
+        """Judge each of `images`, given by its views.
+
+        Views of one size go through the network together, whatever images they are of.
+        """
+        return self.judge_features(mean_features(images, backend))
+
+    def judge_features(self, features: Floats) -> list[Judgement]:
+        """Judge images by their features, float32 (count, features), the mean over their views."""
+        probabilities, novelty = self.probabilities(features), self.novelty(features)
+        return [
+            Judgement(row, float(value), bool(value <= self.threshold.novelty))
+            for row, value in zip(probabilities, novelty, strict=True)
+        ]
+
+    def logits(self, features: Floats) -> Floats:
+        """Return what the head makes of `features`, float32 (count, classes)."""
+        return np.asarray(features @ self.kernel + self.bias)
+
+    def probabilities(self, features: Floats) -> NDArray[np.float64]:
+        """Return calibrated probabilities for `features`, float64 (count, classes)."""
+        logits = self.logits(features).astype(np.float64)
+        return np.asarray(softmax(logits / self.calibration.temperature, axis=1))
+
+    def novelty(self, features: Floats) -> NDArray[np.float64]:
+        """Return how far out of distribution images with these `features` are, (count,)."""
+        if self.reference is None:
+            return np.asarray(1 - self.probabilities(features).max(axis=1))
+        return self.reference.score(features, self.logits(features))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything that it is, by name, for a file."""
+        reference = self.reference
+        header = _Header(
+            classes=self.classes,
+            plan=self.plan,
+            calibration=self.calibration,
+            threshold=self.threshold,
+            signs=_Signs(distance=reference.distance, logit=reference.logit) if reference else None,
+        )
+        arrays: dict[str, NDArray[Any]] = {
+            "header": np.array(header.model_dump_json()),
+            "kernel": self.kernel,
+            "bias": self.bias,
+        }
+        if reference is not None:
+            arrays |= {
+                "axes": reference.axes,
+                "remembered": reference.remembered,
+                "remembered_labels": reference.remembered_labels,
+            }
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Judge:
+        """Return the judge that `arrays` were made from.
+
+        Raises:
+            ValueError: a part is missing, of another type or shape, or out of its range.
+        """
+        try:
+            header = _Header.model_validate_json(str(arrays["header"]))
+        except KeyError as error:
+            raise ValueError("it has no header") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "its header"
+            raise ValueError(f"{where}: {first['msg']}") from error
+        count = len(header.classes)
+        kernel, bias = (
+            _array(arrays, "kernel", np.float32, 2),
+            _array(arrays, "bias", np.float32, 1),
+        )
+        if kernel.shape[1:] != (count,) or bias.shape != (count,) or not len(kernel):
+            raise ValueError("its head is not one of as many classes")
+        return cls(
+            header.classes,
+            header.plan,
+            kernel,
+            bias,
+            header.calibration,
+            _reference(arrays, header.signs, len(kernel), count) if header.signs else None,
+            header.threshold,
+        )
+
+
+def mean_features(images: Sequence[Sequence[View]], backend: Backend) -> Floats:
+    """Return the mean of the features of each image's views, float32 (images, features)."""
+    features = np.empty((len(images), backend.width), np.float32)
+    for side in {len(views[0].pixels) for views in images}:
+        places = [place for place, views in enumerate(images) if len(views[0].pixels) == side]
+        pixels = np.stack([view.pixels for place in places for view in images[place]])
+        found = np.concatenate(
+            [
+                backend.features(pixels[start : start + AT_A_TIME])
+                for start in range(0, len(pixels), AT_A_TIME)
+            ]
+        )
+        ends = np.cumsum([len(images[place]) for place in places])
+        for place, part in zip(places, np.split(found, ends[:-1]), strict=True):
+            features[place] = part.mean(axis=0)
+    return features
+
+
+def _reference(
+    arrays: Mapping[str, NDArray[Any]], signs: _Signs, features: int, classes: int
+) -> Reference:
+    axes = _array(arrays, "axes", np.float16, 2)
+    remembered = _array(arrays, "remembered", np.int8, 2)
+    labels = _array(arrays, "remembered_labels", np.uint8, 1)
+    if len(axes) != features or remembered.shape != (len(labels), axes.shape[1]) or not len(labels):
+        raise ValueError("the parts of its reference do not fit each other")
+    if int(labels.max()) >= classes:
+        raise ValueError("it remembers an image of no class")
+    return Reference(axes, remembered, labels, signs.distance, signs.logit)
+
+
+def _array(
+    arrays: Mapping[str, NDArray[Any]], name: str, kind: type[np.generic], axes: int
+) -> NDArray[Any]:
+    if name not in arrays:
+        raise ValueError(f"it has no {name}")
+    array = arrays[name]
+    if array.dtype != kind or array.ndim != axes:
+        raise ValueError(f"{name} is {array.dtype} with {array.ndim} axes")
+    if np.issubdtype(kind, np.floating) and not np.isfinite(array).all():
+        raise ValueError(f"{name} holds what is no number")
+    return array
