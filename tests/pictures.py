@@ -289,3 +289,147 @@ def p3_profile() -> bytes:
 
 def p3(colour: tuple[int, int, int], kind: str = "PNG") -> bytes:
     return encode(Image.new("RGB", (32, 32), colour), kind, icc_profile=p3_profile())
+
+
+# Files that ask for far more work than their size.  Flooded ones have about as many bytes as are
+# taken.
+
+FLOOD = 20_000_000  # bytes
+
+
+def run_length_bmp(packing: int = 1, header: int = 40) -> bytes:
+    """One pixel and the end of a line that is 64,000,000 pixels long."""
+    body = b"\x01\x01\x00\x00\x00\x01"
+    start = 14 + header + 4
+    info = struct.pack("<IiiHHIIiiII", header, 64_000_000, 1, 1, 8, packing, len(body), 0, 0, 1, 0)
+    head = b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start)
+    return head + info.ljust(header, b"\0") + bytes(4) + body
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def many_scans(scans: int, width: int = 8000, height: int = 8000) -> bytes:
+    """A grey progressive JPEG whose later scans refine every block, and change none of them."""
+    blocks = -(-width // 8) * -(-height // 8)
+    runs = ""  # a run of up to 32,767 blocks without a change is the code 0 and 14 bits
+    while blocks > 0:
+        run = max(16384, min(blocks, 32767))
+        runs += f"0{run - 16384:014b}"
+        blocks -= run
+    runs += "1" * (-len(runs) % 8)
+    packed = int(runs, 2).to_bytes(len(runs) // 8, "big").replace(b"\xff", b"\xff\0")
+    one_code = bytes([1] + [0] * 15)
+    return (
+        b"\xff\xd8"
+        + _segment(0xDB, b"\0" + b"\1" * 64)
+        + _segment(0xC2, struct.pack(">BHHB", 8, height, width, 1) + b"\x01\x11\x00")
+        + _segment(0xC4, b"\x00" + one_code + b"\x00")
+        + _segment(0xC4, b"\x10" + one_code + b"\xe0")
+        + _segment(0xDA, b"\x01\x01\x00\x00\x00\x00")
+        + (_segment(0xDA, b"\x01\x01\x00\x01\x3f\x10") + packed) * (scans - 1)
+        + b"\xff\xd9"
+    )
+
+
+def flooded_jpeg(part: bytes, *, in_scan: bool = False) -> bytes:
+    """A small JPEG with `part` again and again, before its first segment or at its end."""
+    plain, at = jpeg(), -2 if in_scan else 2
+    return plain[:at] + part * (FLOOD // len(part)) + plain[at:]
+
+
+FLOODS = {
+    "restarts": b"\xff\xd0",
+    "fill bytes": b"\xff",
+    "empty segments": _segment(0xE0, b""),
+    "pieces of EXIF": _segment(0xE1, b"Exif\0\0aaaa"),
+    "tables": _segment(0xDB, (b"\0" + b"\1" * 64) * 1000),
+}
+SCAN_FLOODS = {"fill bytes": b"\xff", "restarts": b"\xff\xd0", "zeros": b"\xff\0"}
+
+
+def with_chunks(plain: bytes, name: bytes, content: bytes, count: int = 1) -> bytes:
+    """A PNG with another chunk, `count` times, behind its first."""
+    return plain[:33] + _chunk(name, content) * count + plain[33:]
+
+
+def flooded_png(name: bytes, content: bytes) -> bytes:
+    """A small PNG with a chunk again and again."""
+    return with_chunks(png(), name, content, FLOOD // (12 + len(content)))
+
+
+def png_with_profiles() -> bytes:
+    """Each of its colour profiles unfolds to a megabyte."""
+    return flooded_png(b"iCCP", b"a\0\0" + zlib.compress(bytes(1024 * 1024 - 10), 9))
+
+
+def flooded_gif() -> bytes:
+    """A comment in pieces of one letter before the picture."""
+    plain = gif()
+    at = plain.index(b",", 13 + 3 * 2 ** ((plain[10] & 7) + 1))
+    return plain[:at] + b"!\xfe" + b"\x01a" * (FLOOD // 2) + b"\0" + plain[at:]
+
+
+def gif_with_a_large_canvas() -> bytes:
+    """One pixel on a canvas of 64 million."""
+    screen = b"GIF89a" + struct.pack("<HHBBB", 8000, 8000, 0x80, 0, 0) + bytes(3) + b"\xff\xff\0"
+    return screen + b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00;"
+
+
+def grey_tiff(width: int, height: int, tags: dict[int, list[int]], content: bytes) -> bytes:
+    """A TIFF with `tags` beside the usual ones; offsets among them count from `content`."""
+    values = {256: [width], 257: [height], 258: [8], 259: [1], 262: [1], 277: [1]} | tags
+    place = 8 + 2 + 12 * len(values) + 4
+    content_at = place + sum(4 * len(numbers) for numbers in values.values() if len(numbers) > 1)
+    directory, arrays = struct.pack("<H", len(values)), b""
+    for tag, numbers in sorted(values.items()):
+        if tag in (273, 324):
+            numbers = [number + content_at for number in numbers]
+        packed = struct.pack(f"<{len(numbers)}I", *numbers)
+        if len(numbers) > 1:
+            packed, arrays = struct.pack("<I", place + len(arrays)), arrays + packed
+        directory += struct.pack("<HHI", tag, 4, len(numbers)) + packed
+    return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + arrays + content
+
+
+def tiff_of_overlapping_strips() -> bytes:
+    """Each row begins four bytes behind the one before."""
+    rows = range(30_000)
+    strips = {273: [4 * row for row in rows], 278: [1], 279: [2000 for row in rows]}
+    return grey_tiff(2000, 30_000, strips, bytes(130_000))
+
+
+def tiff_of_tiny_tiles() -> bytes:
+    """Four million tiles of four by four pixels, all the same."""
+    count = 8000 // 4 * 8000 // 4
+    tiles = {322: [4], 323: [4], 324: [0] * count, 325: [16]}
+    return grey_tiff(8000, 8000, tiles, bytes(16))
+
+
+def tiff_of_a_huge_tile() -> bytes:
+    """One pixel, on a tile of 900 million."""
+    packer, row = zlib.compressobj(1), bytes(30_000)
+    content = b"".join(packer.compress(row) for _ in range(30_000)) + packer.flush()
+    tile = {259: [8], 322: [30_000], 323: [30_000], 324: [0], 325: [len(content)]}
+    return grey_tiff(1, 1, tile, content)
+
+
+def tiff_of_the_same_bytes() -> bytes:
+    """Three thousand strips that are unpacked from the same megabyte, which holds nothing."""
+    content = b"\x78\x01" + b"\0\0\0\xff\xff" * 200_000 + zlib.compress(bytes(10))[2:]
+    strips = {259: [8], 273: [0] * 3000, 278: [1], 279: [len(content)] * 3000}
+    return grey_tiff(10, 3000, strips, content)
+
+
+def tiff_of_many_scans() -> bytes:
+    """A JPEG of many scans in a TIFF."""
+    content = many_scans(90)
+    strip = {259: [7], 273: [0], 278: [8000], 279: [len(content)]}
+    return grey_tiff(8000, 8000, strip, content)
+
+
+def flooded_tiff() -> bytes:
+    """A big TIFF with a million tags that are all the same."""
+    tag = struct.pack("<HHQQ", 256, 4, 1, 1)
+    return b"II+\0" + struct.pack("<HHQQ", 8, 0, 16, 1_000_000) + tag * 1_000_000 + bytes(8)

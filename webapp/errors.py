@@ -27,7 +27,7 @@ MESSAGES = {
     415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
     422: ("That file cannot be used", "Choose another one and try again."),
     500: ("Something broke on our side", "It is in the log. Please try again in a moment."),
-    503: ("The site is not ready yet", "Please try again in a moment."),
+    503: ("The site cannot do that just now", "Please try again in a moment."),
 }
 # A browser only reads an answer after it has sent everything, so what a refused upload still has
 # to send is read and thrown away, up to this many bytes.
@@ -74,7 +74,15 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
 
 def show_refusal(error: Refusal | PhotoError) -> ResponseReturnValue:
     """The answer to a request that we refuse, where its blueprint has no page of its own for it."""
-    return _response(error.status, error.code, HTTP_STATUS_CODES[error.status], error.message)
+    response = _response(error.status, error.code, HTTP_STATUS_CODES[error.status], error.message)
+    response.headers.update(retry_headers(error))
+    return response
+
+
+def retry_headers(error: Refusal | PhotoError) -> dict[str, str]:
+    """The header that says when to try again, if that may help."""
+    seconds = error.retry_after if isinstance(error, PhotoError) else None
+    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def _code(name: str) -> str:

@@ -67,7 +67,8 @@ SETTINGS = (
         "MAX_PHOTO_PIXELS",
         64_000_000,
         "pixels",
-        "The largest photo, refused before it is decoded. While it is decoded a pixel takes 1 to 6 "
+        "The largest photo, refused before it is decoded, as is one with a side of more than "
+        "30,000. While it is decoded a pixel takes 1 to 6 "
         "bytes of memory in most photos, 13 in a transparent one, 23 in the rarest; two are "
         "decoded at a time.",
     ),

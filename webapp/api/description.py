@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_training.datasets.pictures.opener import ACCEPTED
+from model_training.datasets.pictures.opener import ACCEPTED, LONGEST_SIDE
 from webapp.answering.received import Limits
 from webapp.library import Library
 
 REFUSALS = {
     "400": "No photo, an empty one, more than one, or a model that is not here",
     "405": "Another method than POST",
-    "413": "More bytes or pixels than are taken",
+    "413": "More bytes or pixels than are taken, or a longer side",
     "415": "Not a form, or not a picture",
-    "422": "A picture that is damaged or incomplete",
-    "503": "No model is loaded",
+    "422": "A picture that is damaged or incomplete, or far more work to open than others",
+    "503": "No model is loaded; or as many photos are being opened as can be (`busy`), and "
+    "Retry-After says when to try again",
+}
+_RETRY_AFTER = {
+    "Retry-After": {"description": "Only with `busy`: seconds", "schema": {"type": "integer"}}
 }
 
 
@@ -49,7 +53,8 @@ def describe(library: Library, limits: Limits) -> dict[str, Any]:
                                             "contentMediaType": "image/*",
                                             "description": f"{ACCEPTED}, at most "
                                             f"{limits.photo_bytes} bytes and "
-                                            f"{limits.photo_pixels} pixels",
+                                            f"{limits.photo_pixels} pixels, and at most "
+                                            f"{LONGEST_SIDE} along a side",
                                         },
                                         "model": model,
                                     },
@@ -61,6 +66,7 @@ def describe(library: Library, limits: Limits) -> dict[str, Any]:
                     "responses": {
                         "200": _json("What the model makes of the photo", "Answer"),
                         **{code: _json(meaning, "Error") for code, meaning in REFUSALS.items()},
+                        "503": _json(REFUSALS["503"], "Error") | {"headers": _RETRY_AFTER},
                     },
                 }
             }

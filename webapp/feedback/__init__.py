@@ -7,6 +7,7 @@ it back.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -71,7 +72,7 @@ def flag() -> ResponseReturnValue:
         entry = form.entry()
         _store().keep(form.seen.ticket, entry)
     except photos.PhotoError as error:
-        return _form_again(form, error.message, error.status)
+        return _form_again(form, error.message, error.status, errors.retry_headers(error))
     except StoreError as error:
         current_app.logger.error("feedback was not kept", exc_info=error)
         return _form_again(form, error.message, error.status)
@@ -116,8 +117,11 @@ def _store() -> Store:
     return store
 
 
-def _form_again(form: Flag, problem: str, status: int) -> ResponseReturnValue:
-    return render_template("feedback/flag.html", flag=form, problem=problem), status
+def _form_again(
+    form: Flag, problem: str, status: int, headers: Mapping[str, str] | None = None
+) -> ResponseReturnValue:
+    page = render_template("feedback/flag.html", flag=form, problem=problem)
+    return page, status, dict(headers or {})
 
 
 def _kept(ticket: str, *, thanks: bool = False) -> ResponseReturnValue:

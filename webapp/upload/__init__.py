@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask import Blueprint, render_template, request
@@ -74,7 +74,8 @@ def classify() -> ResponseReturnValue:
 @bp.errorhandler(errors.Refusal)
 def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
     """The form again, with what is wrong."""
-    return _page(get_library(), problem=error.message, status=error.status)
+    headers = errors.retry_headers(error)
+    return _page(get_library(), problem=error.message, status=error.status, headers=headers)
 
 
 @bp.errorhandler(RequestEntityTooLarge)
@@ -95,10 +96,14 @@ def _several(
     """A page of answers: a file that cannot be used is said beside its name, the rest answered."""
     ready: list[answers.Prepared] = []
     outcomes: list[Outcome | None] = []  # None for each of `ready`, in order
+    busy: photos.Busy | None = None
     for file in files:
         try:
+            if busy:
+                raise busy  # who has waited once in vain does not wait again for each of the rest
             photo = received.open_file(file)
         except photos.PhotoError as error:
+            busy = error if isinstance(error, photos.Busy) else None
             outcomes.append(
                 Outcome(file.filename or "", problem=error.message, status=error.status)
             )
@@ -113,8 +118,14 @@ def _several(
     ]
     if not ready:
         statuses = {row.status for row in rows}
-        status = statuses.pop() if len(statuses) == 1 else 400
-        return _page(library, problem="None of these files can be used.", bad=rows, status=status)
+        status = busy.status if busy else statuses.pop() if len(statuses) == 1 else 400
+        return _page(
+            library,
+            problem="None of these files can be used.",
+            bad=rows,
+            status=status,
+            headers=errors.retry_headers(busy) if busy else {},
+        )
     return _page(
         library, "upload/answers.html", rows=rows, classifier=classifier, answered=len(ready)
     )
@@ -125,6 +136,7 @@ def _page(
     template: str = "upload/index.html",
     *,
     status: int = 200,
+    headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> ResponseReturnValue:
     default = library.default_model
@@ -136,4 +148,4 @@ def _page(
         examples=answers.examples(library.test_images),
         **values,
     )
-    return page, status
+    return page, status, dict(headers or {})

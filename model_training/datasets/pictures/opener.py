@@ -8,13 +8,14 @@ import math
 import re
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -29,14 +30,24 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from model_training.datasets.pictures import sanitizer
+
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
+LONGEST_SIDE = 30_000  # pixels: longer than any photo
+DECODED_AT_ONCE = 2
+WAITING_AT_ONCE = 4  # with those at work six of the server's eight threads, so pages are answered
+LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
 
 
 class PhotoError(ValueError):
-    """A photo cannot be used. message: what is wrong and what to do; status: for HTTP."""
+    """A photo cannot be used. message: what is wrong and what to do; status: for HTTP.
+
+    retry_after: seconds after which the same photo may well be taken; None if it never will.
+    """
 
     status = 400
     code = "bad-photo"
+    retry_after: int | None = None
     message = "That photo cannot be used. Please choose another one."
 
     def __init__(self, message: str | None = None) -> None:
@@ -69,6 +80,24 @@ class DamagedPhoto(PhotoError):
     )
 
 
+class TooMuchWork(PhotoError):
+    status = 422
+    code = "too-much-work"
+    message = (
+        "That picture is stored in a way that makes opening it far more work than a picture of "
+        "its size is. Please save it again as a plain JPEG or PNG and try again."
+    )
+
+
+class Busy(PhotoError):
+    status = 503
+    code = "busy"
+    message = (
+        "The site is opening as many photos as it can at a time. Please try again in a few seconds."
+    )
+    retry_after = math.ceil(LONGEST_WAIT)
+
+
 class PhotoTooLarge(PhotoError):
     status = 413
     code = "photo-too-large"
@@ -79,6 +108,13 @@ class PhotoTooLarge(PhotoError):
         has = math.ceil(pixels / 1e5) / 10  # rounded up, so it never reads the same as the limit
         return cls(
             f"That photo has {has:.1f} megapixels, and the limit is {max_pixels / 1e6:g}. "
+            "Please make it smaller and try again."
+        )
+
+    @classmethod
+    def for_side(cls, side: int) -> Self:
+        return cls(
+            f"That photo is {side:,} pixels long on one side, and the limit is {LONGEST_SIDE:,}. "
             "Please make it smaller and try again."
         )
 
@@ -99,7 +135,8 @@ class Photo:
 
 # The classes are called directly rather than through Image.open, which would stop at its own,
 # process-wide pixel limit before the photo's size could be told to the visitor.
-# JpegImageFile reads the first, full picture of a phone's MPO file, which is the photo itself.
+# JpegImageFile reads the first, full picture of a phone's MPO file, which is the photo itself; the
+# sanitizer has left out the others.
 _OPENERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
@@ -120,6 +157,8 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _REFUSED = {
     "HEIC": "That is an HEIC photo, which this site cannot open. "
     "Please save or export it as JPEG and try again.",
+    "RLE": "That is a BMP picture packed by run lengths, which this site cannot open. "
+    "Please save it as PNG and try again.",
     "SVG": "That is an SVG drawing, which this site cannot open. "
     "Please save or export it as PNG and try again.",
     "PDF": "That is a PDF document, not a picture. Please save the picture in it as JPEG or PNG.",
@@ -127,7 +166,9 @@ _REFUSED = {
 }
 # A pixel takes up to 23 bytes while a photo is decoded and converted: a small file can ask for a
 # gigabyte, and a server with many threads must not grant that to all of them at once.
-_DECODING = threading.BoundedSemaphore(2)
+_DECODING = threading.BoundedSemaphore(DECODED_AT_ONCE)
+# Whoever waits keeps a thread of the server, and the pages need some too.
+_WAITING = threading.BoundedSemaphore(WAITING_AT_ONCE)
 _T = Image.Transpose
 _TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE}
 _TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
@@ -138,7 +179,8 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
 
     max_pixels is compared with width x height before anything is decoded. The image given back
     has its long side reduced to working_side pixels if it was longer; it is never enlarged.
-    Raises EmptyFile, NotAnImage, PhotoTooLarge or DamagedPhoto, and nothing else.
+    Raises EmptyFile, NotAnImage, PhotoTooLarge, TooMuchWork, DamagedPhoto or Busy, and nothing
+    else.
     """
     if not data:
         raise EmptyFile
@@ -152,16 +194,37 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         try:
-            with _DECODING:
-                return _decode(data, kind, max_pixels, working_side)
+            with _decoder():
+                needed = sanitizer.cleared(data, kind, max_pixels)
+                return _decode(needed, kind, max_pixels, working_side)
         except PhotoError:
             raise
+        except sanitizer.Trap as trap:
+            raise TooMuchWork from trap
         except Image.DecompressionBombError as error:
             # Pillow itself measures a WebP first, and tells the size only in this sentence.
             pixels = re.search(r"\d+", str(error))
             raise PhotoTooLarge.for_pixels(int(pixels[0]) if pixels else 0, max_pixels) from error
         except Exception as error:  # decoders raise nearly anything when the bytes are bad
             raise DamagedPhoto from error
+
+
+@contextmanager
+def _decoder() -> Iterator[None]:
+    """Wait for leave to decode.  Raises Busy after LONGEST_WAIT, or at once if too many wait."""
+    if not _DECODING.acquire(blocking=False):
+        if not _WAITING.acquire(blocking=False):
+            raise Busy
+        try:
+            free = _DECODING.acquire(timeout=LONGEST_WAIT)
+        finally:
+            _WAITING.release()
+        if not free:
+            raise Busy
+    try:
+        yield
+    finally:
+        _DECODING.release()
 
 
 def _kind(data: bytes) -> str:
@@ -172,7 +235,7 @@ def _kind(data: bytes) -> str:
         return "WEBP"
     # A text may well start with "BM", so the length of a BMP's second header is asked for too.
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_LENGTHS:
-        return "BMP"
+        return "RLE" if sanitizer.is_run_length_bmp(data) else "BMP"
     if data[4:8] == b"ftyp":
         # The first brand is often only "mif1", which AVIF and HEIC share: look at all of them.
         end = min(int.from_bytes(data[:4], "big"), 256)
@@ -192,6 +255,8 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
     if width * height > max_pixels:
         raise PhotoTooLarge.for_pixels(width * height, max_pixels)
     longest = max(width, height)
+    if longest > LONGEST_SIDE:
+        raise PhotoTooLarge.for_side(longest)
     if longest > working_side:
         # A JPEG can be decoded straight to 1/2, 1/4 or 1/8 of its size, never below what is asked
         # for here: less time, and a quarter of the memory. The other formats ignore this, and a
@@ -231,13 +296,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode in ("I", "F"):
         # Such files say nowhere which number is white (1, 255, 65535 and degrees are all in use),
         # so the darkest becomes black and the brightest white.
-        values = np.array(image, dtype=np.float32)
-        known = values[np.isfinite(values)]
-        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
-        with np.errstate(all="ignore"):
-            values = (values - low) * (255 / (high - low or 1))
-        values = np.nan_to_num(values, nan=0, posinf=255, neginf=0).clip(0, 255)
-        return Image.fromarray(values.round().astype(np.uint8))
+        return _stretched(np.asarray(image))
     if image.has_transparency_data:
         # White, because pictures with the background cut out were made to lie on a white page,
         # and because the colour stored under clear pixels is usually black or garbage.
@@ -250,8 +309,30 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
+def _stretched(numbers: NDArray[np.generic]) -> Image.Image:
+    # A few rows at a time: the numbers of a large picture in one go take seconds and a gigabyte.
+    step = max(1, 2**18 // numbers.shape[1])
+    bands = [slice(top, top + step) for top in range(0, len(numbers), step)]
+    low, high = np.inf, -np.inf
+    for band in bands:
+        values = np.asarray(numbers[band], np.float32)
+        known = values[np.isfinite(values)]
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    if low > high:
+        low = high = 0.0
+    levels = np.empty(numbers.shape, np.uint8)
+    for band in bands:
+        values = np.asarray(numbers[band], np.float32)
+        with np.errstate(all="ignore"):
+            values = (values - low) * (255 / (high - low or 1))
+        values = np.nan_to_num(values, nan=0, posinf=255, neginf=0).clip(0, 255)
+        levels[band] = values.round().astype(np.uint8)
+    return Image.fromarray(levels)
+
+
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile:
+    if profile and len(profile) <= sanitizer.MOST_PROFILE:
         with suppress(Exception):  # a broken profile, or one for other colours: do without it
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             # Most profiles are sRGB already: those pixels are left exactly as they are.
