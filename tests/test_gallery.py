@@ -16,7 +16,7 @@ from PIL import Image
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import CLASSES, ImageSet
 from model_training.datasets.sprites import untile
-from model_training.judging.metrics import scale_by_temperature
+from model_training.judging.calibration import scale_by_temperature
 from tests.page_client import PageClient
 from webapp.gallery.selection import ORDERS, OUTCOMES
 from webapp.gallery.view import decode_numbers, encode_numbers

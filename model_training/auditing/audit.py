@@ -28,8 +28,9 @@ from model_training.bundles.bundle import Bundle
 from model_training.bundles.card import Sha256, Share
 from model_training.datasets.dataset import CLASSES, DIGEST, IMAGE_SIZE, Cifar10
 from model_training.files import DamagedFile, read_arrays, whole_file
+from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.intervals import Interval, accuracy_interval
-from model_training.judging.metrics import accuracy, scale_by_temperature
+from model_training.judging.metrics import accuracy
 
 Floats = NDArray[np.floating[Any]]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.judging.metrics import scale_by_temperature
+from model_training.judging.calibration import scale_by_temperature
 
 # Guards the logarithm of a probability that was rounded to nothing.
 _TINY = 1e-12

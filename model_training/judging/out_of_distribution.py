@@ -176,7 +176,7 @@ def fit(
     total = len(drawn) + (len(validation) if validation is not None else 0)
 
     def features(images: NDArray[np.uint8]) -> Floats:
-        from model_training.judging.metrics import batch_within_memory
+        from model_training.networks.memory import batch_within_memory
 
         size, found = batch_within_memory(lower), []
         for start in range(0, len(images), size):

@@ -22,6 +22,8 @@ from model_training.datasets.dataset import DataSet, ImageSet, split
 from model_training.files import remove_leftovers
 from model_training.judging import metrics as evaluation
 from model_training.judging import out_of_distribution as novelty
+from model_training.judging.calibration import fit_temperature, scale_by_temperature
+from model_training.judging.prediction import predict, predict_averaged
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import machine, make_deterministic, versions
@@ -161,7 +163,7 @@ def _measure_and_write(
     output: Path,
 ) -> Bundle:
     model, test = trained.model, parts.test
-    metrics = {"train": measure(evaluation.predict(model, parts.fit.images), parts.fit.labels)}
+    metrics = {"train": measure(predict(model, parts.fit.images), parts.fit.labels)}
     averaged = {}
     if earlier is not None:
         labels = earlier.predictions.validation_labels
@@ -170,20 +172,20 @@ def _measure_and_write(
     else:
         assert parts.validation is not None  # Only `all_data` does without, and has an earlier run.
         labels = parts.validation.labels
-        on_validation = evaluation.predict(model, parts.validation.images)
+        on_validation = predict(model, parts.validation.images)
         metrics["validation"] = measure(on_validation, labels)
         averaged["validation"] = measure(
-            evaluation.predict_averaged(model, parts.validation.images, on_validation), labels
+            predict_averaged(model, parts.validation.images, on_validation), labels
         )
-    temperature = evaluation.fit_temperature(on_validation, labels)
+    temperature = fit_temperature(on_validation, labels)
     strangers = _novelty(model, parts, earlier)
 
     # Nothing is left to choose: from here on the test images are looked at.
-    on_test = evaluation.predict(model, test.images)
+    on_test = predict(model, test.images)
     metrics["test"] = measure(on_test, test.labels)
-    on_views = evaluation.predict_averaged(model, test.images, on_test)
+    on_views = predict_averaged(model, test.images, on_test)
     averaged["test"] = measure(on_views, test.labels)
-    calibrated = evaluation.scale_by_temperature(on_test, temperature)
+    calibrated = scale_by_temperature(on_test, temperature)
     card = Card(
         name=output.name,
         recipe=recipe.name,

@@ -17,7 +17,7 @@ from PIL import Image
 
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.opener import views
-from model_training.judging.metrics import scale_by_temperature
+from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.out_of_distribution import KEPT
 
 # The site serves on TensorFlow, whatever backend somebody trains with.
