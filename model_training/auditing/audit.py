@@ -225,7 +225,9 @@ def write_audit(path: Path, audit: Audit) -> None:
         np.savez_compressed(
             temporary,
             labels=audit.labels,
-            **vars(audit.doubts),
+            doubt=audit.doubts.doubt,
+            suggested=audit.doubts.suggested,
+            suspected=audit.doubts.suspected,
             copy_of=np.array(list(audit.copies), np.int32),
             copy_index=np.array([copy.train_index for copy in copies], np.int32),
             copy_label=np.array([copy.label for copy in copies], np.uint8),

@@ -56,7 +56,13 @@ def make_overview(data: Cifar10) -> Overview:
 def write_overview(path: Path, overview: Overview) -> None:
     """Write `overview` to the file `path`."""
     with whole_file(path) as temporary:
-        np.savez_compressed(temporary, **vars(overview))
+        np.savez_compressed(
+            temporary,
+            counts=overview.counts,
+            mean=overview.mean,
+            deviation=overview.deviation,
+            mean_images=overview.mean_images,
+        )
 
 
 def read_overview(path: Path) -> Overview:
@@ -76,7 +82,12 @@ def read_overview(path: Path) -> Overview:
         "mean_images": (classes, 32, 32, 3),
     }:
         raise DamagedFile(f"it holds {shapes}")
-    return Overview(**arrays)
+    return Overview(
+        counts=arrays["counts"],
+        mean=arrays["mean"],
+        deviation=arrays["deviation"],
+        mean_images=arrays["mean_images"],
+    )
 
 
 def _mean_image(images: ImageSet, number: int) -> NDArray[np.uint8]:

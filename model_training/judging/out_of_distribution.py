@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.dataset import ImageSet
+from model_training.judging.vectors import unit
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +34,8 @@ REMEMBERED = 8_000
 AXES = 256
 """Directions of feature space that are kept: 8,000 images take under 2 MB so, and the score loses
 a few thousandths of AUROC."""
+SHORTEST = 1e-12
+"""Only features that are all 0 have no direction."""
 SEED = 2022
 
 
@@ -79,7 +82,7 @@ class Novelty:
 
     @cached_property
     def _directions(self) -> Floats:
-        return _unit(self.remembered.astype(np.float32))
+        return unit(self.remembered.astype(np.float32), SHORTEST)
 
     @property
     def classes(self) -> int:
@@ -100,7 +103,7 @@ class Novelty:
 
     def _signs(self, features: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         logits = features @ self.kernel + self.bias
-        found = _unit(_shape(features) @ self.axes.astype(np.float32))
+        found = unit(_shape(features) @ self.axes.astype(np.float32), SHORTEST)
         guessed, distance = logits.argmax(axis=1), np.ones(len(features))
         for number in np.unique(guessed):
             near = self._directions[self.remembered_labels == number]
@@ -187,7 +190,7 @@ def fit(
 
     of_learned = _shape(features(learned.images[np.sort(drawn)]))
     axes = _main_directions(of_learned)
-    remembered = _unit(of_learned @ axes.astype(np.float32))
+    remembered = unit(of_learned @ axes.astype(np.float32), SHORTEST)
     remembered *= 127 / np.maximum(np.abs(remembered).max(axis=1, keepdims=True), 1e-12)
     unscaled = Novelty(
         kernel=kernel,
@@ -221,11 +224,7 @@ def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
 def _shape(features: Floats) -> Floats:
     # The square root keeps a few large features from deciding alone; it made the two kinds of
     # images, photos and enlarged small ones, alike enough to share a threshold.
-    return np.asarray(_unit(np.sign(features) * np.sqrt(np.abs(features))))
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+    return unit(np.sign(features) * np.sqrt(np.abs(features)), SHORTEST)
 
 
 def _main_directions(rows: Floats) -> NDArray[np.float16]:
