@@ -15,7 +15,7 @@ def coin(left_only: int, right_only: int) -> float:
     """The probability of a split at least as uneven, every throw counted."""
     throws, fewer = left_only + right_only, min(left_only, right_only)
     ways = sum(math.comb(throws, heads) for heads in range(fewer + 1))
-    return min(1.0, 2 * ways / 2**throws)
+    return min(1.0, 2 * ways / (1 << throws))
 
 
 @pytest.mark.parametrize(
