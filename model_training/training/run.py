@@ -26,7 +26,7 @@ from model_training.judging.calibration import fit_temperature, scale_by_tempera
 from model_training.judging.prediction import predict, predict_averaged
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
-from model_training.training.environment import machine, make_deterministic, versions
+from model_training.training.environment import Environment, environment, make_deterministic
 from model_training.training.loop import Place, Trained, Watcher, train
 from model_training.training.optimizers import describe
 from model_training.training.options import Options, command, for_other_images, with_options
@@ -71,6 +71,7 @@ def run(
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
+    here = environment()
     with checkpoint.claim(place.state):
         for path in (output, place.state / checkpoint.STATE_NAME):
             remove_leftovers(path)
@@ -95,7 +96,9 @@ def run(
             resume=resume,
             watcher=watcher,
         )
-        bundle = _measure_and_write(recipe, data, phases, options, trained, parts, earlier, output)
+        bundle = _measure_and_write(
+            recipe, data, phases, options, trained, parts, earlier, here, output
+        )
         checkpoint.discard(place.state)
     return bundle
 
@@ -160,6 +163,7 @@ def _measure_and_write(
     trained: Trained,
     parts: Parts,
     earlier: Bundle | None,
+    here: Environment,
     output: Path,
 ) -> Bundle:
     model, test = trained.model, parts.test
@@ -197,7 +201,7 @@ def _measure_and_write(
         trainable_parameters=trained.trainable_parameters,
         layers=layer_table(model),
         reported=_reported(recipe),
-        training=_training_facts(recipe, data, phases, options, trained, parts, earlier),
+        training=_training_facts(recipe, data, phases, options, trained, parts, earlier, here),
         metrics=metrics,
         averaged=averaged,
         calibration=Calibration(
@@ -237,6 +241,7 @@ def _training_facts(
     trained: Trained,
     parts: Parts,
     earlier: Bundle | None,
+    here: Environment,
 ) -> TrainingFacts:
     return TrainingFacts(
         command=trained.command,
@@ -253,8 +258,8 @@ def _training_facts(
         pretrained=trained.pretrained,
         seconds=round(trained.seconds, 1),
         started=trained.started,
-        machine=machine(),
-        versions=versions(),
+        machine=here.machine,
+        versions=here.versions,
         data_set=data.name,
         data_digest=data.digest,
     )
