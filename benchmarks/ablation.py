@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
 from model_training.datasets.dataset import ImageSet, split
-from model_training.judging import metrics as evaluation
 from model_training.judging.intervals import compare
+from model_training.judging.metrics import accuracy
+from model_training.judging.prediction import predict, predict_averaged
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
 from model_training.recipes.airbench import begin_as_identity, whiten_first
 from model_training.training.loop import Place, train
@@ -137,12 +138,12 @@ def measure(recipe: Recipe, seed: int, fit: ImageSet, validation: ImageSet) -> O
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder) / "state", Path(folder) / "features")
         trained = train(recipe, recipe.phases, seed, fit, None, place)
-    plain = evaluation.predict(trained.model, validation.images)
-    averaged = evaluation.predict_averaged(trained.model, validation.images, plain)
+    plain = predict(trained.model, validation.images)
+    averaged = predict_averaged(trained.model, validation.images, plain)
     keras.backend.clear_session()
     return Outcome(
         right=plain.argmax(axis=1) == validation.labels,
-        averaged=evaluation.accuracy(averaged, validation.labels),
+        averaged=accuracy(averaged, validation.labels),
         seconds_per_epoch=trained.seconds / len(trained.history),
     )
 

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import re
+import sys
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -28,7 +29,7 @@ from model_training.auditing.audit import (
     write_audit,
 )
 from model_training.auditing.embedding import embed
-from model_training.auditing.label_errors import judge_labels, most_doubtful
+from model_training.auditing.label_errors import CleanlabMissing, judge_labels, most_doubtful
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
 from model_training.auditing.registration import likeness
 from model_training.bundles.bundle import Bundle
@@ -37,7 +38,7 @@ from model_training.datasets.catalog import cifar10
 from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.files import DamagedFile
-from tests.conftest import SHIPPED_DATA, SHIPPED_MODELS, make_site
+from tests.conftest import PROJECT, SHIPPED_DATA, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from webapp.cli import shared
 from webapp.gallery.selection import Filters, select
@@ -147,6 +148,36 @@ def test_a_class_that_models_are_seldom_sure_of_is_suspected_sooner() -> None:
     probabilities[[0, 1]] = [[0.4, 0.6], [0.5, 0.5]]
     doubts = judge_labels([probabilities], labels)
     assert np.flatnonzero(doubts.suspected).tolist() == [0]
+
+
+def test_a_label_that_models_still_find_most_probable_is_not_suspected() -> None:
+    labels = np.repeat([0, 1], 50)
+    probabilities = np.where(labels[:, None] == [0, 1], 0.95, 0.05)
+    probabilities[50:] = [0.45, 0.55]
+    # For class 1 that is much, and for class 0 it is little, but it is still the more probable.
+    probabilities[0] = [0.44, 0.56]
+    probabilities[50] = [0.96, 0.04]
+    probabilities[1] = [0.56, 0.44]
+    doubts = judge_labels([probabilities], labels)
+    assert np.flatnonzero(doubts.suspected).tolist() == [0, 50]
+    assert doubts.doubt[1] == pytest.approx(0.44)
+
+
+def test_there_may_be_more_classes_than_eight_bits_count_and_classes_without_images() -> None:
+    labels = np.arange(400) % 300
+    probabilities = np.full((400, 301), 0.1 / 300)
+    probabilities[np.arange(400), labels] = 0.9
+    probabilities[5, [5, 299]] = [0.1 / 300, 0.9]
+    doubts = judge_labels([probabilities], labels)
+    assert int(doubts.suggested[5]) == 299
+    assert np.flatnonzero(doubts.suspected).tolist() == [5]
+
+
+def test_images_of_one_class_alone_leave_nothing_to_suspect() -> None:
+    probabilities = np.tile([0.3, 0.1, 0.6], (20, 1))
+    doubts = judge_labels([probabilities], np.ones(20, np.uint8))
+    assert not doubts.suspected.any()
+    assert doubts.doubt == pytest.approx(np.full(20, 0.75))
 
 
 @pytest.fixture(scope="module")
@@ -309,6 +340,38 @@ def test_the_command_says_which_models_there_are(runner: FlaskCliRunner) -> None
     assert "none yet. Choose with --features" in result.output
 
 
+def test_without_cleanlab_an_audit_says_how_to_install_it(
+    runner: FlaskCliRunner, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    runner.app.config["MODELS_FOLDER"] = tiny_bundle.path.parent
+    result = runner.invoke(args=["data", "audit", "--features", "tiny", "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: For an audit, cleanlab must be installed. Run: .venv/bin/pip install -r "
+        "requirements-audit.txt\n"
+    )
+    assert "\ncleanlab==" in (PROJECT / "requirements-audit.txt").read_text("utf-8")
+    assert "cleanlab" not in (PROJECT / "requirements.txt").read_text("utf-8")
+    with pytest.raises(CleanlabMissing):
+        judge_labels([np.eye(3)], np.arange(3))
+
+
+def test_an_audit_is_kept_under_names_that_do_not_change(written: Path) -> None:
+    with np.load(written) as stored:
+        assert {name: stored[name].dtype.str for name in stored.files if name != "provenance"} == {
+            "labels": "|u1",
+            "doubt": "<f4",
+            "suggested": "|u1",
+            "suspected": "|b1",
+            "copy_of": "<i4",
+            "copy_index": "<i4",
+            "copy_label": "|u1",
+            "copy_likeness": "<f4",
+            "copy_picture": "|u1",
+        }
+
+
 def test_an_embedding_is_what_the_last_layer_sees(
     tiny_bundle: Bundle, test_images: ImageSet, tmp_path: Path
 ) -> None:
@@ -356,8 +419,10 @@ def test_the_doubts_that_ship_are_those_of_the_models_that_ship(shipped: Audit) 
             f"{judge.name} was trained again: run `flask data audit`"
         )
     doubts = judge_labels([calibrated(judge) for judge in judges], shipped.labels)
-    assert np.allclose(doubts.doubt, shipped.doubts.doubt, atol=1e-6)
+    assert np.allclose(doubts.doubt, shipped.doubts.doubt, rtol=0, atol=1e-6)
     assert np.array_equal(doubts.suspected, shipped.doubts.suspected)
+    assert np.array_equal(doubts.suggested, shipped.doubts.suggested)
+    assert doubts.suspected.sum() == 53
 
 
 def test_the_benchmark_counts_what_is_on_both_lists(
@@ -461,6 +526,16 @@ def test_an_image_shows_its_near_copy(client: PageClient, shipped: Audit) -> Non
     assert "No near-copy of it was found" in client.get(f"/gallery/{without}").text
     for wrong in (address.replace(f"/{number}.", f"/{without}."), "/gallery/copies/x/1.png"):
         assert client.fetch(wrong).status_code == 404
+
+
+def test_pages_show_an_audit_without_cleanlab(
+    client: PageClient, shipped: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    assert read_audit(SHIPPED_AUDIT).provenance == shipped.provenance
+    suspected = f"{shipped.doubts.suspected.sum():,} images"
+    assert suspected in client.get("/gallery/?suspect=yes").text
+    assert "Cleaned of both" in client.get("/models/tiny").text
 
 
 def test_an_image_says_how_doubtful_its_label_is(client: PageClient, shipped: Audit) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import ImageSet
-from model_training.judging.metrics import predict
+from model_training.judging.prediction import predict
 from tests.conftest import PROJECT
 
 ON_JAX = """

@@ -17,7 +17,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.sprites import untile
-from model_training.judging.metrics import scale_by_temperature
+from model_training.judging.calibration import scale_by_temperature
 from tests.page_client import PageClient
 from webapp.gallery.selection import ORDERS, OUTCOMES
 from webapp.gallery.view import decode_numbers, encode_numbers

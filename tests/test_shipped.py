@@ -12,7 +12,9 @@ from sklearn.metrics import accuracy_score
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundle, read_bundles
 from model_training.datasets.dataset import ImageSet
-from model_training.judging.metrics import predict
+from model_training.judging.calibration import fit_temperature, scale_by_temperature
+from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
+from model_training.judging.prediction import predict
 from model_training.recipes import find_recipe
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
@@ -52,8 +54,17 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
     assert np.array_equal(stored.test_labels, test_images.labels)
     for part in ("test", "validation"):
         labels, answers = getattr(stored, f"{part}_labels"), getattr(stored, part)
-        measured = accuracy_score(labels, answers.argmax(axis=1))
-        assert bundle.card.metrics[part].accuracy == pytest.approx(measured)
+        card = bundle.card.metrics[part]
+        # As many digits as a page or a command ever prints, and one more.
+        assert f"{accuracy(answers, labels):.5f}" == f"{card.accuracy:.5f}"
+        assert f"{cross_entropy(answers, labels):.5f}" == f"{card.loss:.5f}"
+        assert f"{calibration_error(answers, labels):.5f}" == f"{card.calibration_error:.5f}"
+    calibration = bundle.card.calibration
+    fitted = fit_temperature(stored.validation, stored.validation_labels)
+    assert f"{fitted:.4g}" == f"{calibration.temperature:.4g}"
+    calibrated = scale_by_temperature(stored.test, calibration.temperature)
+    error = calibration_error(calibrated, stored.test_labels)
+    assert f"{error:.5f}" == f"{calibration.test_error:.5f}"
     assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
 
 

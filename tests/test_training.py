@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -16,14 +18,14 @@ from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
-from model_training.training import checkpoint
+from model_training.training import checkpoint, environment
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learner import compile_network
 from model_training.training.loop import Diverged, Interrupted, Watcher, epoch_order
 from model_training.training.options import Options
 from model_training.training.run import Parts, run
 from model_training.training.schedules import OneCycle
-from tests.conftest import TINY, place_in
+from tests.conftest import PROJECT, TINY, place_in
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -182,6 +184,64 @@ def test_two_trainings_of_one_model_exclude_each_other(small_data: DataSet, tmp_
     with checkpoint.claim(tmp_path / "state"):
         with pytest.raises(CheckpointError, match="Another training"):
             run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path))
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from model_training.training.checkpoint import claim
+
+with claim(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_training_that_is_killed_gives_its_claim_up(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    command = [sys.executable, "-c", HOLD, str(state)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(CheckpointError, match="running. Wait for it, or give --output"):
+                with checkpoint.claim(state):
+                    pytest.fail("two trainings hold one state")
+        finally:
+            other.kill()
+    with checkpoint.claim(state):
+        assert (state / "lock").exists()
+
+
+def test_what_fails_in_a_training_ends_its_claim(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), checkpoint.claim(tmp_path):
+        _ = 1 / 0
+    with checkpoint.claim(tmp_path):
+        pass
+
+
+def test_a_training_ends_where_the_system_does_not_tell_which_cores_it_gives(
+    small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # macOS has no such call, and no /proc.
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 12)
+    bundle = run(TINY, small_data, Options(epochs=1), tmp_path / "tiny", place_in(tmp_path))
+    assert ", 12 cores, " in bundle.card.training.machine
+
+
+def test_what_a_run_runs_on_is_asked_before_it_trains(
+    small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise RuntimeError("nothing is known of this machine")
+
+    monkeypatch.setattr(environment, "machine", fail)
+    told: list[object] = []
+    with pytest.raises(RuntimeError, match="nothing is known"):
+        watcher = Watcher(on_start=lambda *numbers: told.append(numbers))
+        run(TINY, small_data, Options(), tmp_path / "tiny", place_in(tmp_path), watcher=watcher)
+    assert told == []
 
 
 def test_a_training_that_diverges_is_stopped_and_said(small_data: DataSet, tmp_path: Path) -> None:

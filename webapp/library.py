@@ -21,6 +21,12 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.kept import AUDIT, read_kept
 from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
+from model_training.judging.metrics import (
+    ClassificationReport,
+    classification_report,
+    confusion_matrix,
+    cross_entropy,
+)
 from webapp.serving.classifier import Classifier, ClassifierError
 
 MAIN_DATA_SET = "cifar10"
@@ -56,6 +62,22 @@ class Result:
     def accuracy(self) -> float:
         """The share of the test images that it names rightly."""
         return float((self.predicted == self.bundle.predictions.test_labels).mean())
+
+    @cached_property
+    def loss(self) -> float:
+        """The test loss of the probabilities before calibration."""
+        return cross_entropy(self.bundle.predictions.test, self.bundle.predictions.test_labels)
+
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """The confusion matrix on the test images, (classes, classes)."""
+        labels, classes = self.bundle.predictions.test_labels, self.bundle.card.classes
+        return confusion_matrix(self.predicted, labels, len(classes))
+
+    @cached_property
+    def classification(self) -> ClassificationReport:
+        """The classification report on the test images."""
+        return classification_report(self.confusion, tuple(self.bundle.card.classes))
 
     @cached_property
     def confidence(self) -> NDArray[np.floating]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from model_training.auditing.near_copies import Pairs
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import ImageSet
+from model_training.judging.vectors import unit
 
 Floats = NDArray[np.floating[Any]]
 Images = NDArray[np.uint8]
@@ -29,6 +30,8 @@ LEAST_AGREEMENT = 0.52
 LEAST_WORD = 0.25
 """No network says less than that, so that one that errs does not outweigh the others."""
 STRANGERS = 600
+SHORTEST = 1e-6
+"""Embeddings are kept in 16 bits, of which the smallest is 6e-8; anything real is far longer."""
 
 
 def agreement(
@@ -54,7 +57,7 @@ def agreement(
     said = []
     for network in networks:
         parts = (known.images[first], others[second])
-        here, there = (_unit(embedding(network, part)) for part in parts)
+        here, there = (_directions(embedding(network, part)) for part in parts)
         apart = np.linalg.norm(here[at_first] - there[at_second], axis=1)
         common = np.median(np.linalg.norm(here[at_one] - here[at_another], axis=1))
         said.append(np.maximum(1 - apart / max(common, 1e-6), LEAST_WORD))
@@ -70,6 +73,5 @@ def _strangers(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np
     return one[same], another[same]
 
 
-def _unit(features: Floats) -> Floats:
-    rows = features.reshape(len(features), -1).astype(np.float32)
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6))
+def _directions(features: Floats) -> Floats:
+    return unit(features.reshape(len(features), -1).astype(np.float32), SHORTEST)

@@ -29,8 +29,9 @@ from model_training.bundles.card import Share
 from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST, IMAGE_SIZE
 from model_training.datasets.dataset import DataSet
 from model_training.files import DamagedFile, read_arrays, whole_file
+from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.intervals import Interval, accuracy_interval
-from model_training.judging.metrics import accuracy, scale_by_temperature
+from model_training.judging.metrics import accuracy
 from model_training.naming import Sha256
 
 Floats = NDArray[np.floating[Any]]
@@ -226,7 +227,9 @@ def write_audit(path: Path, audit: Audit) -> None:
         np.savez_compressed(
             temporary,
             labels=audit.labels,
-            **vars(audit.doubts),
+            doubt=audit.doubts.doubt,
+            suggested=audit.doubts.suggested,
+            suspected=audit.doubts.suspected,
             copy_of=np.array(list(audit.copies), np.int32),
             copy_index=np.array([copy.train_index for copy in copies], np.int32),
             copy_label=np.array([copy.label for copy in copies], np.uint8),

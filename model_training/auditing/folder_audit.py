@@ -98,9 +98,9 @@ def write_findings(path: Path, audit: FolderAudit) -> int:
     Returns:
         How many rows there are.
     """
-    data, doubts = audit.data, audit.doubts
+    data, copies, doubts = audit.data, audit.copies, audit.doubts
     rows: list[tuple[object, ...]] = []
-    for first, second, alike in zip(*vars(audit.copies).values(), strict=True):
+    for first, second, alike in zip(copies.first, copies.second, copies.likeness, strict=True):
         one, other = data.classes[data.labels[first]], data.classes[data.labels[second]]
         finding = "near-copy" if one == other else "near-copy with another label"
         rows.append((finding, data.names[first], one, data.names[second], other, f"{alike:.3f}"))

@@ -1,12 +1,14 @@
 """Suspected label errors: images on whose label several models, asked together, cast doubt.
 
 Confident learning (C. Northcutt, L. Jiang and I. Chuang, "Confident Learning: Estimating
-Uncertainty in Dataset Labels", Journal of Artificial Intelligence Research 70, 2021), on what the
-models say together.  No model may have learned from the images that it judges here.
+Uncertainty in Dataset Labels", Journal of Artificial Intelligence Research 70, 2021) by its
+authors' own package, cleanlab, on what the models say together.  No model may have learned from the
+images that it judges here.
 """
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.judging.metrics import scale_by_temperature
-
-# Guards the logarithm of a probability that was rounded to nothing.
-_TINY = 1e-12
+from model_training.judging.calibration import logits
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
+
+
+class CleanlabMissing(Exception):
+    """cleanlab is not installed, which only an audit needs; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -29,49 +32,65 @@ class LabelDoubts:
 
     `doubt` is float32, 0 to 1: (1 - margin) / 2, where the margin is the probability of the given
     label less that of the most probable other class; above a half another class is more probable.
-    `suggested` is that other class, uint8.  `suspected` says which labels confident learning takes
-    to be wrong.
+    `suggested` is that other class, in the smallest unsigned integers that hold all classes.
+    `suspected` says which labels confident learning takes to be wrong.
     """
 
     doubt: NDArray[np.float32]
-    suggested: NDArray[np.uint8]
+    suggested: NDArray[np.unsignedinteger[Any]]
     suspected: NDArray[np.bool_]
+
+
+def require_cleanlab() -> None:
+    """Make sure that labels can be judged, before hours are spent on what comes first.
+
+    Raises:
+        CleanlabMissing: cleanlab is not installed.
+    """
+    if importlib.util.find_spec("cleanlab") is None:
+        raise CleanlabMissing(
+            "For an audit, cleanlab must be installed. Run: "
+            ".venv/bin/pip install -r requirements-audit.txt"
+        )
 
 
 def judge_labels(probabilities: Sequence[Floats], labels: Labels) -> LabelDoubts:
     """Judge each label by several models together: their logits are averaged.
 
-    A label is suspected where a class other than it is confident: at least as probable as that
-    class is, on average, for the images that are labelled so.  Where several classes are
-    confident, the most probable of them counts.
+    A label is suspected where another class is more probable and confident: at least as probable
+    as it is, on average, for the images that are labelled so.
 
     Args:
-        probabilities: one array (count, classes) a model, calibrated.
+        probabilities: one array (count, classes) a model, calibrated; two or more classes.
         labels: (count,), the labels as given.
+
+    Raises:
+        CleanlabMissing: cleanlab is not installed.
     """
+    require_cleanlab()
+    # Here, as pages that show an audit do without: it brings pandas, which takes seconds.
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+    from scipy.special import softmax
+
     # Averaged probabilities would be less sure than any model is where all agree.
-    logits = np.mean([np.log(np.maximum(each, _TINY)) for each in probabilities], axis=0)
-    together = scale_by_temperature(np.exp(logits), 1.0)
-    rows, classes = np.arange(len(labels)), together.shape[1]
-    given = together[rows, labels]
+    together = softmax(np.mean([logits(each) for each in probabilities], axis=0), axis=1)
+    # cleanlab computes with the labels, and 8 bits would overflow.
+    given = labels.astype(np.int64)
     others = together.copy()
-    others[rows, labels] = -1
-    suggested = others.argmax(axis=1)
-    margin = given - others[rows, suggested]
-    # A class without images is never confident.
-    usual = np.array(
-        [together[labels == number, number].mean() if np.any(labels == number) else 2.0
-         for number in range(classes)]
-    )  # fmt: skip
-    confident = np.where(together >= usual, together, 0.0)
-    surest = confident.argmax(axis=1)
+    others[np.arange(len(given)), given] = -1
+    suspected = np.zeros(len(given), bool)
+    # Where all images have one label, confident learning has no other class to compare with.
+    if np.ptp(given):
+        suspected = find_label_issues(given, together, filter_by="confident_learning", n_jobs=1)
+    quality = get_label_quality_scores(given, together, method="normalized_margin")
     return LabelDoubts(
-        doubt=((1 - margin) / 2).astype(np.float32),
-        suggested=suggested.astype(np.uint8),
-        suspected=(confident.max(axis=1) > 0) & (surest != labels),
+        doubt=np.asarray(1 - quality, np.float32),
+        suggested=others.argmax(axis=1).astype(np.min_scalar_type(together.shape[1] - 1)),
+        suspected=suspected,
     )
 
 
 def most_doubtful(doubt: Floats) -> NDArray[np.int64]:
-    """The indices of all images, that with the most doubtful label first."""
+    """Return the indices of all images, that with the most doubtful label first."""
     return np.argsort(-doubt, kind="stable")

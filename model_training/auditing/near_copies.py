@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.auditing.registration import likeness
+from model_training.judging.vectors import unit
 
 Floats = NDArray[np.floating[Any]]
 Images = NDArray[np.uint8]
@@ -29,6 +30,8 @@ IMAGES_PER_DIRECTION = 10
 """With fewer images than that, whitening would push all of them equally far apart."""
 LEAST_LIKENESS = 0.7
 """From here on two images are called near-copies."""
+SHORTEST = 1e-3
+"""Whitened features are of a length near the root of their number; one far shorter is noise."""
 _AT_A_TIME = 500
 
 
@@ -115,7 +118,7 @@ def whitening(features: Floats, directions: int = DIRECTIONS) -> Callable[[Float
             (features[start : start + 5000].astype(np.float32) - mean) @ turn
             for start in range(0, len(features), 5000)
         ]
-        return _unit(np.concatenate(parts))
+        return unit(np.concatenate(parts), SHORTEST)
 
     return whiten
 
@@ -135,7 +138,3 @@ def alike(
         found.append((rows + start, columns, products[rows, columns]))
     first, second, products = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return first, second, products
-
-
-def _unit(vectors: Floats) -> Floats:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-3))

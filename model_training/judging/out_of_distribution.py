@@ -16,6 +16,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.judging.vectors import unit
+
 Floats = NDArray[np.float32]
 
 NEAREST = 3
@@ -23,6 +25,10 @@ REMEMBERED = 8_000
 AXES = 256
 """Directions of feature space that are kept: 8,000 images take under 2 MB so, and the score loses
 a few thousandths of AUROC."""
+
+
+SHORTEST = 1e-12
+"""Only features that are all 0 have no direction."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Reference:
         """
         shaped = _shape(features)
         axes = _main_directions(shaped)
-        remembered = _unit(shaped @ axes.astype(np.float32))
+        remembered = unit(shaped @ axes.astype(np.float32), SHORTEST)
         remembered *= 127 / np.maximum(np.abs(remembered).max(axis=1, keepdims=True), 1e-12)
         return cls(axes, np.round(remembered).astype(np.int8), labels, (0.0, 1.0), (0.0, 1.0))
 
@@ -76,12 +82,12 @@ class Reference:
 
     @cached_property
     def _directions(self) -> Floats:
-        return _unit(self.remembered.astype(np.float32))
+        return unit(self.remembered.astype(np.float32), SHORTEST)
 
     def _signs(
         self, features: Floats, logits: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        found = _unit(_shape(features) @ self.axes.astype(np.float32))
+        found = unit(_shape(features) @ self.axes.astype(np.float32), SHORTEST)
         guessed, distance = logits.argmax(axis=1), np.ones(len(features))
         for number in np.unique(guessed):
             near = self._directions[self.remembered_labels == number]
@@ -99,11 +105,7 @@ def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
 def _shape(features: Floats) -> Floats:
     # The square root keeps a few large features from deciding alone; it made the two kinds of
     # images, photos and enlarged small ones, alike enough to share a threshold.
-    return np.asarray(_unit(np.sign(features) * np.sqrt(np.abs(features))))
-
-
-def _unit(rows: Floats) -> Floats:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
+    return unit(np.sign(features) * np.sqrt(np.abs(features)), SHORTEST)
 
 
 def _main_directions(rows: Floats) -> NDArray[np.float16]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import View
 from model_training.files import remove_leftovers, whole_file
-from model_training.judging.metrics import batch_within_memory
+from model_training.networks.memory import batch_within_memory
 
 
 class Stopped(Exception):

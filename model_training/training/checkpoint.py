@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from model_training.files import DamagedFile, read_arrays, whole_file
@@ -31,16 +31,18 @@ def claim(folder: Path) -> Iterator[None]:
 
     Raises:
         CheckpointError: another training holds it.
+        OSError: the file of the claim cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CheckpointError(
-                "Another training of this model is running. Wait for it, or give --output "
-                "another name."
-            ) from None
+    try:
+        # The operating system ends the lock of a process that was killed: the file that stays
+        # behind holds nobody up.
+        claimed = FileLock(folder / "lock", blocking=False).acquire()
+    except Timeout:
+        raise CheckpointError(
+            "Another training of this model is running. Wait for it, or give --output another name."
+        ) from None
+    with claimed:
         yield
 
 

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 
-_PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "pillow")
+_PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy", "pillow")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a run runs on, as its card tells it: see `machine` and `versions`."""
+
+    machine: str
+    versions: dict[str, str]
+
+
+def environment() -> Environment:
+    """Return what this process runs on.
+
+    Asked before training, so that nothing can fail here that hours were spent on.
+    """
+    return Environment(machine(), versions())
 
 
 def machine() -> str:
@@ -21,7 +38,15 @@ def machine() -> str:
             if line.startswith("model name"):
                 processor = line.partition(":")[2].strip()
                 break
-    return f"{processor}, {len(os.sched_getaffinity(0))} cores, {platform.system()}"
+    cores = _cores()
+    return f"{processor}, {cores} core{'s' if cores != 1 else ''}, {platform.system()}"
+
+
+def _cores() -> int:
+    # Linux tells which cores this process may use; macOS and Windows only which there are.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def versions() -> dict[str, str]:

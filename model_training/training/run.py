@@ -24,12 +24,15 @@ from model_training.datasets.dataset import DataSet, ImageSet, split
 from model_training.datasets.pictures.views import default_plan
 from model_training.files import remove_leftovers
 from model_training.judging import metrics as evaluation
+from model_training.judging.calibration import fit_temperature, scale_by_temperature
 from model_training.judging.fitting import fit_judge
 from model_training.judging.judge import Judge, TemperatureScaling
+from model_training.judging.prediction import predict, predict_averaged
 from model_training.networks.backend import KerasBackend
+from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
-from model_training.training.environment import machine, make_deterministic, versions
+from model_training.training.environment import Environment, environment, make_deterministic
 from model_training.training.loop import Place, Trained, Watcher, train
 from model_training.training.optimizers import describe
 from model_training.training.options import Options, command, for_other_images, with_options
@@ -74,6 +77,7 @@ def run(
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
+    here = environment()
     with checkpoint.claim(place.state):
         for path in (output, place.state / checkpoint.STATE_NAME):
             remove_leftovers(path)
@@ -98,7 +102,9 @@ def run(
             resume=resume,
             watcher=watcher,
         )
-        bundle = _measure_and_write(recipe, data, phases, options, trained, parts, earlier, output)
+        bundle = _measure_and_write(
+            recipe, data, phases, options, trained, parts, earlier, here, output
+        )
         checkpoint.discard(place.state)
     return bundle
 
@@ -163,10 +169,11 @@ def _measure_and_write(
     trained: Trained,
     parts: Parts,
     earlier: Bundle | None,
+    here: Environment,
     output: Path,
 ) -> Bundle:
     model, test = trained.model, parts.test
-    metrics = {"train": measure(evaluation.predict(model, parts.fit.images), parts.fit.labels)}
+    metrics = {"train": measure(predict(model, parts.fit.images), parts.fit.labels)}
     averaged = {}
     if earlier is not None:
         labels = earlier.predictions.validation_labels
@@ -175,20 +182,20 @@ def _measure_and_write(
     else:
         assert parts.validation is not None  # Only `all_data` does without, and has an earlier run.
         labels = parts.validation.labels
-        on_validation = evaluation.predict(model, parts.validation.images)
+        on_validation = predict(model, parts.validation.images)
         metrics["validation"] = measure(on_validation, labels)
         averaged["validation"] = measure(
-            evaluation.predict_averaged(model, parts.validation.images, on_validation), labels
+            predict_averaged(model, parts.validation.images, on_validation), labels
         )
-    temperature = evaluation.fit_temperature(on_validation, labels)
+    temperature = fit_temperature(on_validation, labels)
     judge = _judge(recipe, data, model, parts, trained, temperature, earlier)
 
     # Nothing is left to choose: from here on the test images are looked at.
-    on_test = evaluation.predict(model, test.images)
+    on_test = predict(model, test.images)
     metrics["test"] = measure(on_test, test.labels)
-    on_views = evaluation.predict_averaged(model, test.images, on_test)
+    on_views = predict_averaged(model, test.images, on_test)
     averaged["test"] = measure(on_views, test.labels)
-    calibrated = evaluation.scale_by_temperature(on_test, temperature)
+    calibrated = scale_by_temperature(on_test, temperature)
     card = Card(
         name=output.name,
         recipe=recipe.name,
@@ -200,7 +207,7 @@ def _measure_and_write(
         trainable_parameters=trained.trainable_parameters,
         layers=layer_table(model),
         reported=_reported(recipe),
-        training=_training_facts(recipe, data, phases, options, trained, parts, earlier),
+        training=_training_facts(recipe, data, phases, options, trained, parts, earlier, here),
         metrics=metrics,
         averaged=averaged,
         calibration=Calibration(
@@ -241,7 +248,7 @@ def _judge(
         TemperatureScaling(temperature=temperature, set_on=set_on),
         set_on,
         before,
-        batch_size=evaluation.batch_within_memory(model),
+        batch_size=batch_within_memory(model),
     )
 
 
@@ -272,6 +279,7 @@ def _training_facts(
     trained: Trained,
     parts: Parts,
     earlier: Bundle | None,
+    here: Environment,
 ) -> TrainingFacts:
     return TrainingFacts(
         command=trained.command,
@@ -288,8 +296,8 @@ def _training_facts(
         pretrained=trained.pretrained,
         seconds=round(trained.seconds, 1),
         started=trained.started,
-        machine=machine(),
-        versions=versions(),
+        machine=here.machine,
+        versions=here.versions,
         data_set=data.title,
         data_digest=data.digest,
     )

@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import able_judges
+from model_training.auditing.label_errors import CleanlabMissing, require_cleanlab
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import DataSet
@@ -68,6 +69,10 @@ def audit_command(
             raise click.UsageError(
                 f"There is no model called {name!r} here. There is: {known}.{choose}"
             )
+    try:
+        require_cleanlab()
+    except CleanlabMissing as error:
+        raise click.ClickException(str(error)) from error
     if data_path is not None and has_class_folders(data_path):
         if judges:
             raise click.UsageError("No model was tested on a folder of your own: name none.")

@@ -49,8 +49,8 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     from model_training.datasets.pictures.views import default_plan
     from model_training.judging.fitting import fit_judge
     from model_training.judging.judge import TemperatureScaling
-    from model_training.judging.metrics import batch_within_memory
     from model_training.networks.backend import KerasBackend
+    from model_training.networks.memory import batch_within_memory
 
     learned, validation = (data.train.take(part) for part in split(data.train.labels))
     model = keras.saving.load_model(bundle.model_path, compile=False)

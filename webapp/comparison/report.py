@@ -10,12 +10,7 @@ import numpy as np
 from model_training.auditing.audit import Audit, PartAccuracy, accuracies
 from model_training.bundles.card import Card
 from model_training.judging.intervals import Interval, accuracy_interval
-from model_training.judging.metrics import (
-    ClassificationReport,
-    classification_report,
-    confusion_matrix,
-    cross_entropy,
-)
+from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import RECIPES
 from webapp.charts.lines import Chart, line_chart
 from webapp.charts.reliability import Reliability, make_reliability
@@ -106,17 +101,15 @@ def make_report(result: Result, audit: Audit | None) -> Report:
     bundle = result.bundle
     classes = tuple(bundle.card.classes)
     probabilities, labels = bundle.predictions.test, bundle.predictions.test_labels
-    confusion = confusion_matrix(result.predicted, labels, len(classes))
     history = bundle.history
-    classification = classification_report(confusion, classes)
     return Report(
         card=bundle.card,
         accuracy=accuracy_interval(result.predicted == labels),
-        loss=cross_entropy(probabilities, labels),
+        loss=result.loss,
         images=len(labels),
-        classification=classification,
-        confusion=_confusion_rows(confusion, classes),
-        confused=_commonest_confusions(confusion, classes),
+        classification=result.classification,
+        confusion=_confusion_rows(result.confusion, classes),
+        confused=_commonest_confusions(result.confusion, classes),
         mistakes=_most_confident_mistakes(result, classes),
         accuracy_chart=line_chart(
             "Accuracy",
@@ -130,7 +123,7 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             _curves(history, "loss"),
         ),
         reliability=make_reliability(probabilities, result.probabilities, labels),
-        model_card=make_model_card(bundle.card, classification, RECIPES),
+        model_card=make_model_card(bundle.card, result.classification, RECIPES),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
         clean=accuracies(audit, result.predicted == labels) if audit else None,
         judges=list(audit.provenance.models) if audit else [],

@@ -10,12 +10,7 @@ import numpy as np
 
 from model_training.auditing.audit import Audit
 from model_training.datasets.registry import find_known
-from model_training.judging.metrics import (
-    calibration_error,
-    classification_report,
-    confusion_matrix,
-    cross_entropy,
-)
+from model_training.judging.metrics import calibration_error
 from model_training.recipes import Recipe
 from webapp import filters
 from webapp.library import Result
@@ -142,8 +137,7 @@ def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:
 def _measured(result: Result, classifier: Classifier | None, audit: Audit | None) -> Row:
     bundle = result.bundle
     card, stored = bundle.card, bundle.predictions
-    confusion = confusion_matrix(result.predicted, stored.test_labels, len(card.classes))
-    scores = classification_report(confusion, tuple(card.classes))
+    scores = result.classification
     kinds = [layer.type for layer in card.layers]
     averaged = card.averaged.get("test")
     cleaned = audit.parts()["cleaned"] if audit else np.zeros(0, bool)
@@ -155,7 +149,7 @@ def _measured(result: Result, classifier: Classifier | None, audit: Audit | None
         if cleaned.any()
         else None,
         "reported": card.reported.test_accuracy if card.reported else None,
-        "loss": cross_entropy(stored.test, stored.test_labels),
+        "loss": result.loss,
         "f1": scores.macro_f1,
         "recall": scores.macro_recall,
         "calibration": calibration_error(result.probabilities, stored.test_labels),
