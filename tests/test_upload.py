@@ -187,7 +187,9 @@ def test_bad_pictures_get_a_sentence_and_the_form_again(
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"image": ""}, {"image": "text"}, {"image": (io.BytesIO(b""), "")}], ids=str
+    "data",
+    [{}, {"image": ""}, {"image": "text"}, {"image": (io.BytesIO(b""), "")}],
+    ids=["no field", "an empty field", "a text", "a file without a name"],
 )
 def test_no_file_chosen_is_said(data: dict[str, object], client: PageClient) -> None:
     page = client.post("/", data=data)

@@ -19,7 +19,7 @@ class _Part(BaseModel):
 
 
 class ReportedFigures(_Part):
-    """What the source of the network says that it reached: not measured here."""
+    """Figures that the source of the network states: not measured here."""
 
     source: str
     test_accuracy: Share
@@ -37,7 +37,7 @@ class Layer(_Part):
 
 
 class TrainingFacts(_Part):
-    """How the weights came about.  `seconds` is wall time, validation after each epoch included.
+    """The run that made the weights.  `seconds` is wall time, validation after each epoch included.
 
     `pretrained` says where the first weights came from.  `calibrated_by` is the command of the run
     that the figures on validation are from, where this one learned from all images.

@@ -63,7 +63,7 @@ class _Signs(_Part):
 
 
 class _Header(_Part):
-    """What of a judge is not an array, version 1."""
+    """The parts of a judge that are not arrays, version 1."""
 
     schema_version: Literal[1] = 1
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
@@ -81,7 +81,7 @@ class _Header(_Part):
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a judge says of one image, its views taken together.
+    """The verdict on one image, its views taken together.
 
     Args:
         probabilities: calibrated, float64 (classes,).

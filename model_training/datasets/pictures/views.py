@@ -43,7 +43,7 @@ class PlannedView(BaseModel):
 
 
 class ViewPlan(BaseModel):
-    """How pictures are cut for one network.
+    """The way in which pictures are cut for one network.
 
     Args:
         side: of every view, in pixels.
