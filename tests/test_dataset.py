@@ -29,6 +29,8 @@ def test_the_overview_is_that_of_the_images(small_data: DataSet, tmp_path: Path)
     assert np.abs(overview.mean_images[3] - cats).max() <= 0.5
     assert overview.counts[:2].sum() == 800 and overview.counts[2].tolist() == [1000] * 10
     write_statistics(tmp_path / "overview.npz", overview)
+    with np.load(tmp_path / "overview.npz") as stored:
+        assert set(stored.files) == {"counts", "mean", "deviation", "mean_images"}
     again = read_statistics(tmp_path / "overview.npz", 10)
     assert all(np.array_equal(value, vars(again)[name]) for name, value in vars(overview).items())
 

@@ -47,7 +47,7 @@ def claim(folder: Path) -> Iterator[None]:
 
 
 def exists(folder: Path) -> bool:
-    """Whether `folder` holds the state of an unfinished training."""
+    """Return whether `folder` holds the state of an unfinished training."""
     return (folder / STATE_NAME).exists()
 
 
@@ -101,7 +101,7 @@ def save(
 
 
 def read(folder: Path) -> Saved:
-    """The state that was saved last.
+    """Return the state that was saved last.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
@@ -120,7 +120,7 @@ def read(folder: Path) -> Saved:
 
 
 def of_another_version(folder: Path) -> CheckpointError:
-    """The error of a state that this version of the trainer did not write."""
+    """Return the error of a state that this version of the trainer did not write."""
     return CheckpointError(
         f"The state in {folder} is of another version. Start anew with --restart."
     )
@@ -157,7 +157,7 @@ def _flat(settings: Any, name: str = "") -> dict[str, Any]:
 
 
 def of_another_network(folder: Path) -> CheckpointError:
-    """The error of a state that does not fit what is to go on."""
+    """Return the error of a state that does not fit what is to go on."""
     return CheckpointError(
         f"The state in {folder} belongs to another network. Start anew with --restart."
     )

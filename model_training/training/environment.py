@@ -1,4 +1,4 @@
-"""What a run runs on: the machine, the versions of what could change a result, and its switches."""
+"""The environment of a run: the machine, the versions of what could change a result, switches."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy", "pillow")
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run runs on, as its card tells it: see `machine` and `versions`."""
+    """The machine and the versions that a run used, as its card tells them."""
 
     machine: str
     versions: dict[str, str]
 
 
 def environment() -> Environment:
-    """Return what this process runs on.
+    """Return the environment of this process.
 
     Asked before training, so that nothing can fail here that hours were spent on.
     """
@@ -30,7 +30,7 @@ def environment() -> Environment:
 
 
 def machine() -> str:
-    """The processor, its cores as this process sees them, and the operating system."""
+    """Return the processor, the cores that this process may use, and the operating system."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -50,7 +50,7 @@ def _cores() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that could change a result."""
+    """Return Python's version and those of the packages that could change a result."""
     found = {"python": platform.python_version(), "backend": keras.backend.backend()}
     for package in _PACKAGES:
         try:
