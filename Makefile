@@ -1,13 +1,13 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench
+.PHONY: help serve test lint bench release-check
 
 PORT ?= 8000
 PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 serve: .venv/serve ## Run the site at http://127.0.0.1:8000 (PORT=9000 for another)
 	PORT=$(PORT) $(BIN)/gunicorn wsgi:app
@@ -16,12 +16,16 @@ test: .venv/dev ## Check style and types, and run the tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest
 
-lint: .venv/dev ## Check style and types
+lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
 	@# What macOS lacks shows without one. Each has its own cache: they would empty each other's.
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+
+release-check: .venv/dev ## Ask the networks that ship about every test image (minutes)
+	$(BIN)/python -m pytest -m release
 
 bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
