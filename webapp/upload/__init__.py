@@ -41,17 +41,23 @@ class Outcome:
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """The form; with `?example=<index>` the answer for one test image."""
+    """The form; with `?example=<index>` the answer for one test image.
+
+    `?model=<name>` chooses another model, whose classes and examples are shown.
+    """
     library = get_library()
     if "example" in request.args:
-        classifier = answers.choose_classifier(library, None)
-        if library.test_images is None:
+        classifier = answers.choose_classifier(library, request.args.get("model"))
+        test = library.data_set_of(classifier.bundle).test
+        if test is None:
             raise NoExamples("The test images are missing, so there are no examples now.")
-        number = whole_number("example", 0, len(library.test_images) - 1)
+        number = whole_number("example", 0, len(test) - 1)
         answer, others = answers.answer_test_image(
-            library.test_images, number, classifier, library, with_heat="heat" in request.args
+            test, number, classifier, library, with_heat="heat" in request.args
         )
         return _page(library, "upload/answer.html", answer=answer, others=others)
+    if request.args.get("model"):
+        answers.choose_classifier(library, request.args["model"])
     problem = answers.why_no_answer(library) if library.default_model is None else None
     return _page(library, problem=problem)
 
@@ -127,13 +133,18 @@ def _page(
     status: int = 200,
     **values: object,
 ) -> ResponseReturnValue:
-    default = library.default_model
+    name = request.values.get("model", "")
+    asked = library.classifiers.get(name) or library.classifiers.get(library.default_model or "")
+    data = library.data_set_of(asked.bundle) if asked else None
+    chosen = {} if asked is None or asked.name == library.default_model else {"model": asked.name}
     page = render_template(
         template,
         library=library,
         limits=received.limits(),
-        classes=library.classifiers[default].classes if default else (),
-        examples=answers.examples(library.test_images),
+        asked=asked,
+        data=data,
+        chosen=chosen,
+        examples=answers.examples(data),
         **values,
     )
     return page, status
