@@ -39,7 +39,8 @@ def make_garden(seed: int = 7) -> DataSet:
 def _draw(rng: np.random.Generator, counts: list[int]) -> ImageSet:
     labels = np.repeat(np.arange(len(counts)), counts).astype(np.uint8)
     rng.shuffle(labels)
-    shown = np.where(rng.random(len(labels)) < 0.1, rng.integers(0, len(counts), len(labels)), labels)
+    other = rng.integers(0, len(counts), len(labels))
+    shown = np.where(rng.random(len(labels)) < 0.1, other, labels)
     images = np.stack([_stripes(rng, int(one)) for one in shown])
     return ImageSet(images, labels)
 

@@ -75,7 +75,7 @@ class Classifier:
 
     def __init__(self, bundle: Bundle) -> None:
         if bundle.model_path is None:
-            raise ClassifierError("this bundle is only a report; its network does not ship")
+            raise ClassifierError("this bundle is only a report, without a network")
         # Not at the top: `flask --help` and every page about results do without TensorFlow.
         import keras
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, g, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import FileStorage
@@ -46,8 +46,9 @@ def index() -> ResponseReturnValue:
     `?model=<name>` chooses another model, whose classes and examples are shown.
     """
     library = get_library()
+    name = request.args.get("model")
     if "example" in request.args:
-        classifier = answers.choose_classifier(library, request.args.get("model"))
+        g.asked = classifier = answers.choose_classifier(library, name)
         test = library.data_set_of(classifier.bundle).test
         if test is None:
             raise NoExamples("The test images are missing, so there are no examples now.")
@@ -56,8 +57,8 @@ def index() -> ResponseReturnValue:
             test, number, classifier, library, with_heat="heat" in request.args
         )
         return _page(library, "upload/answer.html", answer=answer, others=others)
-    if request.args.get("model"):
-        answers.choose_classifier(library, request.args["model"])
+    if name:
+        g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
     return _page(library, problem=problem)
 
@@ -66,7 +67,7 @@ def index() -> ResponseReturnValue:
 def classify() -> ResponseReturnValue:
     """Answer the photos that were sent; nothing of them is kept."""
     library = get_library()
-    classifier = answers.choose_classifier(library, request.form.get("model"))
+    g.asked = classifier = answers.choose_classifier(library, request.form.get("model"))
     files = received.sent_files()
     if len(files) > 1:
         return _several(library, files, classifier)
@@ -133,8 +134,7 @@ def _page(
     status: int = 200,
     **values: object,
 ) -> ResponseReturnValue:
-    name = request.values.get("model", "")
-    asked = library.classifiers.get(name) or library.classifiers.get(library.default_model or "")
+    asked = g.get("asked") or library.classifiers.get(library.default_model or "")
     data = library.data_set_of(asked.bundle) if asked else None
     chosen = {} if asked is None or asked.name == library.default_model else {"model": asked.name}
     page = render_template(
