@@ -21,12 +21,13 @@ from model_training.bundles.writing import replace_judge
 from model_training.datasets.augmentation import Augmentation
 from model_training.datasets.catalog import cifar10
 from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.kept import keep
 from model_training.datasets.pictures.sprites import read_test_images
 from model_training.recipes import RECIPES, Lookahead, Optimizer, Phase, Recipe, Reported, Schedule
 from model_training.training.loop import Place
 from model_training.training.options import Options
 from model_training.training.run import run
-from tests import server
+from tests import garden, server
 from tests.page_client import PageClient
 from webapp import create_app
 from webapp.library import Result, load_library
@@ -158,6 +159,16 @@ def tiny_site(site: Flask, tmp_path: Path) -> Callable[..., Flask]:
         return app
 
     return make
+
+
+@pytest.fixture(scope="session")
+def garden_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An instance folder with a data set of seven classes, and a model trained on it for real."""
+    folder = tmp_path_factory.mktemp("garden")
+    data = garden.make_garden()
+    keep(folder / "data" / garden.NAME, data)
+    run(garden.SPROUT, data, Options(), folder / "models" / "sprout", place_in(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from tests.page_client import Page
 def check_report(page: Page, bundle: Bundle) -> None:
     """Fail unless every figure of `page` follows from the predictions in `bundle`."""
     labels, predicted = bundle.predictions.test_labels, bundle.predictions.test.argmax(axis=1)
-    assert f"Measured here {accuracy_score(labels, predicted):.2%}" in page.text
+    assert f"Test accuracy {accuracy_score(labels, predicted):.2%}" in page.text
     cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(?:<a [^>]*>)?(\d+)<', page.html)]
     assert cells == confusion_matrix(labels, predicted).ravel().tolist()
     scores = f1_score(labels, predicted, average=None)

@@ -52,8 +52,13 @@ PAGES = (
     "/models/",
     "/models/tiny",
     "/models/compare",
+    "/gallery/?data=garden&true=moss",
+    "/models/?data=garden",
     "/dataset/",
+    "/dataset/cifar10",
+    "/dataset/garden",
     "/dataset/pets",
+    "/about",
     "/nowhere",
 )
 # A grid of a hundred images is twenty times the same five.
@@ -68,18 +73,22 @@ axe.run(alike, {resultTypes: ["violations"]}).then((found) => done(
 
 
 @pytest.fixture(scope="module")
-def site_address(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A site with a model, the test images and a reviewed folder, answering in this process."""
-    folder = tmp_path_factory.mktemp("accessible")
-    for name in ("cifar10",):
-        (folder / name).symlink_to(SHIPPED_DATA / name)
+def site_address(
+    tiny_bundle: Bundle, garden_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A site with two data sets, a model of each and a reviewed folder, answering here."""
+    folder, models = tmp_path_factory.mktemp("accessible"), tmp_path_factory.mktemp("models")
+    (folder / "cifar10").symlink_to(SHIPPED_DATA / "cifar10")
+    (folder / "garden").symlink_to(garden_home / "data" / "garden")
+    for path in (tiny_bundle.path, garden_home / "models" / "sprout"):
+        (models / path.name).symlink_to(path)
     put(folder / "pets" / "cat", a_jpg=picture(90, 60), b_jpg=picture(90, 60), c_jpg=b"no")
     put(folder / "pets" / "dog", d_png=picture(30, 60, "PNG", seed=1))
     found = review(folder / "pets", "pets", opener, lambda *_: None)
     write_review(folder / "pets-review.json", found)
     app: Flask = make_site(
         tmp_path_factory.mktemp("instance"),
-        MODELS_FOLDER=tiny_bundle.path.parent,
+        MODELS_FOLDER=models,
         DATA_FOLDER=folder,
         TESTING=False,
     )

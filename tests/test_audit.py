@@ -487,7 +487,8 @@ def test_copies_under_another_label_can_be_chosen(
 ) -> None:
     data, audit = planted
     results = {"tiny": Result(tiny_bundle)}
-    chosen = select(Filters(model="tiny", copy="contradicts"), data.test, results, audit)
+    filters = Filters(model="tiny", copy="contradicts")
+    chosen = select(filters, data.classes, data.test, results, audit)
     assert 3000 in chosen
     assert all(audit.copies[number].label != data.test.labels[number] for number in chosen.tolist())
 
@@ -543,9 +544,10 @@ def test_an_image_says_how_doubtful_its_label_is(client: PageClient, shipped: Au
     page = client.get(f"/gallery/{worst}")
     assert "Its label is suspected to be wrong" in page.text
     assert CLASSES[shipped.doubts.suggested[worst]] in page.text.split("Asked together")[1][:60]
-    assert "it is number 1 in doubt" in page.text
+    assert "It is the most doubtful of 10,000" in page.text
     best = int(np.argmin(shipped.doubts.doubt))
-    assert "Its label is not suspected" in client.get(f"/gallery/{best}").text
+    words = "Its label looks right. It is the 10,000th most doubtful of 10,000"
+    assert words in client.get(f"/gallery/{best}").text
 
 
 def test_the_report_and_its_twin_give_the_cleaned_accuracies(

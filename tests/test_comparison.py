@@ -76,7 +76,7 @@ def test_an_unknown_model_is_said(client: PageClient) -> None:
 def test_the_report_and_its_twin_say_the_same(client: PageClient) -> None:
     page = client.get("/models/tiny")
     twin = client.fetch("/models/tiny.json").get_json()
-    assert f"Measured here {twin['accuracy']['value']:.2%}" in page.text
+    assert f"Test accuracy {twin['accuracy']['value']:.2%}" in page.text
     low, high = twin["accuracy"]["low"], twin["accuracy"]["high"]
     assert f"95% interval {low:.1%} to {high:.1%}" in page.text
     for row in twin["classification"]["classes"]:
@@ -141,7 +141,7 @@ def test_the_table_is_ordered_by_any_column(name: str, order: str, client: PageC
     twin = client.fetch("/models.csv").text
     rows = {row["title"]: row[name] for row in csv.DictReader(io.StringIO(twin))}
     titles = [title.split("  ")[0].split("\n")[0] for title in column(page, "Model")]
-    shown = [rows[re.sub(r" (answers|not here yet|reported only)$", "", t)] for t in titles]
+    shown = [rows[re.sub(r" (default|not here yet|reported only)$", "", t)] for t in titles]
     there = [value for value in shown if value]
     assert shown == there + [""] * (len(shown) - len(there)), "what is missing comes last"
     values = [float(v) for v in there] if BY_NAME[name].is_number else there
@@ -155,7 +155,7 @@ def test_a_network_that_was_not_trained_here_shows_only_what_was_reported(
     models, reported = column(page, "Model"), column(page, "Reported")
     (place,) = [n for n, model in enumerate(models) if "ResNet50" in model]
     assert reported[place] == "96.00%"
-    assert column(page, "Measured")[place] == "–"
+    assert column(page, "Test accuracy")[place] == "–"
     assert "reported only" in models[place]
     assert "too large to be trained" in page.text
     assert "flask train resnet50-224" not in page.text

@@ -227,14 +227,17 @@ def test_a_recipe_trained_on_other_images_is_still_to_be_trained_on_its_own(
 
 def test_a_model_of_other_images_has_no_gallery_and_says_why(trained: tuple[Path, str]) -> None:
     site = make_site(trained[0], DATA_FOLDER=SHIPPED_DATA)
-    for address in (
-        "/gallery/?model=tiny-our-pets",
-        "/gallery/?differs=tiny-our-pets",
-        "/models/compare?left=tiny-our-pets",
+    for address, words in (
+        ("/gallery/?model=tiny-our-pets", "The test images of our-pets are not here"),
+        ("/gallery/?data=cifar10&model=tiny-our-pets", "tested on other images: our-pets"),
+        ("/models/compare?data=cifar10&left=tiny-our-pets", "tested on other images: our-pets"),
     ):
         page = site.test_client().get(address)
-        assert page.status_code == 404
-        assert "was tested on other images: our-pets" in page.get_data(as_text=True)
+        assert (page.status_code, words in page.get_data(as_text=True)) == (404, True), address
+    alone = site.test_client().get("/models/compare?left=tiny-our-pets")
+    assert "only one model here that was tested on all test images of our-pets" in " ".join(
+        alone.get_data(as_text=True).split()
+    )
     report = site.test_client().get("/models/tiny-our-pets").get_data(as_text=True)
     assert "Tiny network on our-pets" in report
     assert "leads to its images" not in report and "as three probabilities" in report

@@ -116,7 +116,7 @@ def test_one_image_knows_its_neighbours_in_the_selection(client: PageClient) -> 
     page = client.get(f"/gallery/{first[1]}?true=frog&outcome=wrong")
     neighbours = re.findall(r'rel="(prev|next)" href="/gallery/(\d+)\?', page.html)
     assert neighbours == [("prev", str(first[0])), ("next", str(first[2]))]
-    assert "Image 2 of" in page.text
+    assert "The 2nd of" in page.text
     assert "rel=" not in client.get("/gallery/0?true=frog&outcome=wrong").html.split("<main")[1]
     assert "not among the" in client.get("/gallery/0?true=frog&outcome=wrong").text
 
@@ -154,9 +154,12 @@ def test_a_selection_comes_in_one_picture_file(client: PageClient, test_images: 
 
 def test_numbers_in_an_address_are_read_back() -> None:
     numbers = np.array([0, 9_999, 42])
-    assert decode_numbers(encode_numbers(numbers)).tolist() == numbers.tolist()  # type: ignore[union-attr]
+    for count in (10_000, 100_000):
+        again = decode_numbers(encode_numbers(numbers, count), count)
+        assert again is not None and again.tolist() == numbers.tolist()
     for wrong in ("", "A", "AAAA", "====", "äöü", "A" * 300, "AA*A"):
-        assert decode_numbers(wrong) is None
+        assert decode_numbers(wrong, 10_000) is None
+    assert decode_numbers(encode_numbers(numbers, 10_000), 9_999) is None, "there is no such image"
 
 
 def test_nothing_found_says_so_and_offers_a_way_on(client: PageClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.page_client import PageClient, check
 from tests.report import check_report
 from webapp import create_app
 from webapp.charts.lines import line_chart, round_ticks
+from webapp.filters import ordinal
 from webapp.library import load_library
 from webapp.security import HEADERS
 from webapp.settings import SETTINGS, SettingError
@@ -37,6 +39,9 @@ PAGES = (
     "/models/",
     "/models/tiny",
     "/models/tiny/",
+    "/models/compare",
+    "/dataset/",
+    "/about",
 )
 
 
@@ -51,6 +56,46 @@ def test_every_link_of_every_page_leads_somewhere(address: str, client: PageClie
     assert len(found) >= 5
     for link in sorted(found)[:40]:
         assert client.fetch(link.replace("&amp;", "&")).status_code == 200, link
+
+
+def test_every_page_has_a_description_of_its_own(client: PageClient) -> None:
+    pages = ("/", "/gallery/", "/gallery/3", "/models/", "/models/tiny", "/dataset/", "/about")
+    found = [
+        re.findall(r'<meta (?:name="|property="og:)description" content="([^"]+)"', page.html)
+        for page in map(client.get, (*pages, "/nowhere"))
+    ]
+    assert all(plain == shared for plain, shared in found)
+    assert len({plain for plain, _ in found}) == len(pages) + 1
+    assert all(30 < len(plain) < 170 for plain, _ in found[:-1])
+
+
+def test_browsers_find_the_icon_where_they_look_for_it(client: PageClient) -> None:
+    answer = client.fetch("/favicon.ico")
+    assert Image.open(io.BytesIO(answer.data)).info["sizes"] == {(16, 16), (32, 32), (48, 48)}
+
+
+def test_every_page_leads_to_what_a_visitor_may_ask(tiny_site: Callable[..., Flask]) -> None:
+    client = PageClient(tiny_site(SOURCE_URL="https://example.org/code").test_client())
+    foot = client.get("/gallery/").html.split("<footer")[1]
+    links = re.findall(r'<a href="([^"]+)">(\w+)</a>', foot)
+    assert links == [
+        ("/about", "About"),
+        ("/about#privacy", "Privacy"),
+        ("/about#api", "API"),
+        ("https://example.org/code", "Source"),
+    ]
+    page = client.get("/about")
+    assert 'id="privacy"' in page.html and 'id="api"' in page.html
+    assert "for 180 days at most" in page.text and "/api/classify" in page.text
+    silent = PageClient(tiny_site(FEEDBACK_LIMIT=0).test_client())
+    assert "180 days" not in silent.get("/about").text
+    assert "Source" not in silent.get("/").html.split("<footer")[1]
+
+
+def test_the_foot_names_the_images_of_its_page_and_no_others(client: PageClient) -> None:
+    for address, words in (("/gallery/", "on test images of CIFAR-10"), ("/about", "")):
+        foot = client.get(address).text.rsplit("Every figure", 1)[1]
+        assert words in foot and ("CIFAR-10" in foot) == bool(words)
 
 
 def test_every_answer_carries_the_security_headers(client: PageClient) -> None:
@@ -213,6 +258,22 @@ def test_a_curve_of_one_value_is_drawn(value: float) -> None:
     assert places == sorted(places, reverse=True)
     assert min(places) <= chart.lines[0].last[1] <= max(places)
     assert all(chart.top <= place <= chart.bottom for place in places)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (1, "1st"),
+        (2, "2nd"),
+        (3, "3rd"),
+        (4, "4th"),
+        (11, "11th"),
+        (112, "112th"),
+        (9372, "9,372nd"),
+    ],
+)
+def test_places_are_counted_in_words(number: int, words: str) -> None:
+    assert ordinal(number) == words
 
 
 @pytest.mark.parametrize(
@@ -384,6 +445,7 @@ def test_settings_come_from_the_instance_folder_and_the_environment(
         ("DEFAULT_MODEL", '["a"]'),
         ("DEFAULT_MODEL", "null"),
         ("MAX_PHOTO_PIXEL", "5"),
+        ("SOURCE_URL", "javascript:alert(1)"),
     ],
 )
 def test_a_setting_that_cannot_work_is_named(

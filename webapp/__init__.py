@@ -18,6 +18,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     variables that begin with `TENCLASSES_`, then `config`.
     """
     from webapp import (
+        about,
         api,
         cli,
         comparison,
@@ -43,6 +44,6 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     settings.load(app, config)
     for feature in (security, library, filters, errors, cli, api, feedback):
         feature.init_app(app)
-    for part in (upload, gallery, comparison, dataset, feedback, api, health):
+    for part in (upload, gallery, comparison, dataset, feedback, api, health, about):
         app.register_blueprint(part.bp)
     return app

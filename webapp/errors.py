@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Request, Response, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
@@ -22,7 +24,7 @@ from model_training.datasets.pictures.opener import PhotoError
 MESSAGES = {
     400: ("That request did not make sense", "Go back, check what you entered, and try again."),
     404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
-    405: ("That does not work at this address", "Start again from the first page."),
+    405: ("That does not work at this address", "Start again from the home page."),
     413: ("That upload is too large", "Choose a smaller file and try again."),
     415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
     422: ("That file cannot be used", "Choose another one and try again."),
@@ -66,7 +68,9 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
         drain(request)
     # What Flask says of an error of ours is for the log, not for the visitor.
     detail = None if isinstance(error, InternalServerError) else own_words
-    response = _response(status, _code(error.name), error.name, detail)
+    # `webapp.query` says which parts of the address were wrong.
+    wrong = getattr(error, "parameters", ())
+    response = _response(status, _code(error.name), error.name, detail, wrong)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
@@ -90,17 +94,32 @@ def _code(name: str) -> str:
     return "-".join(re.findall("[a-z]+", name.lower()))
 
 
-def _response(status: int, code: str, name: str, detail: str | None) -> Response:
+def _response(
+    status: int, code: str, name: str, detail: str | None, wrong: Sequence[str] = ()
+) -> Response:
     title, advice = MESSAGES.get(status, (name, MESSAGES[400][1]))
     if wants_json(request):
         response = jsonify(
             {"error": {"status": status, "code": code, "title": title, "detail": detail or advice}}
         )
     else:
-        page = render_template("error.html", status=status, title=title, detail=detail or advice)
+        page = render_template(
+            "error.html",
+            status=status,
+            title=title,
+            detail=detail or advice,
+            without=_without(wrong) if wrong else None,
+        )
         response = current_app.make_response(page)
     response.status_code = status
     return response
+
+
+def _without(parameters: Sequence[str]) -> str:
+    """The address of the request without these parameters."""
+    left = [(name, value) for name, value in request.args.items(True) if name not in parameters]
+    path = quote(request.script_root + request.path)
+    return f"{path}?{urlencode(left)}" if left else path
 
 
 def form_problem(error: CSRFError) -> str:

@@ -22,8 +22,15 @@ WORDS = "two three four five six seven eight nine ten eleven twelve".split()
 
 
 def in_words(number: int) -> str:
-    """10 as `ten`; from thirteen on, figures."""
+    """7 as `seven`; from thirteen on, figures."""
     return WORDS[number - 2] if 2 <= number <= 12 else count(number)
+
+
+def ordinal(number: int) -> str:
+    """1 as `1st`, 12 as `12th`, 9372 as `9,372nd`."""
+    ends = {1: "st", 2: "nd", 3: "rd"}
+    end = "th" if 10 < number % 100 < 14 else ends.get(number % 10, "th")
+    return f"{count(number)}{end}"
 
 
 def times(number: int) -> str:
@@ -46,11 +53,11 @@ def megabytes(count: int) -> str:
 
 
 def a(noun: str) -> str:
-    """`cat` as `a cat`, `airplane` as `an airplane`."""
+    """`pear` as `a pear`, `apple` as `an apple`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    for function in (percent, count, in_words, times, duration, megabytes, a):
+    for function in (percent, count, in_words, ordinal, times, duration, megabytes, a):
         app.add_template_filter(function)

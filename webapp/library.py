@@ -1,4 +1,4 @@
-"""What the site serves from: bundles, their classifiers and the test images, read once a process.
+"""What the site serves from: bundles, their classifiers and data sets, read once a process.
 
 Whatever is missing or damaged is left out, logged, and named on the page that would show it.
 """
@@ -6,30 +6,28 @@ Whatever is missing or damaged is left out, logged, and named on the page that w
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from flask import Flask, current_app
 from numpy.typing import NDArray
 
-from model_training.auditing.audit import Audit, calibrated, read_audit
+from model_training.auditing.audit import Audit, calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
-from model_training.datasets.dataset import ImageSet
-from model_training.datasets.kept import AUDIT, read_kept
-from model_training.datasets.statistics import Statistics
-from model_training.files import DamagedFile
 from model_training.judging.metrics import (
     ClassificationReport,
     classification_report,
     confusion_matrix,
     cross_entropy,
 )
+from webapp.data_sets import ServedDataSet, known_by_results, read_data_sets
 from webapp.serving.classifier import Classifier, ClassifierError
 
-MAIN_DATA_SET = "cifar10"
 NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
     "makes it with “flask data audit” and a restart."
@@ -50,12 +48,12 @@ class Result:
 
     @cached_property
     def probabilities(self) -> NDArray[np.floating]:
-        """Calibrated probabilities on the test images, (10000, classes)."""
+        """Calibrated probabilities on the test images, (count, classes)."""
         return calibrated(self.bundle)
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """The most probable class of each test image, (10000,)."""
+        """The most probable class of each test image, (count,)."""
         return np.asarray(self.bundle.predictions.test.argmax(axis=1))
 
     @cached_property
@@ -81,65 +79,134 @@ class Result:
 
     @cached_property
     def confidence(self) -> NDArray[np.floating]:
-        """The calibrated probability of the most probable class, (10000,)."""
+        """The calibrated probability of the most probable class, (count,)."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @cached_property
     def margin(self) -> NDArray[np.floating]:
-        """By how much the most probable class leads the second, (10000,)."""
+        """By how much the most probable class leads the second, (count,)."""
         second, first = np.partition(self.probabilities, -2, axis=1)[:, -2:].T
         return np.asarray(first - second)
 
     @cached_property
     def entropy(self) -> NDArray[np.floating]:
-        """How undecided the model is, in nats, (10000,): 0 if sure, log 10 if it has no idea."""
+        """How undecided the model is, in nats, (count,).
+
+        0 if it is sure, the logarithm of the number of classes if it has no idea.
+        """
         return np.asarray(-(self.probabilities * np.log(self.probabilities + 1e-12)).sum(axis=1))
 
 
 @dataclass(frozen=True)
 class Library:
-    """All that was found, by name; `problems` says of each bad bundle what is wrong with it."""
+    """All that was found, by name.
+
+    `problems` says of each bad bundle what is wrong with it, and `data_problems` of each data set
+    that cannot be served at all.  `data_sets` has those that are kept and those of which only
+    results are here; that of the default model comes first.
+    """
 
     results: dict[str, Result]
     classifiers: dict[str, Classifier]
     problems: dict[str, str]
     default_model: str | None
-    test_images: ImageSet | None
-    test_images_problem: str | None
-    overview: Statistics | None
-    audit: Audit | None
+    data_sets: dict[str, ServedDataSet]
+    data_problems: dict[str, str]
 
-    def audit_on(self, labels: NDArray[np.uint8]) -> Audit | None:
-        """The audit, where it is of the test images that have these labels."""
-        if self.audit is None or not np.array_equal(self.audit.labels, labels):
-            return None
-        return self.audit
+    @property
+    def default_data_set(self) -> ServedDataSet | None:
+        """Return the data set of the default model; without one, the first there is."""
+        return next(iter(self.data_sets.values()), None)
 
-    def audit_of(self, result: Result) -> Audit | None:
-        """The audit, where it is of the images on which `result` was measured."""
-        return self.audit_on(result.bundle.predictions.test_labels)
+    def find_data_set(self, called: str) -> ServedDataSet | None:
+        """Return the data set that has this name, title or digest, if there is one."""
+        if called in self.data_sets:
+            return self.data_sets[called]
+        named = (one for one in self.data_sets.values() if called in (one.title, one.digest))
+        return next(named, None)
 
-    def results_on(self, test: ImageSet) -> dict[str, Result]:
-        """The results that were measured on exactly the images of `test`."""
+    def data_set_of(self, bundle: Bundle) -> ServedDataSet:
+        """Return the data set that `bundle` learned from and was tested on."""
+        digest = bundle.card.training.data_digest
+        return next(one for one in self.data_sets.values() if one.digest == digest)
+
+    def query(self, data_set: ServedDataSet) -> dict[str, Any]:
+        """Return the parameters that an address needs to speak of `data_set`: none by default."""
+        return {} if data_set is self.default_data_set else {"data": data_set.name}
+
+    def results_on(self, data_set: ServedDataSet) -> dict[str, Result]:
+        """Return the results on `data_set`, also those on a part of its test images."""
         return {
             name: result
             for name, result in self.results.items()
-            if np.array_equal(result.bundle.predictions.test_labels, test.labels)
+            if result.bundle.card.training.data_digest == data_set.digest
         }
 
-    def comparable(self) -> dict[str, Result]:
-        """The results that can be compared image by image: those on the test images, if any."""
-        return self.results_on(self.test_images) if self.test_images is not None else self.results
+    def comparable(self, data_set: ServedDataSet) -> dict[str, Result]:
+        """Return the results on `data_set` that can be compared image by image.
 
-    def tested_elsewhere(self) -> dict[str, str]:
-        """Of each model that was not tested on the test images, a sentence that says so."""
-        here = self.comparable()
+        These are the ones that have all of its test images; where those are not here, all that the
+        longest result has.
+        """
+        results = self.results_on(data_set)
+        labels = _labels(data_set, results)
         return {
-            name: f"The model “{name}” was tested on other images: "
-            f"{result.bundle.card.training.data_set}."
+            name: result
+            for name, result in results.items()
+            if np.array_equal(result.bundle.predictions.test_labels, labels)
+        }
+
+    def not_comparable(self, data_set: ServedDataSet) -> dict[str, str]:
+        """Return a sentence for each model that cannot be compared on `data_set`: why that is."""
+        here, on_it = self.comparable(data_set), self.results_on(data_set)
+        return {
+            name: f"The model “{name}” {_tested(data_set, result, len(_labels(data_set, on_it)))}"
+            if name in on_it
+            else f"The model “{name}” was tested on other images: "
+            f"{self.data_set_of(result.bundle).title}."
             for name, result in self.results.items()
             if name not in here
         }
+
+    @property
+    def answering(self) -> list[tuple[ServedDataSet, list[Classifier]]]:
+        """Return the networks that can be asked about a photo, by data set."""
+        grouped = [
+            (
+                data_set,
+                [
+                    one
+                    for one in self.classifiers.values()
+                    if one.bundle.card.training.data_digest == data_set.digest
+                ],
+            )
+            for data_set in self.data_sets.values()
+        ]
+        return [(data_set, networks) for data_set, networks in grouped if networks]
+
+    def audit_of(self, result: Result) -> Audit | None:
+        """Return the audit of exactly the images on which `result` was measured, if any."""
+        audit = self.data_set_of(result.bundle).audit
+        labels = result.bundle.predictions.test_labels
+        return audit if audit is not None and np.array_equal(audit.labels, labels) else None
+
+
+def _labels(data_set: ServedDataSet, results: Mapping[str, Result]) -> NDArray[np.uint8]:
+    """Return the labels of all test images of `data_set`, as far as they are known here."""
+    if data_set.test is not None:
+        return data_set.test.labels
+    tested = (result.bundle.predictions.test_labels for result in results.values())
+    return max(tested, key=len, default=np.zeros(0, np.uint8))
+
+
+def _tested(data_set: ServedDataSet, result: Result, whole: int) -> str:
+    count = len(result.bundle.predictions.test_labels)
+    if count < whole:
+        return (
+            f"was tested on {count:,} of the {whole:,} test images of {data_set.title}, as a quick "
+            "try is, so it cannot be compared with others image by image."
+        )
+    return f"was tested on other images than those that are kept of {data_set.title}."
 
 
 class _Shelf:
@@ -176,34 +243,23 @@ def get_library() -> Library:
 
 def _read(app: Flask) -> Library:
     bundles, problems = read_bundles(app.config["MODELS_FOLDER"])
+    kept, data_problems = read_data_sets(app.config["DATA_FOLDER"], app.logger)
+    served = kept + known_by_results((bundle.card for bundle in bundles), kept)
+    of_digest = {one.digest: one for one in reversed(served)}
     classifiers: dict[str, Classifier] = {}
     for bundle in bundles:
-        if bundle.model_path is None:
-            continue
-        try:
-            classifiers[bundle.name] = Classifier(bundle)
-        except ClassifierError as error:
-            problems[bundle.name] = str(error)
-            app.logger.error("model %s cannot be loaded", bundle.name, exc_info=error)
+        data_set = of_digest[bundle.card.training.data_digest]
+        if tuple(bundle.card.classes) != data_set.classes:
+            problems[bundle.name] = f"its classes are not those of its data set, {data_set.title}"
+        elif bundle.model_path is not None:
+            try:
+                classifiers[bundle.name] = Classifier(bundle)
+            except ClassifierError as error:
+                problems[bundle.name] = str(error)
+                app.logger.error("model %s cannot be loaded", bundle.name, exc_info=error)
     for name, problem in problems.items():
         app.logger.error("model %s is left out: %s", name, problem)
-
-    folder = app.config["DATA_FOLDER"] / MAIN_DATA_SET
-    test_images = overview = audit = None
-    test_images_problem: str | None = "they are missing or damaged"
-    try:
-        kept = read_kept(folder)
-    except (OSError, DamagedFile) as error:
-        app.logger.error("the data set is left out: %s", error)
-    else:
-        for name, problem in kept.problems.items():
-            app.logger.error("%s of the data set is left out: %s", name, problem)
-        test_images, overview = kept.test, kept.statistics
-        test_images_problem = None if test_images is not None else test_images_problem
-    try:
-        audit = read_audit(folder / AUDIT)
-    except (OSError, DamagedFile) as error:
-        app.logger.error("the audit of the data set is left out: %s", error)
+    results = {bundle.name: Result(bundle) for bundle in bundles if bundle.name not in problems}
 
     wanted = app.config["DEFAULT_MODEL"]
     default = wanted if wanted in classifiers else next(iter(classifiers), None)
@@ -212,12 +268,22 @@ def _read(app: Flask) -> Library:
     elif default != wanted:
         app.logger.warning("the default model %s is not there: %s answers", wanted, default)
     return Library(
-        results={bundle.name: Result(bundle) for bundle in bundles if bundle.name not in problems},
+        results=results,
         classifiers=classifiers,
         problems=problems,
         default_model=default,
-        test_images=test_images,
-        test_images_problem=test_images_problem,
-        overview=overview,
-        audit=audit,
+        data_sets=_in_order(served, results, default),
+        data_problems=data_problems,
     )
+
+
+def _in_order(
+    served: Sequence[ServedDataSet], results: Mapping[str, Result], default: str | None
+) -> dict[str, ServedDataSet]:
+    """Return `served` by name: that of the default model first, then those that have results."""
+    digests = {result.bundle.card.training.data_digest for result in results.values()}
+    first = results[default].bundle.card.training.data_digest if default is not None else None
+    # Where all results of one are left out, there is nothing to show of it.
+    shown = [one for one in served if one.kept is not None or one.digest in digests]
+    shown.sort(key=lambda one: (one.digest != first, one.digest not in digests, one.title.lower()))
+    return {one.name: one for one in shown}

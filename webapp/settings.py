@@ -47,7 +47,7 @@ SETTINGS = (
         "The model that answers unless another is asked. If it is not there, the first that is.",
     ),
     Setting("MODELS_FOLDER", "models", "", "Where the bundles are, relative to `instance/`."),
-    Setting("DATA_FOLDER", "data", "", "Where the data set is, relative to `instance/`."),
+    Setting("DATA_FOLDER", "data", "", "Where the data sets are, relative to `instance/`."),
     Setting(
         "TRAINING_FOLDER",
         "training",
@@ -96,6 +96,13 @@ SETTINGS = (
         "known. So nobody fills the room at one go.",
     ),
     Setting("FEEDBACK_DAYS", 180, "days", "How long such a photo is kept."),
+    Setting(
+        "SOURCE_URL",
+        None,
+        "",
+        "Where the code of this site can be read, `https://…`. Every page links it; unset, none "
+        "does.",
+    ),
     Setting("WTF_CSRF_TIME_LIMIT", 4 * 3600, "seconds", "How long an open page can be sent."),
     Setting("SESSION_COOKIE_SECURE", False, "", "Set it where the site is reached by HTTPS only."),
     Setting(
@@ -168,6 +175,8 @@ def _checked(setting: Setting, value: Any) -> Any:
         raise SettingError(f"{setting.name} must be {' or '.join(setting.choices)}, not {value!r}.")
     if value is None and setting.default is not None:
         raise SettingError(f"{setting.name} must not be empty.")
+    if setting.name == "SOURCE_URL" and value and not str(value).startswith(("https:", "http:")):
+        raise SettingError(f"SOURCE_URL must begin with https:// or http://, not {value!r}.")
     return value
 
 

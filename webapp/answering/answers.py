@@ -12,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures import opener as photos
 from model_training.datasets.pictures.views import View, ViewPlan
 from model_training.judging.judge import Judgement
 from webapp.answering import data_uris, heat
+from webapp.data_sets import ServedDataSet
 from webapp.errors import Refusal
 from webapp.library import Library
 from webapp.serving.classifier import Classifier
 
 SHOWN_SIDE = 640  # pixels; the photo's long side on the page
 SHOWN_SIDE_AMONG_MANY = 320
+MOST_EXAMPLES = 20
 HEAT_SIDE = 320  # pixels; a test image under its heat map
 
 Pixels = NDArray[np.uint8]
@@ -170,7 +171,7 @@ def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[
 def answer_photo(
     photo: photos.Photo, classifier: Classifier, library: Library, *, with_heat: bool = False
 ) -> tuple[Answer, list[Answer]]:
-    """The answer of `classifier`, and those of every other network in `library`."""
+    """The answer of `classifier`, and those of every other network for the same data set."""
     answer, *others = (
         _answer(*said, photo_size=photo.original_size)
         for said in _ask_each(photo.image, classifier, library)
@@ -194,7 +195,7 @@ def answer_test_image(
 ) -> tuple[Answer, list[Answer]]:
     """As `answer_photo`, for test image `index`."""
     image = Image.fromarray(test.images[index])
-    true = CLASSES[test.labels[index]]
+    true = classifier.classes[test.labels[index]]
     answer, *others = (
         _answer(*said, example=index, true_class=true)
         for said in _ask_each(image, classifier, library)
@@ -220,21 +221,33 @@ def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> Heat
     return HeatMap(uri, heat.in_words(found))
 
 
-def examples(test: ImageSet | None) -> list[tuple[int, str]]:
-    """Index and class of the first test image of each class: not picked for being easy."""
-    if test is None:
+def examples(data_set: ServedDataSet | None) -> list[tuple[int, str]]:
+    """Index and class of the first test image of each class: not picked for being easy.
+
+    Of many classes some are shown, spread evenly over all.
+    """
+    if data_set is None or data_set.test is None:
         return []
-    return [
-        (int(np.flatnonzero(test.labels == number)[0]), name) for number, name in enumerate(CLASSES)
-    ]
+    labels, first = np.unique(data_set.test.labels, return_index=True)
+    shown = np.unique(np.linspace(0, len(labels) - 1, MOST_EXAMPLES).round().astype(int))
+    return [(int(first[place]), data_set.classes[labels[place]]) for place in shown]
 
 
 def _ask_each(
     image: Image.Image, first: Classifier, library: Library
 ) -> Iterator[tuple[Classifier, list[View], Judgement, float]]:
-    """What `first` and then every other network says of `image`, cut once for each plan."""
+    """Ask `first` and then every other network about `image`, cut once for each plan.
+
+    Networks for another data set know other classes, so they are not asked.
+    """
     of_plan: dict[ViewPlan, list[View]] = {}
-    for asked in (first, *(one for one in library.classifiers.values() if one is not first)):
+    digest = first.bundle.card.training.data_digest
+    others = [
+        one
+        for one in library.classifiers.values()
+        if one is not first and one.bundle.card.training.data_digest == digest
+    ]
+    for asked in (first, *others):
         plan = asked.judge.plan
         if plan not in of_plan:
             of_plan[plan] = plan.cut(image)

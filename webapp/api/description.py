@@ -25,17 +25,15 @@ _RETRY_AFTER = {
 def describe(library: Library, limits: Limits) -> dict[str, Any]:
     """The OpenAPI document of this site, with the models, classes and limits that it has now."""
     model: dict[str, Any] = {"type": "string", "enum": sorted(library.classifiers)}
-    classes: tuple[str, ...] = ()
     if library.default_model is not None:
         model["default"] = library.default_model
-        classes = library.classifiers[library.default_model].classes
-    share = {"type": "number", "minimum": 0, "maximum": 1}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Ten Classes",
             "version": "1",
-            "description": "Which of ten things is in a photo. Nothing of a photo is kept.",
+            "description": "Which of the classes that a model knows is in a photo. Nothing of a "
+            "photo is kept.",
         },
         "paths": {
             "/api/classify": {
@@ -87,7 +85,7 @@ def describe(library: Library, limits: Limits) -> dict[str, Any]:
                             "description": "Higher the less the photo resembles what the model "
                             "learned from",
                         },
-                        "probabilities": _object(dict.fromkeys(classes, share)),
+                        "probabilities": _probabilities(library),
                     }
                 ),
                 "Error": _object(
@@ -108,6 +106,19 @@ def describe(library: Library, limits: Limits) -> dict[str, Any]:
             }
         },
     }
+
+
+def _probabilities(library: Library) -> dict[str, Any]:
+    """The schema of an answer's probabilities: one of each class, whichever model is asked."""
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    models: dict[tuple[str, ...], list[str]] = {}
+    for name, classifier in sorted(library.classifiers.items()):
+        models.setdefault(classifier.classes, []).append(name)
+    schemas = [
+        _object(dict.fromkeys(classes, share)) | {"description": f"Of {', '.join(names)}"}
+        for classes, names in models.items()
+    ]
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas} if schemas else _object({})
 
 
 def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:

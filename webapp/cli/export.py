@@ -17,11 +17,11 @@ from model_training.bundles.export import (
     Format,
     export,
 )
+from model_training.datasets.catalog.cifar10 import NAME as MAIN_DATA_SET
 from model_training.datasets.kept import TEST
 from model_training.datasets.pictures.sprites import read_test_images
 from model_training.files import DamagedFile
 from webapp.cli.shared import find_bundle
-from webapp.library import MAIN_DATA_SET
 
 
 @click.command("export")

@@ -2,65 +2,71 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, abort, render_template, send_file
+from flask import Blueprint, Response, abort, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
 
+from model_training.datasets.registry import find_known
 from model_training.recipes import RECIPES
 from webapp.comparison.plots import make_plots
 from webapp.comparison.report import make_report
 from webapp.comparison.table import BY_NAME, COLUMNS, FIRST_DOWN, Row, make_rows, ordered
 from webapp.comparison.twins import as_csv, as_json
 from webapp.comparison.versus import make_versus
+from webapp.data_sets import ServedDataSet
 from webapp.library import NO_AUDIT, Library, Result, get_library
-from webapp.query import choice
+from webapp.query import choice, data_set
 
 bp = Blueprint("comparison", __name__)
-MAIN_DATA_SET = "CIFAR-10"
 
 
 @bp.get("/models/")
 def index() -> ResponseReturnValue:
-    """Every bundle, and every recipe that has none yet."""
+    """Every bundle of one data set, and every recipe for it that has none yet."""
     library = get_library()
-    rows = _rows(library)
-    data_sets = sorted({row.figures["data"] for row in rows})
-    data_set = choice("data", data_sets, "data set")
-    rows = [row for row in rows if data_set in (None, row.figures["data"])]
-    # Points of different images do not belong in one plot.
-    plotted = MAIN_DATA_SET if data_set is None and len(data_sets) > 1 else None
+    data = _data_set(library)
+    rows = _rows(library, data)
     by = BY_NAME[choice("sort", BY_NAME, "column") or "accuracy"]
     order = choice("order", ("up", "down"), "direction")
     down = order == "down" if order else by.name in FIRST_DOWN
+    query = {"data": data.name} if data is not library.default_data_set else {}
     return render_template(
         "comparison/index.html",
         rows=ordered(rows, by, down),
+        reported=any(row.figures.get("reported") is not None for row in rows),
         columns=COLUMNS,
         by=by,
         down=down,
         first_down=FIRST_DOWN,
-        data_sets=data_sets,
-        data_set=data_set,
-        plotted=plotted,
-        charts=make_plots([row for row in rows if plotted in (None, row.figures["data"])]),
+        data=data,
+        here=data.name in library.data_sets,
+        query=query,
+        others=[
+            (one.title, url_for("comparison.index", **library.query(one)), one is data)
+            for one in library.data_sets.values()
+        ],
+        comparable=len(library.comparable(data)),
+        charts=make_plots([row for row in rows if row.whole]),
         default_model=library.default_model,
         problems=library.problems,
-        no_audit=None if library.audit else NO_AUDIT,
+        no_audit=None if data.audit else NO_AUDIT,
     )
 
 
 @bp.get("/models.csv")
 def index_csv() -> Response:
-    """The comparison table, for a spreadsheet."""
-    return Response(as_csv(_rows(get_library())), mimetype="text/csv")
+    """The comparison table of the same address, for a spreadsheet."""
+    library = get_library()
+    return Response(as_csv(_rows(library, _data_set(library))), mimetype="text/csv")
 
 
 @bp.get("/models/compare")
 def compare() -> ResponseReturnValue:
     """Two models against each other; without a choice, the two best."""
     library = get_library()
-    results = library.comparable()
+    data = data_set(library, "left", "right")
+    results = library.comparable(data) if data else {}
     best = sorted(results, key=lambda name: -results[name].accuracy)
-    elsewhere = library.tested_elsewhere()
+    elsewhere = library.not_comparable(data) if data else {}
     left = choice("left", results, "model", elsewhere) or next(iter(best), None)
     others = [name for name in best if name != left]
     right = choice("right", results, "model", elsewhere) or next(iter(others), None)
@@ -68,7 +74,19 @@ def compare() -> ResponseReturnValue:
     if left is not None and right is not None:
         versus = make_versus(results[left], results[right])
     return render_template(
-        "comparison/compare.html", results=results, left=left, right=right, versus=versus
+        "comparison/compare.html",
+        results=results,
+        left=left,
+        right=right,
+        versus=versus,
+        data=data,
+        query=library.query(data) if data else {},
+        in_gallery=data is not None and data.test is not None,
+        others=[
+            (one.title, url_for("comparison.compare", **library.query(one)), one is data)
+            for one in library.data_sets.values()
+            if len(library.comparable(one)) > 1
+        ],
     )
 
 
@@ -76,11 +94,17 @@ def compare() -> ResponseReturnValue:
 def model(name: str) -> ResponseReturnValue:
     """One model's report."""
     library, result = get_library(), _result(name)
-    in_gallery = library.test_images is not None and name in library.results_on(library.test_images)
+    data = library.data_set_of(result.bundle)
+    others = library.comparable(data)
     return render_template(
         "comparison/model.html",
         report=make_report(result, library.audit_of(result)),
-        in_gallery=in_gallery,
+        data=data,
+        query=library.query(data),
+        in_gallery=data.test is not None and name in others,
+        not_comparable=library.not_comparable(data).get(name),
+        comparable=name in others and len(others) > 1,
+        answers=name in library.classifiers,
         no_audit=NO_AUDIT,
     )
 
@@ -111,6 +135,30 @@ def _result(name: str) -> Result:
     return library.results[name]
 
 
-def _rows(library: Library) -> list[Row]:
-    audits = {name: library.audit_of(result) for name, result in library.results.items()}
-    return make_rows(library.results.values(), library.classifiers, RECIPES, audits)
+def _data_set(library: Library) -> ServedDataSet:
+    """The data set of the table: as the address says, or else the default model's.
+
+    Recipes can be shown for the data set that they are made for before anything of it is here.
+    """
+    unseen = {}
+    for recipe in RECIPES.values():
+        known = find_known(recipe.data_set)
+        unseen[known.title] = unseen[known.name] = ServedDataSet(
+            known.name, known.title, known.classes, known.digest
+        )
+    called = request.args.get("data", "")
+    if called in unseen and library.find_data_set(called) is None:
+        return unseen[called]
+    return data_set(library) or next(iter(unseen.values()))
+
+
+def _rows(library: Library, data: ServedDataSet) -> list[Row]:
+    recipes = {
+        name: recipe
+        for name, recipe in RECIPES.items()
+        if find_known(recipe.data_set).digest == data.digest
+    }
+    results = library.results_on(data)
+    audits = {name: library.audit_of(result) for name, result in results.items()}
+    whole = library.comparable(data)
+    return make_rows(results.values(), library.classifiers, recipes, audits, whole)

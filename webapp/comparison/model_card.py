@@ -13,6 +13,10 @@ from model_training.bundles.card import Card
 from model_training.datasets.registry import find_known
 from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import Recipe, Use
+from webapp import filters
+
+MOST_LISTED = 20
+"""More classes than so many are counted, not named."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ def make_model_card(
             f"Telling {_listed(card.classes)} from each other, one of them to a picture.",
         ],
         not_for=[
-            "Anything else: shown a person or a house it still names one of its "
-            f"{len(card.classes)} classes, and may be sure of it.",
+            f"Anything else: whatever it is shown, it names one of its {len(card.classes)} "
+            "classes, and may be sure of it.",
             *_weakest(classification),
             *use.not_for,
             "Deciding anything about people, or anything that must not go wrong.",
@@ -57,6 +61,12 @@ def make_model_card(
         ],
         command=training.command,
     )
+
+
+def test_reads(card: Card) -> int | None:
+    """How often the test images were read for the recipe of `card`, if that is known."""
+    reads: int | None = getattr(card, "test_reads", None)
+    return reads
 
 
 def _weakest(classification: ClassificationReport) -> list[str]:
@@ -76,7 +86,15 @@ def _data(card: Card) -> str:
         text += ", after every choice had been made on a part of them"
     else:
         text += f", every choice was made on {training.validation_images:,} others"
-    return text + (f", and it was measured on {test.images:,} more." if test else ".")
+    text += f", and it was measured on {test.images:,} more." if test else "."
+    if (reads := test_reads(card)) is not None:
+        text += f" Of this recipe, the test images were read {filters.times(reads)}."
+    if training.all_data:
+        text += (
+            " Its validation figure and its temperature are another network's: that of "
+            f"“{training.calibrated_by}”, which had not learned from the validation images."
+        )
+    return text
 
 
 def _source(pretrained: str) -> str:
@@ -85,6 +103,8 @@ def _source(pretrained: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
+    if len(names) > MOST_LISTED:
+        return f"its {len(names)} classes"
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 

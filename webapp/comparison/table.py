@@ -39,13 +39,17 @@ class Column:
 class Row:
     """One model: its figures by column name; one that is missing is None.
 
-    `measured` is False for a recipe that has no bundle here.
+    `measured` is False for a recipe that has no bundle here.  `images` is the number of test images
+    that it was measured on, and `whole` is False where these are not all that there are, so that
+    its figures are not to be put beside those of others.
     """
 
     name: str
     figures: Mapping[str, Any]
     measured: bool
     reproduced: bool = True
+    images: int = 0
+    whole: bool = True
 
 
 def _percent(share: float) -> str:
@@ -62,12 +66,15 @@ def _megabytes(size: int) -> str:
 
 COLUMNS = (
     Column("title", "Model", "The network, by the name of its recipe."),
-    Column("accuracy", "Measured", "Test images named rightly, here.", _percent),
-    Column("averaged", "Averaged", "The same, six views of each image averaged.", _percent),
+    Column(
+        "accuracy", "Test accuracy", "The share of test images named correctly, here.", _percent
+    ),
+    Column("averaged", "With six views", "The same, six views of each image averaged.", _percent),
     Column(
         "cleaned",
-        "Cleaned",
-        "Measured, without test images that have a near-copy in training or a suspected label.",
+        "Without doubtful images",
+        "Test accuracy on the images that have neither a near-copy in training nor a suspected "
+        "label.",
         _percent,
     ),
     Column("reported", "Reported", "What its source says it reached.", _percent),
@@ -108,14 +115,21 @@ def make_rows(
     classifiers: Mapping[str, Classifier],
     recipes: Mapping[str, Recipe],
     audits: Mapping[str, Audit | None],
+    whole: Collection[str],
 ) -> list[Row]:
     """A row for each bundle, then one for each recipe that has none.
 
     Args:
         audits: by the names of bundles, of the images that each was tested on.
+        whole: the bundles that were tested on all test images.
     """
     rows = [
-        _measured(result, classifiers.get(result.bundle.name), audits.get(result.bundle.name))
+        _measured(
+            result,
+            classifiers.get(result.bundle.name),
+            audits.get(result.bundle.name),
+            result.bundle.name in whole,
+        )
         for result in results
     ]
     cards = [result.bundle.card for result in results]
@@ -134,7 +148,9 @@ def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:
     return sorted(there, key=lambda row: row.figures[column.name], reverse=down) + missing
 
 
-def _measured(result: Result, classifier: Classifier | None, audit: Audit | None) -> Row:
+def _measured(
+    result: Result, classifier: Classifier | None, audit: Audit | None, whole: bool
+) -> Row:
     bundle = result.bundle
     card, stored = bundle.card, bundle.predictions
     scores = result.classification
@@ -169,7 +185,8 @@ def _measured(result: Result, classifier: Classifier | None, audit: Audit | None
         "source": card.reported.source if card.reported else None,
         "comment": card.summary,
     }
-    return Row(card.name, figures, measured=True)
+    images = len(stored.test_labels)
+    return Row(card.name, figures, measured=True, images=images, whole=whole)
 
 
 def _reported(recipe: Recipe) -> Row:

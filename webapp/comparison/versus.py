@@ -42,6 +42,20 @@ class Versus:
     answers_differ: int
 
     @property
+    def images(self) -> int:
+        """On how many images both were tested."""
+        one = self.comparison
+        return one.both + one.neither + one.left_only + one.right_only
+
+    @property
+    def better(self) -> Card | None:
+        """The one that is right on more of these images; None where both are on equally many."""
+        difference = self.comparison.difference.value
+        if not difference:
+            return None
+        return self.left if difference > 0 else self.right
+
+    @property
     def differ(self) -> bool:
         """Whether chance alone would hardly make such a difference."""
         return self.comparison.p_value < SURE

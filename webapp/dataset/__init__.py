@@ -3,53 +3,66 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from flask import Blueprint, abort, render_template
 from flask.typing import ResponseReturnValue
 
-from model_training.datasets.catalog.cifar10 import CLASSES
-from model_training.datasets.dataset import ImageSet
-from model_training.datasets.statistics import PARTS
+from model_training.datasets.kept import AUDIT, STATISTICS, TEST
+from model_training.datasets.pictures.sprites import tile
+from model_training.datasets.statistics import PARTS, Statistics
+from webapp.data_sets import ServedDataSet
 from webapp.dataset.reviews import find_review, make_view, review_names
-from webapp.library import Library, get_library
+from webapp.dataset.samples import draw_samples
+from webapp.library import get_library
 from webapp.pictures import kept_picture
 from webapp.query import LARGEST_SEED, whole_number
 
 bp = Blueprint("dataset", __name__, url_prefix="/dataset")
 
-EACH = 10
 CHANNELS = ("red", "green", "blue")
+PART_TITLES = {TEST: "the test images", STATISTICS: "the figures", AUDIT: "the audit"}
 
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """Ten images of each class, counts, means, and what 32x32 pixels are enough for."""
+    """The data set, if there is one; of several, a list."""
     library = get_library()
-    seed = whole_number("seed", 0, LARGEST_SEED, default=0)
-    overview = library.overview
+    served = list(library.data_sets.values())
+    if len(served) == 1 and not library.data_problems:
+        return _page(served[0])
     return render_template(
         "dataset/index.html",
-        rows=_examples(library.test_images, seed) if library.test_images else [],
-        seed=seed,
-        next_seed=(seed + 1) % (LARGEST_SEED + 1),
-        overview=overview,
-        classes=CLASSES,
-        parts=PARTS,
-        channels=zip(CHANNELS, overview.mean, overview.deviation, strict=True) if overview else (),
-        version=_version(library),
+        data_sets=served,
+        models={one.name: len(library.results_on(one)) for one in served},
+        bad=sorted(library.data_problems),
         reviews=review_names(),
     )
 
 
 @bp.get("/<name>", strict_slashes=False)
+def one(name: str) -> ResponseReturnValue:
+    """A data set; of a folder that nothing has learned from yet, its review."""
+    data = _find(name)
+    return _page(data) if data else reviewed(name)
+
+
+@bp.get("/<name>.json")
+def one_json(name: str) -> ResponseReturnValue:
+    """The same for programs."""
+    data = _find(name)
+    return _as_json(data) if data else reviewed_json(name)
+
+
+@bp.get("/<name>/review")
 def reviewed(name: str) -> ResponseReturnValue:
     """What `flask data review` found in a folder of photos."""
     review = find_review(name)
     return render_template("dataset/review.html", review=review, view=make_view(review))
 
 
-@bp.get("/<name>.json")
+@bp.get("/<name>/review.json")
 def reviewed_json(name: str) -> ResponseReturnValue:
     """The same for programs, as it is kept."""
     return find_review(name).model_dump(mode="json")
@@ -57,24 +70,75 @@ def reviewed_json(name: str) -> ResponseReturnValue:
 
 @bp.get("/means/<version>.png")
 def means(version: str) -> ResponseReturnValue:
-    """The mean image of each class, side by side, 320x32."""
+    """The mean image of each class, laid out as in a sheet."""
+    for data in get_library().data_sets.values():
+        if data.statistics is not None and version == _version(data.statistics):
+            return kept_picture(tile(data.statistics.mean_images), "PNG")
+    abort(404)
+
+
+def _find(name: str) -> ServedDataSet | None:
     library = get_library()
-    if library.overview is None or version != _version(library):
-        abort(404)
-    row = np.concatenate(list(library.overview.mean_images), axis=1)
-    return kept_picture(row, "PNG")
+    if name in library.data_problems:
+        abort(404, f"The data set “{name}” is damaged and left out. The log says what is wrong.")
+    return library.data_sets.get(name)
 
 
-def _version(library: Library) -> str:
+def _page(data: ServedDataSet) -> ResponseReturnValue:
+    library = get_library()
+    seed = whole_number("seed", 0, LARGEST_SEED, default=0)
+    statistics = data.statistics
+    learned = statistics.counts[:-1].sum(axis=0) if statistics else np.zeros(0, int)
+    reviews = review_names()
+    return render_template(
+        "dataset/one.html",
+        data=data,
+        query=library.query(data),
+        alone=len(library.data_sets) == 1,
+        samples=draw_samples(data.test, data.classes, seed) if data.test else None,
+        next_seed=(seed + 1) % (LARGEST_SEED + 1),
+        statistics=statistics,
+        learned_each=int(learned.max()) if statistics else None,
+        commonest=data.classes[learned.argmax()] if statistics else None,
+        commonest_share=learned.max() / learned.sum() if statistics else None,
+        parts=PARTS,
+        channels=list(zip(CHANNELS, statistics.mean, statistics.deviation, strict=True))
+        if statistics
+        else [],
+        means_version=_version(statistics) if statistics else "",
+        damaged=[PART_TITLES.get(part, part) for part in data.problems],
+        models=library.results_on(data),
+        review=data.name if data.name in reviews else None,
+        reviews=[name for name in reviews if name not in library.data_sets],
+    )
+
+
+def _version(statistics: Statistics) -> str:
     # The address changes with the picture, so that a browser may keep it for ever.
-    if library.overview is None:
-        return ""
-    return hashlib.sha256(library.overview.mean_images.tobytes()).hexdigest()[:12]
+    return hashlib.sha256(statistics.mean_images.tobytes()).hexdigest()[:12]
 
 
-def _examples(test: ImageSet, seed: int) -> list[tuple[str, list[int]]]:
-    rng = np.random.default_rng(seed)
-    return [
-        (name, rng.choice(np.flatnonzero(test.labels == number), EACH, replace=False).tolist())
-        for number, name in enumerate(CLASSES)
-    ]
+def _as_json(data: ServedDataSet) -> dict[str, Any]:
+    library, description = get_library(), data.kept.description if data.kept else None
+    statistics, audit = data.statistics, data.audit
+    return {
+        "name": data.name,
+        "title": data.title,
+        "classes": list(data.classes),
+        "digest": data.digest,
+        "image_size": description.image_size if description else None,
+        "kept_size": description.kept_size if description else None,
+        "about": data.about.model_dump(mode="json"),
+        "counts": statistics
+        and {
+            part: dict(zip(data.classes, counts, strict=True))
+            for part, counts in zip(PARTS, statistics.counts.tolist(), strict=True)
+        },
+        "mean": statistics and statistics.mean.tolist(),
+        "deviation": statistics and statistics.deviation.tolist(),
+        "near_copies": audit and len(audit.copies),
+        "suspected_labels": audit and int(audit.doubts.suspected.sum()),
+        "models": sorted(library.results_on(data)),
+        "left_out": sorted(data.problems),
+        "reviewed": data.name in review_names(),
+    }

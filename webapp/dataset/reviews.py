@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from flask import abort, current_app
 
 from model_training.datasets.folders.review import SIDES, Review, read_review
+from model_training.datasets.kept import REVIEW
 from model_training.files import DamagedFile
-from model_training.naming import SLUG
-from webapp.library import REVIEW_SUFFIX, review_path
+from model_training.naming import is_slug
+from webapp.library import REVIEW_SUFFIX
 
 CHARTED = 40
 """With more classes than so many the chart of them is left out: the table has them all."""
@@ -72,28 +73,37 @@ class View:
 
 
 def review_names() -> list[str]:
-    """The reviews that are there, by name."""
-    paths = current_app.config["DATA_FOLDER"].glob(f"*{REVIEW_SUFFIX}")
-    names = (path.name.removesuffix(REVIEW_SUFFIX) for path in paths)
-    return sorted(name for name in names if re.fullmatch(SLUG, name))
+    """Return the names of the reviews that are there, in order."""
+    return sorted(_paths())
 
 
 def find_review(name: str) -> Review:
-    """The review called `name`; answers the request with 404 where there is no whole one."""
-    if name not in review_names():
-        there = ", ".join(review_names()) or "none yet"
+    """Return the review called `name`; answer the request with 404 where there is no whole one."""
+    paths = _paths()
+    if name not in paths:
+        there = ", ".join(sorted(paths)) or "none yet"
         abort(
             404,
             f"No folder of photos was reviewed here as “{name}”. There is: {there}. "
             "`flask data review FOLDER` makes one.",
         )
     try:
-        return read_review(review_path(current_app.config["DATA_FOLDER"], name))
+        return read_review(paths[name])
     except (DamagedFile, OSError) as error:
         current_app.logger.error("the review %s cannot be read: %s", name, error)
         abort(
             404, f"The review “{name}” is damaged. `flask data review` on its folder makes it anew."
         )
+
+
+def _paths() -> dict[str, Path]:
+    """Return the file of each review: in the folder of its data set, or beside the folders."""
+    folder: Path = current_app.config["DATA_FOLDER"]
+    beside = (
+        (path.name.removesuffix(REVIEW_SUFFIX), path) for path in folder.glob(f"*{REVIEW_SUFFIX}")
+    )
+    inside = ((path.parent.name, path) for path in folder.glob(f"*/{REVIEW}"))
+    return {name: path for name, path in (*beside, *inside) if is_slug(name)}
 
 
 def make_view(review: Review) -> View:

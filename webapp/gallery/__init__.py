@@ -1,44 +1,51 @@
-"""`/gallery/`: the 10,000 CIFAR-10 test images, with what a model made of each."""
+"""`/gallery/`: the test images of a data set, with what a model made of each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-from flask import (
-    Blueprint,
-    abort,
-    current_app,
-    redirect,
-    render_template,
-    url_for,
-)
+from flask import Blueprint, abort, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 
-from model_training.datasets.catalog.cifar10 import BATCH_DIGESTS, CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.kept import TEST
-from model_training.datasets.pictures.sprites import SHEET_IMAGES, sheet_name, tile
+from model_training.datasets.pictures.sprites import (
+    LOSSLESS_SIDE,
+    SHEET_IMAGES,
+    sheet_name,
+    tile,
+)
+from webapp.data_sets import ServedDataSet
 from webapp.gallery.cells import evidence, finding
 from webapp.gallery.selection import read_filters
 from webapp.gallery.view import View, decode_numbers, encode_numbers
-from webapp.library import MAIN_DATA_SET, NO_AUDIT, Library, get_library
+from webapp.library import NO_AUDIT, get_library
 from webapp.pictures import kept_file, kept_picture
-from webapp.query import LARGEST_SEED, whole_number
+from webapp.query import LARGEST_SEED, data_set, whole_number
 
 bp = Blueprint("gallery", __name__)
-
-# The addresses of images carry this, so a browser may keep them for ever.
-VERSION = BATCH_DIGESTS["test"][:12]
 
 
 @bp.get("/gallery/")
 def index() -> ResponseReturnValue:
-    """A page of 10x10 of the chosen test images, with the true and the predicted class."""
+    """A page of a hundred of the chosen test images, with the true and the predicted class."""
     view = _read_view()
     page = view.page()
-    return render_template("gallery/index.html", view=view, page=page, last_seed=LARGEST_SEED)
+    library = get_library()
+    return render_template(
+        "gallery/index.html",
+        view=view,
+        page=page,
+        data=view.data_set,
+        last_seed=LARGEST_SEED,
+        others=[
+            (one.title, url_for("gallery.index", **library.query(one)), one is view.data_set)
+            for one in library.data_sets.values()
+            if one.test is not None
+        ],
+    )
 
 
 @bp.get("/gallery.json")
@@ -47,6 +54,7 @@ def index_json() -> ResponseReturnValue:
     view = _read_view()
     page = view.page()
     return {
+        "data_set": view.data_set.name,
         "model": view.filters.model,
         "count": len(view.chosen),
         "right": view.right,
@@ -73,14 +81,18 @@ def image(number: int) -> ResponseReturnValue:
     view = _read_view()
     if number >= len(view.test):
         abort(404, f"The test images go from 0 to {len(view.test) - 1:,}; there is no {number:,}.")
+    data = view.data_set
+    names = data.kept.description.test_names if data.kept else ()
     return render_template(
         "gallery/image.html",
         number=number,
         view=view,
+        data=data,
         place=view.place_of(number),
-        true_class=CLASSES[view.test.labels[number]],
+        true_class=view.true_class(number),
         evidence=evidence(view.results.values(), number),
-        finding=finding(view.audit, number) if view.audit else None,
+        finding=finding(view.audit, number, data.classes) if view.audit else None,
+        file_name=names[number] if names else None,
         no_audit=NO_AUDIT,
     )
 
@@ -97,76 +109,91 @@ def at() -> ResponseReturnValue:
 
 @bp.get("/gallery/sheets/<version>/<int:number>.webp")
 def sheet(version: str, number: int) -> ResponseReturnValue:
-    """100 test images in one file, as they ship; the page shows a part of it in each cell."""
-    test = _test_images(get_library())
-    if version != VERSION or number >= len(test) // SHEET_IMAGES:
+    """A hundred test images in one file, as they are kept; each cell shows a part of it."""
+    data, test = _of_version(version)
+    if data.kept is None or number * SHEET_IMAGES >= len(test):
         abort(404)
-    path = current_app.config["DATA_FOLDER"] / MAIN_DATA_SET / TEST / sheet_name(number)
-    return kept_file(path, "image/webp")
+    return kept_file(data.kept.folder / TEST / sheet_name(number), "image/webp")
 
 
 @bp.get("/gallery/mosaics/<version>/<code>.webp")
 def mosaic(version: str, code: str) -> ResponseReturnValue:
-    """Up to 100 test images in one file, chosen by the address."""
-    test = _test_images(get_library())
-    numbers = decode_numbers(code)
-    if version != VERSION or numbers is None or numbers.max() >= len(test):
+    """Up to a hundred test images in one file, chosen by the address."""
+    _data, test = _of_version(version)
+    numbers = decode_numbers(code, len(test))
+    if numbers is None:
         abort(404)
-    picture = np.zeros((SHEET_IMAGES, *test.images.shape[1:]), np.uint8)
-    picture[: len(numbers)] = test.images[numbers]
     # The quickest lossless form: it is made for one page, and the browser keeps it.
-    return kept_picture(tile(picture), "WEBP", lossless=True, quality=0, method=0)
+    lossless = test.side <= LOSSLESS_SIDE
+    quality = 0 if lossless else 90
+    picture = tile(test.images[numbers])
+    return kept_picture(picture, "WEBP", lossless=lossless, quality=quality, method=0)
 
 
 @bp.get("/gallery/images/<version>/<int:number>.png")
 def image_file(version: str, number: int) -> ResponseReturnValue:
-    """One test image, 32x32, as PNG."""
-    test = _test_images(get_library())
-    if version != VERSION or number >= len(test):
+    """One test image, pixel for pixel, as PNG."""
+    _data, test = _of_version(version)
+    if number >= len(test):
         abort(404)
     return kept_picture(test.images[number], "PNG")
 
 
 @bp.get("/gallery/copies/<version>/<int:number>.png")
 def copy_file(version: str, number: int) -> ResponseReturnValue:
-    """The training image of which test image `number` is a near-copy, 32x32, as PNG."""
-    audit = get_library().audit
-    if audit is None or version != audit.version or number not in audit.copies:
-        abort(404)
-    return kept_picture(audit.copies[number].image, "PNG")
+    """The training image of which test image `number` is a near-copy, pixel for pixel, as PNG."""
+    for data in get_library().data_sets.values():
+        if data.audit is not None and data.audit.version == version:
+            copy = data.audit.copies.get(number)
+            if copy is not None:
+                return kept_picture(copy.image, "PNG")
+    abort(404)
 
 
 @bp.app_template_global()
-def test_image_url(number: int) -> str:
-    """The address of one test image, for every template."""
-    return url_for("gallery.image_file", version=VERSION, number=number)
+def test_image_url(data: ServedDataSet, number: int) -> str:
+    """The address of one test image of `data`, for every template."""
+    return url_for("gallery.image_file", version=data.version, number=number)
 
 
 @bp.app_template_global()
-def grid_url(numbers: Sequence[int] | NDArray[np.int64]) -> str:
-    """The address of the one file that shows the images `numbers`, ten a row."""
-    numbers = np.asarray(numbers)
+def grid_url(data: ServedDataSet, numbers: Sequence[int] | NDArray[np.int64]) -> str:
+    """The address of the one file that shows the images `numbers`, laid out as in a sheet."""
+    assert data.test is not None  # Who shows images has found that they are there.
+    numbers, count = np.asarray(numbers), len(data.test)
     first = int(numbers[0])
-    if first % SHEET_IMAGES == 0 and np.array_equal(numbers, first + np.arange(SHEET_IMAGES)):
-        return url_for("gallery.sheet", version=VERSION, number=first // SHEET_IMAGES)
-    return url_for("gallery.mosaic", version=VERSION, code=encode_numbers(numbers))
+    whole = np.arange(first, min(first + SHEET_IMAGES, count))
+    if first % SHEET_IMAGES == 0 and np.array_equal(numbers, whole):
+        return url_for("gallery.sheet", version=data.version, number=first // SHEET_IMAGES)
+    code = encode_numbers(numbers, count)
+    return url_for("gallery.mosaic", version=data.version, code=code)
 
 
-def _test_images(library: Library) -> ImageSet:
-    if library.test_images is None:
-        abort(
-            503,
-            f"The test images cannot be shown: {library.test_images_problem}. Whoever runs this "
-            "site restores them with “flask data pack” and a restart.",
-        )
-    return library.test_images
+def _of_version(version: str) -> tuple[ServedDataSet, ImageSet]:
+    """The data set whose test images have this version, and these."""
+    for data in get_library().data_sets.values():
+        if data.test is not None and data.version == version:
+            return data, data.test
+    abort(404)
 
 
 def _read_view() -> View:
     library = get_library()
-    test = _test_images(library)
-    results = library.results_on(test)
-    audit = library.audit_on(test.labels)
-    elsewhere = library.tested_elsewhere()
-    filters = read_filters(results, library.default_model, audit, elsewhere)
-    return View(test, results, filters, audit)
+    data = data_set(library, "model")
+    if data is None:
+        abort(
+            503,
+            "No data set is here, so there are no test images to show. Whoever runs this site "
+            "restores them with “flask data pack” and a restart.",
+        )
+    if data.test is None:
+        abort(404 if data.kept is None else 503, data.missing_images)
+    filters = read_filters(
+        data.classes,
+        library.comparable(data),
+        library.default_model,
+        data.audit,
+        library.not_comparable(data),
+        library.query(data).get("data"),
+    )
+    return View(data, data.test, library.comparable(data), filters)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from model_training.auditing.audit import Audit, NearCopy
-from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures.sprites import GRID
 from webapp.library import Result
 
 
@@ -61,33 +61,37 @@ class Finding:
     copy_class: str | None
 
 
-def finding(audit: Audit, number: int) -> Finding:
+def finding(audit: Audit, number: int, classes: Sequence[str]) -> Finding:
     """What `audit` says of image `number`."""
     copy = audit.copies.get(number)
     return Finding(
         suspected=bool(audit.doubts.suspected[number]),
         rank=int(audit.rank[number]),
         doubt=float(audit.doubts.doubt[number]),
-        suggested=CLASSES[audit.doubts.suggested[number]],
+        suggested=classes[audit.doubts.suggested[number]],
         copy=copy,
-        copy_class=CLASSES[copy.label] if copy else None,
+        copy_class=classes[copy.label] if copy else None,
     )
 
 
 def cells(
-    test: ImageSet, result: Result | None, audit: Audit | None, numbers: Iterable[int]
+    test: ImageSet,
+    classes: Sequence[str],
+    result: Result | None,
+    audit: Audit | None,
+    numbers: Iterable[int],
 ) -> list[Cell]:
-    """The cells of the images `numbers`, laid out ten a row."""
+    """The cells of the images `numbers`, laid out as in a sheet."""
     shown = []
     for position, number in enumerate(numbers):
         predicted = None if result is None else int(result.predicted[number])
         shown.append(
             Cell(
                 number=number,
-                x=position % 10 * 32,
-                y=position // 10 * 32,
-                true_class=CLASSES[test.labels[number]],
-                predicted_class=None if predicted is None else CLASSES[predicted],
+                x=position % GRID * test.side,
+                y=position // GRID * test.side,
+                true_class=classes[test.labels[number]],
+                predicted_class=None if predicted is None else classes[predicted],
                 share=None
                 if result is None or predicted is None
                 else float(result.probabilities[number, predicted]),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from flask import abort
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit
-from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from webapp.library import NO_AUDIT, Result
-from webapp.query import LARGEST_SEED, choice, percentage, whole_number
+from webapp.query import LARGEST_SEED, choice, percentage, refuse, whole_number
 
 OUTCOMES = ("right", "wrong")
 SORTS: dict[str, Callable[[Result], NDArray[np.floating]]] = {
@@ -29,7 +27,7 @@ ORDERS = {
     "margin": "lead over the second class",
     "entropy": "indecision (entropy)",
     "doubt": "doubt about its label",
-    "random": "chance",
+    "random": "random",
 }
 """Every order there may be, in words."""
 YES_NO = ("yes", "no")
@@ -41,11 +39,16 @@ COPIES: dict[str, Callable[[Audit], NDArray[np.bool_]]] = {
 """Images with a near-copy in training, without one, and with one that is labelled otherwise."""
 
 
+_NEED_MODEL = ("said", "outcome", "low", "high", "differs", "sort")
+_NEED_AUDIT = ("suspect", "copy", "sort")
+
+
 @dataclass(frozen=True)
 class Filters:
     """What a visitor asks to see; a field that is None, or a whole range, asks for nothing.
 
     Args:
+        data: the data set, where the model does not tell it and it is not the default one.
         low, high: the least and the highest confidence, from 0 to 1.
         differs: another model, whose most probable class is not `model`'s.
         suspect: "yes" for images whose label is suspected to be wrong, "no" for the others.
@@ -54,6 +57,7 @@ class Filters:
         seed: of the order `random`.
     """
 
+    data: str | None = None
     model: str | None = None
     true: str | None = None
     said: str | None = None
@@ -70,6 +74,7 @@ class Filters:
     def query(self) -> dict[str, Any]:
         """The parameters of an address that asks for the same."""
         given = {
+            "data": self.data,
             "model": self.model,
             "true": self.true,
             "said": self.said,
@@ -104,10 +109,12 @@ class Filters:
 
 
 def read_filters(
+    classes: Collection[str],
     results: Mapping[str, Result],
     default_model: str | None,
     audit: Audit | None,
     elsewhere: Mapping[str, str],
+    data: str | None = None,
 ) -> Filters:
     """The filters in the address of the request.
 
@@ -115,12 +122,15 @@ def read_filters(
 
     Args:
         elsewhere: of models that cannot be asked for here, why.
+        data: what the address must call the data set, if no model does.
     """
     model = choice("model", results, "model", elsewhere)
+    model = model or (default_model if default_model in results else next(iter(results), None))
     filters = Filters(
-        model=model or (default_model if default_model in results else next(iter(results), None)),
-        true=choice("true", CLASSES, "class"),
-        said=choice("said", CLASSES, "class"),
+        data=data if model is None else None,
+        model=model,
+        true=choice("true", classes, "class"),
+        said=choice("said", classes, "class"),
         outcome=choice("outcome", OUTCOMES, "outcome"),
         low=percentage("low", 0.0),
         high=percentage("high", 1.0),
@@ -132,25 +142,38 @@ def read_filters(
         seed=whole_number("seed", 0, LARGEST_SEED, default=0),
     )
     if filters.low > filters.high:
-        abort(400, "“low” is a higher confidence than “high”: no image can have both.")
+        refuse(
+            400,
+            "“low” is a higher confidence than “high”: no image can have both.",
+            "low",
+            "high",
+        )
     if filters.model is None and filters.needs_model:
-        abort(404, "No model has been measured here yet, so none can choose or order the images.")
+        refuse(
+            404,
+            "No model has been measured here yet, so none can choose or order the images.",
+            *_NEED_MODEL,
+        )
     if audit is None and filters.needs_audit:
-        abort(404, NO_AUDIT)
+        refuse(404, NO_AUDIT, *_NEED_AUDIT)
     return filters
 
 
 def select(
-    filters: Filters, test: ImageSet, results: Mapping[str, Result], audit: Audit | None
+    filters: Filters,
+    classes: Sequence[str],
+    test: ImageSet,
+    results: Mapping[str, Result],
+    audit: Audit | None,
 ) -> NDArray[np.int64]:
     """The indices of the images that `filters` ask for, in their order."""
     keep = np.ones(len(test), bool)
     if filters.true is not None:
-        keep &= test.labels == CLASSES.index(filters.true)
+        keep &= test.labels == classes.index(filters.true)
     result = results[filters.model] if filters.model is not None else None
     if result is not None:
         if filters.said is not None:
-            keep &= result.predicted == CLASSES.index(filters.said)
+            keep &= result.predicted == classes.index(filters.said)
         if filters.outcome is not None:
             keep &= (result.predicted == test.labels) == (filters.outcome == "right")
         if filters.differs is not None:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit
-from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.sprites import SHEET_IMAGES
+from webapp.data_sets import ServedDataSet
 from webapp.gallery.cells import Cell, cells
 from webapp.gallery.selection import ORDERS, SORTS, Filters, select
 from webapp.library import Result
@@ -44,17 +44,27 @@ class Place:
 
 @dataclass(frozen=True)
 class View:
-    """What a visitor sees of the test images."""
+    """What a visitor sees of the test images of a data set."""
 
+    data_set: ServedDataSet
     test: ImageSet
     results: Mapping[str, Result]
     filters: Filters
-    audit: Audit | None
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
         """The indices of the selected images, in their order."""
-        return select(self.filters, self.test, self.results, self.audit)
+        classes = self.data_set.classes
+        return select(self.filters, classes, self.test, self.results, self.audit)
+
+    @property
+    def audit(self) -> Audit | None:
+        """What is known of the faults of the images."""
+        return self.data_set.audit
+
+    def true_class(self, number: int) -> str:
+        """What image `number` shows, by its label."""
+        return self.data_set.classes[int(self.test.labels[number])]
 
     @cached_property
     def query(self) -> dict[str, Any]:
@@ -64,7 +74,7 @@ class View:
     @property
     def class_options(self) -> list[tuple[str, str]]:
         """Each class as a choice of a form: its value and its text."""
-        return [(name, name) for name in CLASSES]
+        return [(name, name) for name in self.data_set.classes]
 
     @property
     def model_options(self) -> list[tuple[str, str]]:
@@ -95,9 +105,8 @@ class View:
         pages = max(1, -(-len(self.chosen) // SHEET_IMAGES))
         number = whole_number("page", 1, pages, default=1)
         indices = self.chosen[(number - 1) * SHEET_IMAGES : number * SHEET_IMAGES]
-        return Page(
-            number, pages, indices, cells(self.test, self.result, self.audit, indices.tolist())
-        )
+        shown = cells(self.test, self.data_set.classes, self.result, self.audit, indices.tolist())
+        return Page(number, pages, indices, shown)
 
     def place_of(self, number: int) -> Place | None:
         """Where image `number` is in the selection; None if it is not in it."""
@@ -113,17 +122,23 @@ class View:
         )
 
 
-def encode_numbers(numbers: NDArray[np.int64]) -> str:
-    """Up to 100 indices below 65,536 as a word that an address can hold."""
-    return base64.urlsafe_b64encode(numbers.astype(">u2").tobytes()).decode().rstrip("=")
+def encode_numbers(numbers: NDArray[np.int64], count: int) -> str:
+    """Up to 100 indices below `count` as a word that an address can hold."""
+    return base64.urlsafe_b64encode(numbers.astype(_kind(count)).tobytes()).decode().rstrip("=")
 
 
-def decode_numbers(code: str) -> NDArray[np.int64] | None:
+def decode_numbers(code: str, count: int) -> NDArray[np.int64] | None:
     """The inverse of `encode_numbers`; None if `code` is not of its making."""
+    kind = _kind(count)
     try:
         raw = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
-    if not 0 < len(raw) <= 2 * SHEET_IMAGES or len(raw) % 2:
+    if not 0 < len(raw) <= kind.itemsize * SHEET_IMAGES or len(raw) % kind.itemsize:
         return None
-    return np.frombuffer(raw, ">u2").astype(np.int64)
+    numbers = np.frombuffer(raw, kind).astype(np.int64)
+    return numbers if numbers.max() < count else None
+
+
+def _kind(count: int) -> np.dtype[Any]:
+    return np.dtype(">u2" if count <= 2**16 else ">u4")

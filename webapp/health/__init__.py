@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
+from webapp.data_sets import ServedDataSet
 from webapp.library import get_library
 
 bp = Blueprint("health", __name__)
@@ -21,11 +22,21 @@ def readyz() -> ResponseReturnValue:
     """A model is loaded, so photos are answered: 200, else 503.  What else is missing is named."""
     library = get_library()
     ready = library.default_model is not None
+    shown = library.default_data_set
     answer = {
         "status": "ready" if ready else "not ready",
         "models": sorted(library.classifiers),
         "default_model": library.default_model,
         "left_out": library.problems,
-        "gallery": library.test_images_problem or "ready",
+        "gallery": "ready" if shown and shown.test is not None else "they are missing or damaged",
+        "data_sets": {one.name: _state(one) for one in library.data_sets.values()}
+        | dict.fromkeys(library.data_problems, "damaged, left out"),
     }
     return jsonify(answer), 200 if ready else 503
+
+
+def _state(data_set: ServedDataSet) -> str:
+    # What is wrong with each part is in the log, with the paths of this machine.
+    if data_set.kept is None:
+        return "only results of it are here"
+    return f"left out: {', '.join(data_set.problems)}" if data_set.problems else "ready"

@@ -35,7 +35,7 @@ class Classifier:
 
     def __init__(self, bundle: Bundle) -> None:
         if bundle.model_path is None:
-            raise ClassifierError("this bundle is only a report; its network does not ship")
+            raise ClassifierError("this bundle is only a report, without a network")
         if bundle.judge is None:
             raise ClassifierError(
                 f"its judge is missing: `flask calibrate {bundle.name}` makes one"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, g, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import FileStorage
@@ -41,17 +41,24 @@ class Outcome:
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """The form; with `?example=<index>` the answer for one test image."""
+    """The form; with `?example=<index>` the answer for one test image.
+
+    `?model=<name>` chooses another model, whose classes and examples are shown.
+    """
     library = get_library()
+    name = request.args.get("model")
     if "example" in request.args:
-        classifier = answers.choose_classifier(library, None)
-        if library.test_images is None:
+        g.asked = classifier = answers.choose_classifier(library, name)
+        test = library.data_set_of(classifier.bundle).test
+        if test is None:
             raise NoExamples("The test images are missing, so there are no examples now.")
-        number = whole_number("example", 0, len(library.test_images) - 1)
+        number = whole_number("example", 0, len(test) - 1)
         answer, others = answers.answer_test_image(
-            library.test_images, number, classifier, library, with_heat="heat" in request.args
+            test, number, classifier, library, with_heat="heat" in request.args
         )
         return _page(library, "upload/answer.html", answer=answer, others=others)
+    if name:
+        g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
     return _page(library, problem=problem)
 
@@ -60,7 +67,7 @@ def index() -> ResponseReturnValue:
 def classify() -> ResponseReturnValue:
     """Answer the photos that were sent; nothing of them is kept."""
     library = get_library()
-    classifier = answers.choose_classifier(library, request.form.get("model"))
+    g.asked = classifier = answers.choose_classifier(library, request.form.get("model"))
     files = received.sent_files()
     if len(files) > 1:
         return _several(library, files, classifier)
@@ -139,13 +146,17 @@ def _page(
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> ResponseReturnValue:
-    default = library.default_model
+    asked = g.get("asked") or library.classifiers.get(library.default_model or "")
+    data = library.data_set_of(asked.bundle) if asked else None
+    chosen = {} if asked is None or asked.name == library.default_model else {"model": asked.name}
     page = render_template(
         template,
         library=library,
         limits=received.limits(),
-        classes=library.classifiers[default].classes if default else (),
-        examples=answers.examples(library.test_images),
+        asked=asked,
+        data=data,
+        chosen=chosen,
+        examples=answers.examples(data),
         **values,
     )
     return page, status, dict(headers or {})

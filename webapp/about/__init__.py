@@ -1,0 +1,27 @@
+"""`/about`: what the site is, what becomes of a photo, and how programs ask it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, current_app, render_template
+from flask.typing import ResponseReturnValue
+
+from webapp.answering.received import limits
+from webapp.library import get_library
+
+bp = Blueprint("about", __name__)
+
+ONE_WEEK = 7 * 24 * 3600
+
+
+@bp.get("/about")
+def page() -> ResponseReturnValue:
+    """What a visitor may want to know before a photo is sent."""
+    return render_template("about/page.html", library=get_library(), limits=limits())
+
+
+@bp.get("/favicon.ico")
+def favicon() -> ResponseReturnValue:
+    """The icon where browsers look for it without being told of another."""
+    response = current_app.send_static_file("favicon.ico")
+    response.cache_control.max_age = ONE_WEEK
+    return response

@@ -1,0 +1,156 @@
+"""The data sets that the site shows: what is kept of each, and its audit, read once a process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from logging import Logger
+from pathlib import Path
+
+import numpy as np
+
+from model_training.auditing.audit import Audit, read_audit
+from model_training.bundles.card import Card
+from model_training.datasets.dataset import ImageSet
+from model_training.datasets.description import About
+from model_training.datasets.kept import AUDIT, Kept, read_all_kept
+from model_training.datasets.statistics import Statistics
+from model_training.files import DamagedFile
+from model_training.naming import slug
+
+_DIGITS = 8
+"""Of a digest: enough to tell versions of a data set apart."""
+
+
+@dataclass(frozen=True)
+class ServedDataSet:
+    """A data set as the pages know it.
+
+    Args:
+        name: what addresses call it.
+        title: the name as people write it.
+        classes: the meaning of each label.
+        digest: names exactly its images; the results that have it belong here.
+        kept: what is kept of it; None where only results of it are here.
+        audit: of the kept test images, if there is a good one.
+        problems: of each damaged part, what is wrong with it.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    digest: str
+    kept: Kept | None = None
+    audit: Audit | None = None
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def test(self) -> ImageSet | None:
+        """Return the test images, if they are here and whole."""
+        return self.kept.test if self.kept else None
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """Return its figures, if they are here and whole."""
+        return self.kept.statistics if self.kept else None
+
+    @property
+    def about(self) -> About:
+        """Return the sentences for its page."""
+        return self.kept.description.about if self.kept else About()
+
+    @property
+    def version(self) -> str:
+        """Return a word that changes with the test images, for addresses that may be kept."""
+        return self.kept.description.test_digest[:12] if self.kept else ""
+
+    @property
+    def test_count(self) -> int | None:
+        """Return how many test images it has, as far as that is known here."""
+        if self.test is not None:
+            return len(self.test)
+        return int(self.statistics.counts[-1].sum()) if self.statistics else None
+
+    @property
+    def train_count(self) -> int | None:
+        """Return how many training images it has, validation included, if that is known here."""
+        return int(self.statistics.counts[:-1].sum()) if self.statistics else None
+
+    @property
+    def missing_images(self) -> str:
+        """Return the sentence for a visitor who asks for test images that are not here."""
+        if self.kept is None:
+            return (
+                f"The test images of {self.title} are not here: only results of models that were "
+                "tested on them are."
+            )
+        return (
+            f"The test images of {self.title} cannot be shown: they are missing or damaged. "
+            "Whoever runs this site restores them with “flask data pack” and a restart."
+        )
+
+
+def read_data_sets(folder: Path, logger: Logger) -> tuple[list[ServedDataSet], dict[str, str]]:
+    """Read every data set that is kept in `folder`.
+
+    Whatever is damaged is left out and logged; the rest of its data set is served.
+
+    Returns:
+        The data sets by name, and for each that cannot be served at all what is wrong with it.
+    """
+    kept, bad = read_all_kept(folder)
+    for name, problem in bad.items():
+        logger.error("the data set %s is left out: %s", name, problem)
+    return [_served(one, logger) for one in kept], bad
+
+
+def known_by_results(cards: Iterable[Card], there: Iterable[ServedDataSet]) -> list[ServedDataSet]:
+    """Return the data sets of which there is nothing here but results.
+
+    Args:
+        cards: of all models.
+        there: the data sets that are kept.
+    """
+    digests = {one.digest for one in there}
+    names, titles = {one.name for one in there}, {one.title for one in there}
+    found: dict[str, ServedDataSet] = {}
+    for card in cards:
+        digest, title = card.training.data_digest, card.training.data_set
+        if digest in digests or digest in found:
+            continue
+        name = slug(title)
+        if not name or name in names:
+            name = f"{name[:48]}-{digest[:_DIGITS]}".lstrip("-")
+        if title in titles:
+            # A folder of photos that grew since: another data set under the same title.
+            title = f"{title} (another version, {digest[:_DIGITS]})"
+        found[digest] = ServedDataSet(name, title, tuple(card.classes), digest)
+        names.add(name)
+        titles.add(title)
+    return list(found.values())
+
+
+def _served(kept: Kept, logger: Logger) -> ServedDataSet:
+    description, problems = kept.description, dict(kept.problems)
+    audit = None
+    try:
+        audit = read_audit(kept.folder / AUDIT)
+        if kept.test is not None and not np.array_equal(audit.labels, kept.test.labels):
+            raise DamagedFile("it is of other test images")
+        if audit.provenance.data_digest != description.digest:
+            raise DamagedFile("it is of another data set")
+    except FileNotFoundError:
+        logger.info("the data set %s has not been audited", kept.name)
+    except (OSError, DamagedFile) as error:
+        audit, problems[AUDIT] = None, str(error)
+    for part, problem in problems.items():
+        logger.error("%s of the data set %s is left out: %s", part, kept.name, problem)
+    return ServedDataSet(
+        kept.name,
+        description.title,
+        description.classes,
+        description.digest,
+        kept,
+        audit,
+        problems,
+    )
