@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import shutil
@@ -15,9 +16,11 @@ from flask import Flask, request
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
+from model_training.bundles.writing import write_card
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.recipes import RECIPES
+from model_training.training.run import measure
 from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient, check
 from tests.report import check_report
@@ -211,10 +214,13 @@ def test_a_model_that_was_tested_on_other_images_is_not_in_the_gallery(
     tiny_bundle: Bundle, tmp_path: Path
 ) -> None:
     assert tiny_bundle.model_path is not None
-    path = shutil.copytree(tiny_bundle.model_path.parent, tmp_path / "models" / "tiny")
-    with np.load(path / "predictions.npz") as stored:
-        fewer = {name: array[:50] for name, array in stored.items()}
-    np.savez(path / "predictions.npz", **fewer)
+    path = Path(shutil.copytree(tiny_bundle.model_path.parent, tmp_path / "models" / "tiny"))
+    stored, card = tiny_bundle.predictions, tiny_bundle.card
+    fewer = dataclasses.replace(stored, test=stored.test[:50], test_labels=stored.test_labels[:50])
+    np.savez(path / "predictions.npz", **vars(fewer))
+    test = measure(fewer.test, fewer.test_labels)
+    card = card.model_copy(update={"metrics": card.metrics | {"test": test}})
+    write_card(path, card, tiny_bundle.judge)
     app = make_site(tmp_path, DATA_FOLDER=SHIPPED_DATA)
     client = PageClient(app.test_client())
     assert client.get("/gallery/").status == 200

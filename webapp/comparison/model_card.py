@@ -63,12 +63,6 @@ def make_model_card(
     )
 
 
-def test_reads(card: Card) -> int | None:
-    """How often the test images were read for the recipe of `card`, if that is known."""
-    reads: int | None = getattr(card, "test_reads", None)
-    return reads
-
-
 def _weakest(classification: ClassificationReport) -> list[str]:
     worst = min(classification.classes, key=lambda score: score.recall)
     if worst.recall == 1:
@@ -87,7 +81,7 @@ def _data(card: Card) -> str:
     else:
         text += f", every choice was made on {training.validation_images:,} others"
     text += f", and it was measured on {test.images:,} more." if test else "."
-    if (reads := test_reads(card)) is not None:
+    if (reads := card.test_reads) is not None:
         text += f" Of this recipe, the test images were read {filters.times(reads)}."
     if training.all_data:
         text += (

@@ -14,7 +14,7 @@ from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import RECIPES
 from webapp.charts.lines import Chart, line_chart
 from webapp.charts.reliability import Reliability, make_reliability
-from webapp.comparison.model_card import ModelCard, make_model_card, test_reads
+from webapp.comparison.model_card import ModelCard, make_model_card
 from webapp.library import Result
 
 HEAT_STEPS = 9
@@ -80,11 +80,6 @@ class Report:
     def calibrated_error(self) -> float:
         """Of the probabilities that the site shows."""
         return self.reliability.after.error
-
-    @property
-    def test_reads(self) -> int | None:
-        """How often the test images were read for its recipe; None where that is not known."""
-        return test_reads(self.card)
 
     @property
     def wrong(self) -> int:

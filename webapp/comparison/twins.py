@@ -40,7 +40,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "confusion": {name: [cell.count for cell in cells] for name, cells in report.confusion},
         "confused": [dataclasses.asdict(pair) for pair in report.confused],
         "mistakes": [dataclasses.asdict(one) for one in report.mistakes],
-        "test_reads": report.test_reads,
+        "test_reads": report.card.test_reads,
         # Of a network that learned from all images, validation and temperature are another's.
         "validation_of": report.card.training.calibrated_by,
         "model_card": dataclasses.asdict(report.model_card),
