@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model_training.auditing.audit import Audit, calibrated, read_audit
 from model_training.bundles.bundle import Bundle, read_bundles
 from model_training.datasets.dataset import ImageSet
-from model_training.datasets.kept import AUDIT, read_kept
+from model_training.datasets.kept import AUDIT, REVIEW, read_kept
 from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
 from webapp.serving.classifier import Classifier, ClassifierError
@@ -27,12 +27,11 @@ NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
     "makes it with “flask data audit” and a restart."
 )
-REVIEW_SUFFIX = "-review.json"
 
 
 def review_path(data_folder: Path, name: str) -> Path:
-    """Where the review of the folder data set called `name` is kept."""
-    return data_folder / f"{name}{REVIEW_SUFFIX}"
+    """Return where the review of the folder data set called `name` is kept."""
+    return data_folder / name / REVIEW
 
 
 @dataclass(frozen=True)
@@ -177,10 +176,10 @@ def _read(app: Flask) -> Library:
             app.logger.error("%s of the data set is left out: %s", name, problem)
         test_images, overview = kept.test, kept.statistics
         test_images_problem = None if test_images is not None else test_images_problem
-    try:
-        audit = read_audit(folder / AUDIT)
-    except (OSError, DamagedFile) as error:
-        app.logger.error("the audit of the data set is left out: %s", error)
+        try:
+            audit = read_audit(folder / AUDIT, kept.description)
+        except (OSError, DamagedFile) as error:
+            app.logger.error("the audit of the data set is left out: %s", error)
 
     wanted = app.config["DEFAULT_MODEL"]
     default = wanted if wanted in classifiers else next(iter(classifiers), None)

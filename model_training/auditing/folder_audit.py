@@ -100,7 +100,8 @@ def write_findings(path: Path, audit: FolderAudit) -> int:
     """
     data, doubts = audit.data, audit.doubts
     rows: list[tuple[object, ...]] = []
-    for first, second, alike in zip(*vars(audit.copies).values(), strict=True):
+    copies = audit.copies
+    for first, second, alike in zip(copies.first, copies.second, copies.likeness, strict=True):
         one, other = data.classes[data.labels[first]], data.classes[data.labels[second]]
         finding = "near-copy" if one == other else "near-copy with another label"
         rows.append((finding, data.names[first], one, data.names[second], other, f"{alike:.3f}"))

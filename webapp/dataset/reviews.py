@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import abort, current_app
 
-from model_training.bundles.card import BUNDLE_NAME
 from model_training.datasets.folders.review import SIDES, Review, read_review
+from model_training.datasets.kept import REVIEW
 from model_training.files import DamagedFile
-from webapp.library import REVIEW_SUFFIX, review_path
+from model_training.naming import is_slug
+from webapp.library import review_path
 
 CHARTED = 40
 """With more classes than so many the chart of them is left out: the table has them all."""
@@ -73,9 +73,8 @@ class View:
 
 def review_names() -> list[str]:
     """The reviews that are there, by name."""
-    paths = current_app.config["DATA_FOLDER"].glob(f"*{REVIEW_SUFFIX}")
-    names = (path.name.removesuffix(REVIEW_SUFFIX) for path in paths)
-    return sorted(name for name in names if re.fullmatch(BUNDLE_NAME, name))
+    names = (path.parent.name for path in current_app.config["DATA_FOLDER"].glob(f"*/{REVIEW}"))
+    return sorted(name for name in names if is_slug(name))
 
 
 def find_review(name: str) -> Review:
