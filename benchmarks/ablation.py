@@ -19,8 +19,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.datasets.catalog.cifar10 import NAME
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
 from model_training.datasets.dataset import ImageSet, split
+from model_training.datasets.kept import CACHE
 from model_training.judging.intervals import compare
 from model_training.judging.metrics import accuracy
 from model_training.judging.prediction import predict, predict_averaged
@@ -52,7 +54,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=tuple(CHANGES), help="these changes")
     parser.add_argument("--data", type=Path, help="CIFAR-10, if not in instance/data")
     asked = parser.parse_args()
-    data = load_cifar10(ROOT / "instance" / "data", asked.data).train
+    data = load_cifar10(ROOT / "instance" / "data" / NAME / CACHE, asked.data).train
     fit, validation = (data.take(part) for part in split(data.labels))
     recipe = with_phase(find_recipe("fast-cnn"), epochs=asked.epochs)
 

@@ -24,9 +24,11 @@ from PIL import Image
 
 from model_training.auditing.audit import Audit, read_audit
 from model_training.auditing.label_errors import most_doubtful
+from model_training.datasets.kept import read_description
 from model_training.datasets.pictures.sprites import read_test_images
 
-TEST_IMAGES = Path("instance/data/cifar10/test")
+DATA = Path("instance/data/cifar10")
+TEST_IMAGES = DATA / "test"
 ROW = 14
 PEOPLE_FOR_THE_LABEL = 3
 FIRST = (100, 200, 300, 400, 500)
@@ -35,12 +37,12 @@ FIRST = (100, 200, 300, 400, 500)
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--audit", type=Path, default=Path("instance/data/cifar10/audit.npz"))
+    parser.add_argument("--audit", type=Path, default=DATA / "audit.npz")
     parser.add_argument("--near-copies", type=Path, metavar="CSV")
     parser.add_argument("--pictures", type=Path, metavar="PNG")
     parser.add_argument("--label-errors", type=Path, metavar="JSON")
     arguments = parser.parse_args()
-    audit = read_audit(arguments.audit)
+    audit = read_audit(arguments.audit, read_description(DATA))
     if arguments.near_copies:
         published = published_near_copies(arguments.near_copies)
         compare_near_copies(audit, published)

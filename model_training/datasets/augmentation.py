@@ -51,6 +51,10 @@ class View:
         return np.ascontiguousarray(images)
 
 
+GREY = 121
+"""The mean of all CIFAR-10 training images and channels, for which the recipes here are made."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Random changes of each image while a network learns.
@@ -63,13 +67,15 @@ class Augmentation:
         enlarge: repeat pixels so many times each way, another number each batch (as in `View`).
         cutout: side in pixels of a square put over each image at a random place (T. DeVries and
             G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
-            2017), grey.
+            2017).
+        grey: how bright that square is, 0 to 255.  A run puts the mean of its data set here.
     """
 
     shift: int = 0
     flip: Literal["none", "random", "alternating"] = "none"
     cutout: int = 0
     enlarge: tuple[int, ...] = (1,)
+    grey: int = GREY
 
     def on_larger(self, times: float) -> Augmentation:
         """The same on images so many times as large, whose edges need no sharpening."""
@@ -79,9 +85,6 @@ class Augmentation:
             cutout=round(self.cutout * times),
             enlarge=(1,),
         )
-
-
-GREY = 121  # The mean of all CIFAR-10 training images and channels.
 
 
 class Augmenter:
@@ -119,7 +122,7 @@ class Augmenter:
             )
             images[mirrored] = images[mirrored, :, ::-1]
         if what.cutout:
-            _cut_out(images, what.cutout, rng)
+            _cut_out(images, what.cutout, what.grey, rng)
         return View(enlarge=what.enlarge[number % len(what.enlarge)])(images)
 
 
@@ -129,10 +132,10 @@ def _padded(images: Images, reach: int) -> Images:
     return np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
 
 
-def _cut_out(images: Images, side: int, rng: np.random.Generator) -> None:
+def _cut_out(images: Images, side: int, grey: int, rng: np.random.Generator) -> None:
     count, height, width, _ = images.shape
     top = rng.integers(0, height - side + 1, (count, 1))
     left = rng.integers(0, width - side + 1, (count, 1))
     rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
     columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
-    images[rows[:, :, np.newaxis] & columns[:, np.newaxis, :]] = GREY
+    images[rows[:, :, np.newaxis] & columns[:, np.newaxis, :]] = grey

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.description import About
+from model_training.datasets.pictures.resizing import resized
 
 VALIDATION_SHARE = 0.1
 VALIDATION_SEED = 2009
@@ -53,6 +54,12 @@ class ImageSet:
         return digest.hexdigest()
 
 
+def content_digest(classes: tuple[str, ...], train: ImageSet, test: ImageSet) -> str:
+    """Return a SHA-256 that names exactly these images, in this order, with these labels."""
+    said = [repr(classes), repr(train.images.shape), train.digest(), test.digest()]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class DataSet:
     """Images to train on and to test on, with what is known of them.
@@ -81,6 +88,29 @@ class DataSet:
     def side(self) -> int:
         """Return the side of the images in pixels."""
         return self.train.side
+
+    def at_side(self, side: int) -> DataSet:
+        """Return the same data set with its images reduced or enlarged to `side` pixels."""
+        if side == self.side:
+            return self
+        train, test = (
+            ImageSet(resized(part.images, side), part.labels) for part in (self.train, self.test)
+        )
+        return replace(self, train=train, test=test)
+
+    def for_network(self, input_size: int, takes_any: bool) -> DataSet:
+        """Return the same data set with its images as large as a network takes them.
+
+        Images larger than `input_size` are reduced to it: a network sees no more of them.  Smaller
+        ones are left to a network that resizes, which takes less memory.
+
+        Args:
+            input_size: the side of what the network sees, in pixels.
+            takes_any: whether it resizes whatever it is given.
+        """
+        if self.side > input_size or not takes_any:
+            return self.at_side(input_size)
+        return self
 
     @cached_property
     def mean(self) -> NDArray[np.float64]:

@@ -6,19 +6,31 @@
 
 An audit and a review of it lie beside these, where they were made; the rooms that make them read
 them.  `images.npz` is the cache of all its images, and does not ship.
+
+A folder is of one data set, by its digest.  Where pictures of one's own were added or taken away
+the digest is another: what is kept is never replaced by that unasked, since the results of models
+that were tested on the images before would lose them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.dataset import DataError, DataSet, ImageSet
 from model_training.datasets.description import Description
-from model_training.datasets.pictures.sprites import as_kept, read_test_images, write_test_images
+from model_training.datasets.pictures.resizing import resized
+from model_training.datasets.pictures.sprites import (
+    LARGEST_SIDE,
+    as_kept,
+    is_sheets,
+    read_test_images,
+    write_test_images,
+)
 from model_training.datasets.statistics import (
     Statistics,
     make_statistics,
@@ -52,13 +64,79 @@ class Kept:
         return self.description.name
 
 
-def keep(folder: Path, data: DataSet) -> Kept:
-    """Keep the test images, the figures and the description of `data` in the folder `folder`."""
+class NameTaken(DataError):
+    """Another data set is kept under the name; the message says which, and what to do."""
+
+
+def check_name(folder: Path, name: str, digest: str) -> None:
+    """Make sure that the data set of that name and digest may be kept in the folder `folder`.
+
+    Raises:
+        NameTaken: another one is kept there, or something else is.
+    """
+    try:
+        there = read_description(folder)
+    except (DamagedFile, OSError):
+        if _is_of_others(folder):
+            raise NameTaken(
+                f"{folder} is where {name} would be kept, and there are other files in it. Move "
+                "them out of the site's data folder, or give another name with --name."
+            ) from None
+        return
+    if there.digest != digest:
+        raise NameTaken(
+            f"Two data sets of one name: {folder} keeps other images that are called {name}, of "
+            f"{len(there.classes)} classes ({_few(there.classes)}). If these are others, or the "
+            "same with some added or taken away, give them a name of their own with --name. Or let "
+            "them take the place of those with `flask data pack --force`; models that were tested "
+            "on those are then without their test images."
+        )
+
+
+def keep_once(
+    folder: Path,
+    data: DataSet,
+    on_images: Callable[[int, int], None] = lambda done, total: None,
+) -> Kept:
+    """Keep `data` as `keep` does, unless it is kept there already, whole and as large.
+
+    Args:
+        on_images: as in `keep`.
+
+    Raises:
+        NameTaken: another data set is kept in `folder`.
+    """
+    check_name(folder, data.name, data.digest)
+    try:
+        there = read_kept(folder)
+    except (DamagedFile, OSError):
+        return keep(folder, data, on_images)
+    smaller = there.description.kept_size < min(data.side, LARGEST_SIDE)
+    return keep(folder, data, on_images) if there.problems or smaller else there
+
+
+def keep(
+    folder: Path,
+    data: DataSet,
+    on_images: Callable[[int, int], None] = lambda done, total: None,
+) -> Kept:
+    """Keep the test images, the figures and the description of `data` in the folder `folder`.
+
+    What is kept there is replaced.  The audit of another data set, which would be of no use, goes.
+
+    Args:
+        on_images: told how many of how many test images are written.
+    """
+    with contextlib.suppress(DamagedFile, OSError):
+        if read_description(folder).digest != data.digest:
+            (folder / AUDIT).unlink(missing_ok=True)
     test = as_kept(data.test)
-    write_test_images(folder / TEST, test)
+    write_test_images(folder / TEST, test, on_images)
     # As they are read back: what is kept of larger images is not what was given, to the last bit.
     test = read_test_images(folder / TEST, test.side)
-    write_statistics(folder / STATISTICS, make_statistics(data))
+    statistics = make_statistics(data)
+    means = resized(statistics.mean_images, min(data.side, LARGEST_SIDE))
+    write_statistics(folder / STATISTICS, replace(statistics, mean_images=means))
     description = Description(
         name=data.name,
         title=data.title,
@@ -83,16 +161,7 @@ def read_kept(folder: Path) -> Kept:
         DamagedFile: the description is damaged, or of another data set.
         FileNotFoundError: there is none.
     """
-    try:
-        description = Description.model_validate_json((folder / DESCRIPTION).read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DamagedFile(f"{DESCRIPTION} is not valid: {where}: {first['msg']}") from error
-    if description.name != folder.name:
-        raise DamagedFile(
-            f"{DESCRIPTION} is of {description.name!r}, but the folder is {folder.name!r}"
-        )
+    description = read_description(folder)
     problems: dict[str, str] = {}
     test = statistics = None
     try:
@@ -106,6 +175,39 @@ def read_kept(folder: Path) -> Kept:
     return Kept(folder, description, test, statistics, problems)
 
 
+def read_description(folder: Path) -> Description:
+    """Read the description of the data set that is kept in `folder`, and nothing else of it.
+
+    Raises:
+        DamagedFile: the description is damaged, or of another data set.
+        FileNotFoundError: there is none.
+    """
+    try:
+        description = Description.model_validate_json((folder / DESCRIPTION).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise DamagedFile(f"{DESCRIPTION} is not valid: {where}: {first['msg']}") from error
+    if description.name != folder.name:
+        raise DamagedFile(
+            f"{DESCRIPTION} is of {description.name!r}, but the folder is {folder.name!r}"
+        )
+    return description
+
+
+def find_description(data_folder: Path, digest: str) -> Description | None:
+    """Return the description of the data set that `digest` names, if it is kept in `data_folder`.
+
+    Damaged ones are passed over.
+    """
+    for folder in _folders(data_folder):
+        with contextlib.suppress(DamagedFile, OSError):
+            description = read_description(folder)
+            if description.digest == digest:
+                return description
+    return None
+
+
 def read_all_kept(data_folder: Path) -> tuple[list[Kept], dict[str, str]]:
     """Read every data set that is kept in `data_folder`, in the order of their names.
 
@@ -114,13 +216,30 @@ def read_all_kept(data_folder: Path) -> tuple[list[Kept], dict[str, str]]:
     """
     good: list[Kept] = []
     bad: dict[str, str] = {}
-    for folder in sorted(data_folder.iterdir()) if data_folder.is_dir() else ():
-        if folder.is_dir() and is_slug(folder.name) and (folder / DESCRIPTION).exists():
-            try:
-                good.append(read_kept(folder))
-            except (DamagedFile, OSError) as error:
-                bad[folder.name] = str(error)
+    for folder in _folders(data_folder):
+        try:
+            good.append(read_kept(folder))
+        except (DamagedFile, OSError) as error:
+            bad[folder.name] = str(error)
     return good, bad
+
+
+def _folders(data_folder: Path) -> list[Path]:
+    there = sorted(data_folder.iterdir()) if data_folder.is_dir() else []
+    return [one for one in there if is_slug(one.name) and (one / DESCRIPTION).is_file()]
+
+
+def _is_of_others(folder: Path) -> bool:
+    """Return whether something lies in `folder` that was not kept here."""
+    ours = {DESCRIPTION, TEST, STATISTICS, CACHE, AUDIT, REVIEW}
+    there = (
+        {one.name for one in folder.iterdir() if one.name[0] != "."} if folder.is_dir() else set()
+    )
+    return not there <= ours or (TEST in there and not is_sheets(folder / TEST))
+
+
+def _few(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
 
 
 def _checked(test: ImageSet, description: Description) -> ImageSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +11,15 @@ from functools import cache
 from pathlib import Path
 
 from model_training.datasets import catalog
-from model_training.datasets.dataset import DataSet
+from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.description import About
+from model_training.datasets.sources import Progress, file_names
+from model_training.naming import is_slug
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is to do."""
+DEFAULT_DATA_SET = "cifar10"
+"""The name of the data set that is meant where nothing is said of one."""
 
-
-def no_progress(_doing: str, _done: int, _total: int) -> None:
-    """Show nothing."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,41 +27,58 @@ class KnownDataSet:
     """A data set that is found by its name.
 
     Args:
-        name, title, classes, digest, about: as in `DataSet`.
+        name, title, classes, about: as in `DataSet`.
         image_size: the side of its images, in pixels.
-        load: finds it, checks every byte of it, and keeps it in a cache file for the next time:
-            takes that file, the path that the caller was given for it or None, and a `Progress`.
-            Raises DataError.
+        digest: that of the `DataSet`, where it is known before the images are read; else None.
+        load: finds it, checks it, and keeps it in a cache file for the next time: takes that file,
+            the path that the caller was given for it or None, and a `Progress`.  Raises DataError.
+            `datasets.sources.find` does most of it.
+        marks: names of files that lie together where a copy of it is; each set of them is enough to
+            recognise a folder or an archive by.
     """
 
     name: str
     title: str
     classes: tuple[str, ...]
     image_size: int
-    digest: str
+    digest: str | None
     load: Callable[[Path, Path | None, Progress], DataSet]
     about: About = About()
+    marks: tuple[frozenset[str], ...] = ()
 
 
-class UnknownDataSet(KeyError):
+class CatalogueError(DataError):
+    """Two modules of the catalogue have a data set of one name; the message names both."""
+
+
+class UnknownDataSet(DataError):
     """There is no data set of that name; the message says which there are."""
 
-    def __str__(self) -> str:
-        return str(self.args[0])
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The data sets of the catalogue by name, and what is wrong with each broken module of it."""
+
+    data_sets: dict[str, KnownDataSet]
+    broken: dict[str, str]
 
 
-@cache
+def read_catalogue() -> Catalogue:
+    """Import every module of the catalogue; one that is broken is named in the log and left out.
+
+    Raises:
+        CatalogueError: two modules have a data set of one name.
+    """
+    return _read(tuple(catalog.__path__))
+
+
 def known_data_sets() -> dict[str, KnownDataSet]:
-    """Return every data set of the catalogue, by name."""
-    found = {}
-    for module in pkgutil.iter_modules(catalog.__path__):
-        module_name = f"{catalog.__name__}.{module.name}"
-        one = getattr(importlib.import_module(module_name), "DATA_SET", None)
-        if one is not None:
-            if one.name in found:
-                raise ValueError(f"two modules of the catalogue are called {one.name!r}")
-            found[one.name] = one
-    return found
+    """Return every data set of the catalogue, by name.
+
+    Raises:
+        CatalogueError: two modules have a data set of one name.
+    """
+    return read_catalogue().data_sets
 
 
 def find_known(name: str) -> KnownDataSet:
@@ -68,9 +86,56 @@ def find_known(name: str) -> KnownDataSet:
 
     Raises:
         UnknownDataSet: there is none.
+        CatalogueError: two modules have a data set of one name.
     """
-    try:
-        return known_data_sets()[name]
-    except KeyError:
-        there = ", ".join(known_data_sets())
-        raise UnknownDataSet(f"There is no data set called {name!r}. There is: {there}.") from None
+    there = read_catalogue()
+    if name in there.data_sets:
+        return there.data_sets[name]
+    message = f"There is no data set called {name!r}. There is: {', '.join(there.data_sets)}."
+    for module, problem in there.broken.items():
+        message += f" {module} is left out: {problem}."
+    raise UnknownDataSet(message)
+
+
+def recognise(path: Path) -> KnownDataSet | None:
+    """Return the data set of which a copy, a folder or an archive, is at `path`; None if of none.
+
+    Raises:
+        CatalogueError: two modules have a data set of one name.
+    """
+    known = known_data_sets().values()
+    if not any(one.marks for one in known):
+        return None
+    there = file_names(path)
+    return next(
+        (one for one in known if any(mark <= names for mark in one.marks for names in there)), None
+    )
+
+
+# By its paths, so that a package that is added to them is seen.
+@cache
+def _read(paths: tuple[str, ...]) -> Catalogue:
+    found: dict[str, KnownDataSet] = {}
+    modules: dict[str, str] = {}
+    broken: dict[str, str] = {}
+    for module in pkgutil.iter_modules(paths):
+        module_name = f"{catalog.__name__}.{module.name}"
+        try:
+            one = getattr(importlib.import_module(module_name), "DATA_SET", None)
+            if one is None:
+                continue  # A helper of others.
+            if not isinstance(one, KnownDataSet):
+                raise TypeError(f"its DATA_SET is a {type(one).__name__}, not a KnownDataSet")
+            if not is_slug(one.name):
+                raise ValueError(f"{one.name!r} is no name: give lower-case letters and digits")
+        except Exception as error:  # Whatever a module raises, the others are still there.
+            broken[module_name] = f"{type(error).__name__}: {error}"
+            _LOG.error("%s is left out: %s", module_name, broken[module_name])
+            continue
+        if one.name in found:
+            raise CatalogueError(
+                f"Two data sets are called {one.name!r}: those of {modules[one.name]} and of "
+                f"{module_name}. Give one of them another name."
+            )
+        found[one.name], modules[one.name] = one, module_name
+    return Catalogue(found, broken)

@@ -1,4 +1,4 @@
-"""What one run changes of its recipe, and what other images than CIFAR-10's change of it."""
+"""What one run changes of its recipe, and what other images than its own change of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_training.datasets.catalog.cifar10 import IMAGE_SIZE
+from model_training.datasets.dataset import DataSet
+from model_training.datasets.registry import find_known
 from model_training.recipes import Phase, Recipe
 
 LEAST_STEPS = 10
@@ -18,14 +19,19 @@ class Options:
     """What one run changes of its recipe; None keeps the recipe's own.
 
     Args:
-        data: the folder of a data set of one's own, for the command on the card.
+        dataset: the name of another data set of the catalogue than the recipe's own, for the
+            command on the card.
+        data: the folder or file of a data set of one's own, for the command on the card.
+        name: what that is called, where it is not called after the folder; for the command too.
         epochs: of the last phase.
         batch_size: of every phase.
         weights: a file of pretrained weights.
         all_data: learn from the validation images too.
     """
 
+    dataset: str | None = None
     data: Path | None = None
+    name: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     seed: int = 0
@@ -36,30 +42,59 @@ class Options:
 
 
 def with_options(phases: tuple[Phase, ...], options: Options) -> tuple[Phase, ...]:
-    """`phases` with the epochs and the batch size of `options`."""
+    """Return `phases` with the epochs and the batch size of `options`."""
     if options.batch_size is not None:
         phases = tuple(replace(phase, batch_size=options.batch_size) for phase in phases)
     return (*phases[:-1], replace(phases[-1], epochs=options.epochs or phases[-1].epochs))
 
 
+def for_data_set(recipe: Recipe, data: DataSet) -> DataSet:
+    """Return `data` with its images as large as the network of `recipe` takes them.
+
+    Raises:
+        DataError: the recipe's own data set is not in the catalogue.
+    """
+    # A network that sees its own images at another size than they have must resize them.
+    resizes = find_known(recipe.data_set).image_size != recipe.input_size
+    return data.for_network(recipe.input_size, takes_any=resizes)
+
+
 def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
-    """`recipe`, which is made for CIFAR-10, for `count` images to fit, of `side` pixels."""
+    """Return `recipe`, which is made for another data set, for `count` images to fit.
+
+    Args:
+        side: of the images, in pixels.
+
+    Raises:
+        DataError: the recipe's own data set is not in the catalogue.
+    """
+    own = find_known(recipe.data_set).image_size
     most = max(8, count // LEAST_STEPS)
     phases = tuple(
-        replace(phase, batch_size=min(phase.batch_size, most)).on_larger(side / IMAGE_SIZE)
+        replace(phase, batch_size=min(phase.batch_size, most)).on_larger(side / own)
         for phase in recipe.phases
     )
     augmentation = recipe.augmentation
-    if side != IMAGE_SIZE:
+    if side != own:
         augmentation += (
-            f" That is how the recipe puts it for pictures of {IMAGE_SIZE} pixels; these have "
-            f"{side}, so shifts are as much longer, and nothing is enlarged."
+            f" That is how the recipe puts it for pictures of {own} pixels; these have {side}, so "
+            f"shifts are as much {'longer' if side > own else 'shorter'}, and nothing is enlarged."
         )
     return replace(recipe, phases=phases, augmentation=augmentation, reported=None)
 
 
+def with_grey_of(data: DataSet, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """Return `phases` with cutout as bright as the training images of `data` are on average."""
+    if not any(phase.augmentation.cutout for phase in phases):
+        return phases
+    grey = round(float(data.mean.mean()))
+    return tuple(
+        replace(phase, augmentation=replace(phase.augmentation, grey=grey)) for phase in phases
+    )
+
+
 def command(recipe: Recipe, options: Options) -> str:
-    """The command that repeats a run.  Of a file only its name is told."""
+    """Return the command that repeats a run.  Of a file only its name is told."""
     words = ["flask train", recipe.name]
     for name, value in dataclasses.asdict(options).items():
         option = f"--{name.replace('_', '-')}"

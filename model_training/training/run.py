@@ -35,7 +35,14 @@ from model_training.training import checkpoint
 from model_training.training.environment import Environment, environment, make_deterministic
 from model_training.training.loop import Place, Trained, Watcher, train
 from model_training.training.optimizers import describe
-from model_training.training.options import Options, command, for_other_images, with_options
+from model_training.training.options import (
+    Options,
+    command,
+    for_data_set,
+    for_other_images,
+    with_grey_of,
+    with_options,
+)
 
 
 def run(
@@ -52,15 +59,14 @@ def run(
 ) -> Bundle:
     """Train `recipe` on `data`, measure it, and write the bundle `output`.
 
-    The training images are divided into nine tenths to fit and one to validate (45,000 and 5,000
-    of CIFAR-10); the test images are read once, when nothing is left to choose.  With `all_data`
-    all training images are fitted, and what validation tells (its figures, the temperature) is that
-    of an earlier run: the bundle that `output` replaces or, where there is none, `calibrated`.  An
-    unfinished run of the same output is never thrown away unasked: `resume` goes on with it,
-    `restart` discards it.
+    The training images are divided into nine tenths to fit and one to validate; the test images are
+    read once, when nothing is left to choose.  With `all_data` all training images are fitted, and
+    what validation tells (its figures, the temperature) is that of an earlier run: the bundle that
+    `output` replaces or, where there is none, `calibrated`.  An unfinished run of the same output
+    is never thrown away unasked: `resume` goes on with it, `restart` discards it.
 
-    A recipe is made for CIFAR-10.  Other images are as large as its network sees them; shifts are
-    scaled to that, and batches made smaller where there would be few in an epoch.
+    A recipe is made for one data set.  Other images are brought to the size that its network takes;
+    shifts are scaled to that, and batches made smaller where there would be few in an epoch.
 
     Raises:
         Interrupted: stopped by a signal; `resume` goes on.
@@ -68,12 +74,14 @@ def run(
             the state cannot be resumed, or another training holds it.
         WeightsError: the recipe's pretrained weights cannot be had.
         BundleError: with `all_data`, the bundle of the earlier run is damaged.
+        DataError: the recipe's own data set is not in the catalogue.
         ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
+    data = for_data_set(recipe, data)
     parts = Parts.of(data, options)
     if data.name != recipe.data_set:
         recipe = for_other_images(recipe, data.side, len(parts.fit))
-    phases = with_options(recipe.phases, options)
+    phases = with_grey_of(data, with_options(recipe.phases, options))
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
@@ -122,7 +130,8 @@ class Parts:
         """Divide `data`: with `limit` only the first so many training images are used.
 
         Raises:
-            ValueError: `limit` is not between 100 and the number of images.
+            ValueError: `limit` is not between 100 and the number of images, or a class has none
+                among the first so many.
         """
         train_set, limit = data.train, options.limit
         if limit is not None:
@@ -134,6 +143,12 @@ class Parts:
                 )
                 raise ValueError(f"--limit {takes}.")
             train_set = train_set.take(np.arange(limit))
+            missing = len(data.classes) - len(np.unique(train_set.labels))
+            if missing:
+                raise ValueError(
+                    f"--limit {limit}: of {missing} of the {len(data.classes)} classes there is no "
+                    f"image among the first {limit}. Take more."
+                )
         if options.all_data:
             return cls(train_set, None, data.test)
         fit_indices, validation_indices = split(train_set.labels)

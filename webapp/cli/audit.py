@@ -1,7 +1,8 @@
-"""`flask data audit`: find what is wrong with CIFAR-10, or with a folder of one's own."""
+"""`flask data audit`: find what is wrong with a data set, or with a folder of one's own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,34 +12,37 @@ from flask import current_app
 from flask.cli import with_appcontext
 from numpy.typing import NDArray
 
-from model_training.auditing.audit import able_judges
+from model_training.auditing.audit import write_audit
 from model_training.auditing.label_errors import CleanlabMissing, require_cleanlab
+from model_training.auditing.models_audit import able_judges, make_audit
 from model_training.bundles.reading import read_bundles
-from model_training.datasets.catalog.cifar10 import CLASSES
-from model_training.datasets.dataset import DataSet
-from model_training.datasets.folders.class_folders import has_class_folders
-from model_training.datasets.kept import AUDIT
-from webapp.cli.shared import Bars, find_data, photo_opener
+from model_training.datasets.dataset import DataError, DataSet
+from model_training.datasets.folders.folder import divide
+from model_training.datasets.kept import AUDIT, find_description
+from webapp.cli.data_sources import (
+    Source,
+    check_kept,
+    data_options,
+    find_source,
+    keep_data,
+    kept_folder,
+)
+from webapp.cli.shared import Bars
 
 if TYPE_CHECKING:
     from model_training.auditing.audit import Audit
     from model_training.bundles.bundle import Bundle
+    from model_training.datasets.folders.folder import FolderData
 
 
 @click.command("audit")
 @click.argument("judges", metavar="[MODEL]...", nargs=-1)
-@click.option(
-    "--data",
-    "data_path",
-    type=click.Path(path_type=Path),
-    help="A folder or archive of CIFAR-10, otherwise it is found or fetched; or a folder of your "
-    "own, with a folder of pictures for each class.",
-)
+@data_options
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="For a folder of your own: the table to write. By default NAME-audit.csv, in the folder "
-    "of CIFAR-10.",
+    help="The table to write of a folder of your own that is judged by neighbours. Give it to have "
+    "one judged so on which models were trained. By default NAME-audit.csv, beside the data sets.",
 )
 @click.option(
     "--features",
@@ -50,15 +54,21 @@ if TYPE_CHECKING:
 )
 @with_appcontext
 def audit_command(
-    judges: tuple[str, ...], data_path: Path | None, report: Path | None, features_of: str
+    judges: tuple[str, ...],
+    dataset: str | None,
+    data_path: Path | None,
+    data_name: str | None,
+    report: Path | None,
+    features_of: str,
 ) -> None:
     """Find the data's own faults: near-copies and suspected label errors.
 
-    Of CIFAR-10: test images with a near-copy among the training images, and test images whose label
-    the MODELs doubt: all that are right on nine in ten of the validation images, unless some are
-    named. Pages show what was found after a restart. Of a folder of your own: pictures that are
-    there twice, and labels that their neighbours contradict. What the network makes of the images
-    is kept in the folder of trainings.
+    Of a data set that models here were tested on: test images with a near-copy among the training
+    images, and test images whose label the MODELs doubt: all that are right on nine in ten of the
+    validation images, unless some are named. Pages show what was found after a restart. Of a folder
+    of your own that no model was trained on: pictures that are there twice, and labels that their
+    neighbours contradict, as a table. What the network makes of the images is kept in the folder of
+    trainings.
     """
     bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
     there = {bundle.name: bundle for bundle in bundles}
@@ -73,24 +83,51 @@ def audit_command(
         require_cleanlab()
     except CleanlabMissing as error:
         raise click.ClickException(str(error)) from error
-    if data_path is not None and has_class_folders(data_path):
-        if judges:
-            raise click.UsageError("No model was tested on a folder of your own: name none.")
-        report = (
-            report or current_app.config["DATA_FOLDER"] / f"{data_path.resolve().name}-audit.csv"
-        )
-        _audit_folder(data_path, there[features_of], report)
-        return
-    data = find_data(data_path)
-    judging = [there[name] for name in judges] or able_judges(bundles, data.test.labels)
+    source = find_source(dataset, data_path, data_name)
+    if source.is_folder:
+        from model_training.auditing.folder_audit import SIDE
+
+        found = source.read_folder(SIDE)
+        data = _divided(found, source)
+        if report is not None or data is None or not able_judges(bundles, data):
+            if judges:
+                raise click.UsageError(
+                    f"No model was tested on {data_path}, or a --report was asked for: name none."
+                )
+            report = report or current_app.config["DATA_FOLDER"] / f"{source.name}-audit.csv"
+            _audit_folder(found, there[features_of], report)
+            return
+    else:
+        data = source.read()
+    check_kept(data)
+    judging = [there[name] for name in judges] or able_judges(bundles, data)
     audit = _audit(data, there[features_of], judging)
-    path: Path = current_app.config["DATA_FOLDER"] / data.name / AUDIT
-    _print_audit(audit, path)
+    keep_data(data)
+    path = kept_folder(data.name) / AUDIT
+    try:
+        write_audit(path, audit)
+    except OSError as error:
+        raise click.ClickException(
+            f"A file could not be written ({error}). The audit that was there before is whole."
+        ) from error
+    _print_audit(audit, data, path)
+
+
+def _divided(found: FolderData, source: Source) -> DataSet | None:
+    """Return the data set that models may have learned from; None where it is too small for that.
+
+    It is called as it is kept, whatever its folder is called.
+    """
+    try:
+        data = divide(found, source.name)
+    except DataError:
+        return None
+    kept = find_description(current_app.config["DATA_FOLDER"], data.digest)
+    return data if kept is None else replace(data, name=kept.name, title=kept.title)
 
 
 def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    from model_training.auditing.audit import make_audit, write_audit
     from model_training.auditing.embedding import QUICK_SIDE, embed
 
     folder: Path = current_app.config["TRAINING_FOLDER"] / "features"
@@ -103,8 +140,7 @@ def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
             return embed(bundle, images, folder, looking, side)
 
         try:
-            audit = make_audit(data, features_of, judges, embedding, bars.until("comparing pairs"))
-            write_audit(current_app.config["DATA_FOLDER"] / data.name / AUDIT, audit)
+            return make_audit(data, features_of, judges, embedding, bars.until("comparing pairs"))
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
@@ -112,18 +148,14 @@ def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
                 f"A file could not be read or written ({error}). The audit that was there before "
                 "is whole."
             ) from error
-    return audit
 
 
-def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
+def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
     from model_training.auditing.embedding import QUICK_SIDE, embed
     from model_training.auditing.folder_audit import SIDE, audit_folder, write_findings
-    from model_training.datasets.folders.class_folders import FolderError
-    from model_training.datasets.folders.folder import read_folder
 
     with Bars() as bars:
         try:
-            data = read_folder(folder, SIDE, photo_opener(SIDE), bars.until("reading"))
             if features_of.card.input_size <= SIDE // 3:
                 raise click.UsageError(
                     f"{features_of.name} sees only {features_of.card.input_size} pixels: give "
@@ -134,7 +166,7 @@ def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
             features = embed(features_of, data.images, kept, on_images, QUICK_SIDE)
             audit = audit_folder(data, features, bars.until("comparing pairs"))
             rows = write_findings(report, audit)
-        except (FolderError, ValueError) as error:
+        except ValueError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             raise click.ClickException(f"A file could not be read or written ({error}).") from error
@@ -153,7 +185,7 @@ def _audit_folder(folder: Path, features_of: Bundle, report: Path) -> None:
     click.echo(f"All {rows:,} findings are in {report}.")
 
 
-def _print_audit(audit: Audit, path: Path) -> None:
+def _print_audit(audit: Audit, data: DataSet, path: Path) -> None:
     doubts, first = audit.doubts, audit.rank.argsort()[:5]
     click.echo(
         f"{len(audit.copies):,} test images have a near-copy among the training images, "
@@ -164,8 +196,9 @@ def _print_audit(audit: Audit, path: Path) -> None:
         f"{', '.join(audit.provenance.models)}. The most doubtful:"
     )
     for number in first.tolist():
+        file = f" ({data.test_names[number]})" if data.test_names else ""
         click.echo(
-            f"  test image {number}: labelled {CLASSES[audit.labels[number]]}, rather "
-            f"{CLASSES[doubts.suggested[number]]} (doubt {doubts.doubt[number]:.3f})"
+            f"  test image {number}{file}: labelled {data.classes[audit.labels[number]]}, rather "
+            f"{data.classes[doubts.suggested[number]]} (doubt {doubts.doubt[number]:.3f})"
         )
     click.echo(f"Written to {path}. Restart the site to see it.")

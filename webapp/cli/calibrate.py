@@ -8,41 +8,42 @@ import click
 from flask.cli import with_appcontext
 
 from model_training.bundles.writing import replace_judge
-from model_training.datasets.catalog.cifar10 import DIGEST
 from model_training.datasets.dataset import split
-from webapp.cli.shared import Bars, find_bundle, find_data
+from webapp.cli.data_sources import data_options, data_set_of, find_source
+from webapp.cli.shared import Bars, find_bundle
 
 
 @click.command("calibrate")
 @click.argument("name", metavar="NAME")
-@click.option(
-    "--data",
-    "data_path",
-    type=click.Path(path_type=Path),
-    help="A folder or archive of CIFAR-10; otherwise it is found or fetched.",
-)
+@data_options
 @with_appcontext
-def calibrate_command(name: str, data_path: Path | None) -> None:
+def calibrate_command(
+    name: str, dataset: str | None, data_path: Path | None, data_name: str | None
+) -> None:
     """Give the bundle NAME what tells its classes from anything else.
 
     `flask train` does the same at its end: this is for a bundle that is there already. Its network
-    stays as it is, to the last bit.
+    stays as it is, to the last bit. The images are those that it learned from; of pictures of your
+    own, say with --data where they are.
     """
     bundle = find_bundle(name)
+    card = bundle.card
     if bundle.model_path is None:
         raise click.ClickException(f"{name} is only a report: its network is not here.")
-    if bundle.card.training.all_data:
+    if card.training.all_data:
         raise click.ClickException(
             f"{name} learned from the validation images too, so no image is left that it has not "
-            f"seen. `flask train {bundle.card.recipe} --all-data` does this at its end, with what "
-            "the run before it knows."
+            f"seen. `flask train {card.recipe} --all-data` does this at its end, with what the run "
+            "before it knows."
         )
-    if bundle.card.training.data_digest != DIGEST:
-        raise click.ClickException(
-            f"{name} learned from {bundle.card.training.data_set}, and only CIFAR-10 is at hand "
-            f"here. Train it again: {bundle.card.training.command}"
-        )
-    data = find_data(data_path)
+    given = dataset is not None or data_path is not None
+    source = find_source(dataset, data_path, data_name) if given else None
+    data = data_set_of(
+        card.training.data_digest,
+        f"{card.training.data_set}, which {name} learned from,",
+        source,
+        card.input_size,
+    )
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     import keras
 
@@ -52,10 +53,11 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     from model_training.networks.backend import KerasBackend
     from model_training.networks.memory import batch_within_memory
 
-    learned, validation = (data.train.take(part) for part in split(data.train.labels))
     model = keras.saving.load_model(bundle.model_path, compile=False)
     card = bundle.card
     set_on = f"the validation images of the run `{card.training.command}`"
+    data = data.for_network(card.input_size, takes_any=model.input_shape[1] is None)
+    learned, validation = (data.train.take(part) for part in split(data.train.labels))
     with Bars() as bars:
         try:
             judge = fit_judge(

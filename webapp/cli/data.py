@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from flask import current_app
 from flask.cli import AppGroup
 
 from model_training.datasets.folders.class_folders import FolderError
-from model_training.datasets.kept import CACHE
-from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
-from webapp.library import review_path
+from model_training.datasets.kept import REVIEW, TEST, keep
+from model_training.datasets.sources import write_cache
+from webapp.cli.data_sources import (
+    cache_of,
+    check_kept,
+    data_options,
+    find_source,
+    kept_folder,
+    name_of,
+    photo_opener,
+)
+from webapp.cli.shared import Bars
 
 if TYPE_CHECKING:
     from model_training.datasets.folders.review import Review
@@ -25,30 +33,48 @@ data_commands = AppGroup("data", help="The images that networks learn from.")
 
 
 @data_commands.command("fetch")
-@click.option(
-    "--data", "data_path", type=click.Path(path_type=Path), help="A folder or archive to take."
-)
-def fetch_command(data_path: Path | None) -> None:
-    """Get CIFAR-10, check it, and keep it for training."""
-    from model_training.datasets.catalog.cifar10 import write_cache
-
-    data = find_data(data_path)
-    cache: Path = current_app.config["DATA_FOLDER"] / data.name / CACHE
+@data_options
+def fetch_command(dataset: str | None, data_path: Path | None, data_name: str | None) -> None:
+    """Get a data set of the catalogue, check it, and keep it for training."""
+    source = find_source(dataset, data_path, data_name)
+    if source.known is None:
+        raise click.UsageError(
+            f"{data_path} is a data set of your own: there is nothing to fetch. `flask train NAME "
+            "--data` with it trains on it."
+        )
+    data = source.read()
+    cache = cache_of(data.name)
     if data_path is not None:
         write_cache(cache, data)
-    click.echo(f"CIFAR-10 is here: {len(data.train):,} training and {len(data.test):,} test images")
-    click.echo(f"from {data.source}, every byte checked, kept in {cache}")
+    checked = "every byte checked" if source.known.digest is not None else "checked"
+    click.echo(
+        f"{data.title} is here: {len(data.train):,} training and {len(data.test):,} test images"
+    )
+    click.echo(f"from {data.source}, {checked}, kept in {cache}")
 
 
 @data_commands.command("pack")
-@click.option("--data", "data_path", type=click.Path(path_type=Path))
-def pack_command(data_path: Path | None) -> None:
-    """Keep the test images and the figures of the data set in the form in which they ship."""
-    from model_training.datasets.kept import keep
+@data_options
+@click.option(
+    "--force", is_flag=True, help="Replace other images that are kept under the same name."
+)
+def pack_command(
+    dataset: str | None, data_path: Path | None, data_name: str | None, force: bool
+) -> None:
+    """Keep a data set's test images and figures in the form in which pages show them.
 
-    data = find_data(data_path)
-    kept = keep(current_app.config["DATA_FOLDER"] / data.name, data)
-    size = sum(file.stat().st_size for file in (kept.folder / "test").iterdir())
+    `flask train` does so at its end. Of pictures of your own, this keeps larger ones than a network
+    of few pixels sees.
+    """
+    data = find_source(dataset, data_path, data_name).read()
+    if not force:
+        check_kept(data)
+    try:
+        with Bars() as bars:
+            kept = keep(kept_folder(data.name), data, bars.until("keeping test images"))
+    except OSError as error:
+        raise click.ClickException(f"A file could not be written ({error}).") from error
+    size = sum(file.stat().st_size for file in (kept.folder / TEST).iterdir())
     click.echo(f"{kept.folder}: {size / 1e6:.1f} MB of test images, read back and checked")
 
 
@@ -58,24 +84,28 @@ def pack_command(data_path: Path | None) -> None:
 def review_command(folder: Path, name: str | None) -> None:
     """Look at photos in class folders (FOLDER/cat/*.jpg) before training on them.
 
-    Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME.
+    Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME. At the end
+    it says whether a network can be trained on the folder, and what stands in the way.
     """
     from model_training.datasets.folders.review import review, write_review
 
-    name = name_of_folder(folder, "--name", name)
-    path = review_path(current_app.config["DATA_FOLDER"], name)
+    name = name_of(folder, name)
+    path = kept_folder(name) / REVIEW
     try:
         with Bars() as bars:
             made = review(folder, name, photo_opener(REVIEWED_SIDE), bars.until("looking"))
         write_review(path, made)
     except FolderError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{error}\nReady to train: no") from error
     except OSError as error:
         raise click.ClickException(
             f"A file or folder could not be read or written ({error})."
         ) from error
     _print_review(made)
     click.echo(f"Written to {path}: the site shows it at /dataset/{name}")
+    click.echo(f"Ready to train: {'yes' if made.ready else 'no'}")
+    for obstacle in made.obstacles:
+        click.echo(f"- {obstacle}")
 
 
 def _print_review(made: Review) -> None:

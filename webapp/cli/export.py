@@ -8,7 +8,9 @@ import click
 import numpy as np
 from flask import current_app
 from flask.cli import with_appcontext
+from numpy.typing import NDArray
 
+from model_training.bundles.bundle import Bundle
 from model_training.bundles.export import (
     CHECKED_IMAGES,
     FORMATS,
@@ -17,10 +19,9 @@ from model_training.bundles.export import (
     Format,
     export,
 )
-from model_training.datasets.catalog.cifar10 import NAME as MAIN_DATA_SET
-from model_training.datasets.kept import TEST
-from model_training.datasets.pictures.sprites import read_test_images
+from model_training.datasets.kept import find_description, read_kept
 from model_training.files import DamagedFile
+from webapp.cli.data_sources import kept_folder
 from webapp.cli.shared import find_bundle
 
 
@@ -54,18 +55,12 @@ def export_command(
     form = FORMATS[format_name]
     bundle = find_bundle(name)
     path = _place(to, form, name)
-    try:
-        images = read_test_images(
-            current_app.config["DATA_FOLDER"] / MAIN_DATA_SET / TEST, 32
-        ).images
-    except DamagedFile as error:
-        raise click.ClickException(
-            f"The export is checked on the test images, and they cannot be read ({error}). "
-            "`flask data pack` writes them again."
-        ) from error
+    images = _test_images(bundle)
     try:
         # Spread over all of them, so that every class is among these.
-        chosen = images[np.linspace(0, len(images) - 1, CHECKED_IMAGES).astype(int)]
+        chosen = images[
+            np.linspace(0, len(images) - 1, min(CHECKED_IMAGES, len(images))).astype(int)
+        ]
         done = export(bundle, form, path, chosen, size=size, replace=force)
     except ExportError as error:
         raise click.ClickException(str(error)) from error
@@ -85,6 +80,30 @@ def export_command(
     click.echo(
         "The site divides their logarithms by the temperature "
         f"{bundle.card.calibration.temperature:.3f} before it shows them."
+    )
+
+
+def _test_images(bundle: Bundle) -> NDArray[np.uint8]:
+    """Return the kept test images of the data set that `bundle` was tested on."""
+    facts = bundle.card.training
+    description = find_description(current_app.config["DATA_FOLDER"], facts.data_digest)
+    if description is None:
+        raise click.ClickException(
+            f"The export is checked on the test images of {facts.data_set}, which "
+            f"{bundle.name} was tested on, and they are not here. `flask data pack` keeps them; "
+            "where they are your own, with --data."
+        )
+    try:
+        kept = read_kept(kept_folder(description.name))
+        problem = "; ".join(f"{name}: {what}" for name, what in kept.problems.items())
+    except (DamagedFile, OSError) as error:
+        problem = str(error)
+    else:
+        if kept.test is not None:
+            return kept.test.images
+    raise click.ClickException(
+        f"The export is checked on the test images of {description.title}, and they cannot be read "
+        f"({problem}). `flask data pack` writes them again."
     )
 
 

@@ -1,11 +1,10 @@
-"""What several commands share: finding data and bundles, and bars that show how far one is."""
+"""What several commands share: finding bundles, and bars that show how far one is."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,6 @@ from flask import current_app
 
 from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.catalog.cifar10 import load as load_cifar10
-from model_training.datasets.catalog.cifar10_sources import Progress
-from model_training.datasets.dataset import DataError, DataSet
-from model_training.datasets.folders.class_folders import Opener
-from model_training.datasets.pictures.opener import open_photo
-from model_training.naming import SLUG
-
-
-def find_data(path: Path | None) -> DataSet:
-    """CIFAR-10 from `path`, or wherever it is found; a bar shows how far that is.
-
-    Raises:
-        click.ClickException: it is not there, or not CIFAR-10.
-    """
-    try:
-        with _data_progress() as progress:
-            return load_cifar10(current_app.config["DATA_FOLDER"], path, progress)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def find_bundle(name: str) -> Bundle:
@@ -53,60 +33,6 @@ def find_bundle(name: str) -> Bundle:
         return read_bundle(folder / name)
     except (BundleError, OSError) as error:
         raise click.ClickException(f"The bundle {name} is damaged: {error}.") from error
-
-
-def photo_opener(side: int) -> Opener:
-    """Opens pictures for training with the care that a visitor's get.
-
-    Args:
-        side: pixels that the shorter side should keep.
-    """
-    most = current_app.config["MAX_PHOTO_PIXELS"]
-    # The longer side is what is reduced, and few pictures are four times as long as wide.
-    return lambda data: open_photo(data, max_pixels=most, working_side=4 * side)
-
-
-def name_of_folder(
-    folder: Path, option: str, given: str | None = None, otherwise: str | None = None
-) -> str:
-    """What the data set in `folder` is called: as `given`, or else after the folder.
-
-    Args:
-        option: what to give another name with.
-        otherwise: what to call it where the folder's name has no letter or digit that a name may
-            have, as one in Chinese has not.
-
-    Raises:
-        click.BadParameter: that is no name.
-    """
-    after_it = re.sub(r"[^a-z0-9.-]+", "-", folder.resolve().name.lower()).strip("-.")[:64]
-    name = given or after_it or otherwise or ""
-    if not re.fullmatch(SLUG, name):
-        raise click.BadParameter(
-            "a name has lower-case letters, digits, dots and dashes, and begins with a letter or "
-            f"digit; {name!r} has not.",
-            param_hint=option,
-        )
-    return name
-
-
-@contextlib.contextmanager
-def _data_progress() -> Iterator[Progress]:
-    with contextlib.ExitStack() as shown:
-        doing_now, bar = "", None
-
-        def progress(doing: str, done: int, total: int) -> None:
-            nonlocal doing_now, bar
-            if bar is None or doing != doing_now:
-                shown.close()
-                label = f"{doing:<12}"
-                bar = shown.enter_context(
-                    click.progressbar(length=total, label=label, file=sys.stderr)
-                )
-                doing_now = doing
-            bar.update(done - bar.pos)
-
-        yield progress
 
 
 class Bars(contextlib.ExitStack):

@@ -13,12 +13,12 @@ from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import BundleError, is_bundle
 from model_training.bundles.reading import read_bundles
-from model_training.datasets.dataset import DataSet
-from model_training.datasets.folders.class_folders import FolderError, has_class_folders
+from model_training.datasets.dataset import DataError, DataSet
 from model_training.naming import SLUG
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
-from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
+from webapp.cli.data_sources import check_kept, data_options, find_source, keep_data
+from webapp.cli.shared import Bars
 
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle
@@ -31,18 +31,12 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the images, in the last phase.")
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--data",
-    "data_path",
-    type=click.Path(path_type=Path),
-    help="A folder of your own, with a folder of pictures for each class; or a folder or archive "
-    "of CIFAR-10, which otherwise is found or fetched.",
-)
+@data_options
 @click.option(
     "--output",
     metavar="NAME|FOLDER",
     help="The bundle's name in the models folder, or a folder. By default the recipe's name, "
-    "with that of your own folder behind it, and -quick for a --limit run.",
+    "with that of another data set behind it, and -quick for a --limit run.",
 )
 @click.option("--limit", type=click.IntRange(1), help="A quick try on so many images.")
 @click.option(
@@ -69,7 +63,9 @@ if TYPE_CHECKING:
 def train_command(
     name: str | None,
     list_recipes: bool,
+    dataset: str | None,
     data_path: Path | None,
+    data_name: str | None,
     output: str | None,
     resume: bool,
     restart: bool,
@@ -92,17 +88,23 @@ def train_command(
         raise click.UsageError(str(error)) from error
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
-    own = data_path if data_path is not None and has_class_folders(data_path) else None
-    called = None
-    if own is not None:
-        called = name_of_folder(own, "--output", otherwise=output and Path(output).name)
+    source = find_source(
+        dataset,
+        data_path,
+        data_name,
+        default=recipe.data_set,
+        otherwise=output and Path(output).name,
+    )
+    called = source.name if source.name != recipe.data_set else None
     parts = (name, called, "quick" if options["limit"] else None)
     usual = "-".join(part for part in parts if part)[:64].rstrip("-.")
     bundle_path = _bundle_path(output or usual)
-    if own is not None and called is not None:
-        options["data"], data = own, _read_own(own, called, recipe)
-    else:
-        data = find_data(data_path)
+    options |= {"data": source.own_path, "name": data_name}
+    options["dataset"] = called if source.known else None
+    # As large as the network sees them: fewer pixels would be lost, and more cost memory.
+    data = source.read(recipe.input_size)
+    # Now, not after hours of training.
+    check_kept(data)
     bundle = _train(
         recipe,
         data,
@@ -113,39 +115,7 @@ def train_command(
         restart=restart,
     )
     _print_outcome(bundle, bundle_path)
-
-
-def _read_own(folder: Path, name: str, recipe: Recipe) -> DataSet:
-    from model_training.datasets.folders.folder import divide, read_folder
-
-    # As large as the network sees them: fewer pixels would be lost, and more cost memory.
-    side = recipe.input_size
-    try:
-        with Bars() as bars:
-            found = read_folder(folder, side, photo_opener(side), bars.until("reading"))
-        data = divide(found, name)
-    except FolderError as error:
-        raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"{folder} cannot be read ({error}).") from error
-    except MemoryError as error:
-        raise click.ClickException(
-            f"The pictures in {folder} do not fit into memory at {side} pixels. Give fewer, or "
-            "choose a recipe of fewer pixels (`flask train --list`)."
-        ) from error
-    click.echo(
-        f"{name}: {len(data.train):,} pictures to learn from and {len(data.test):,} to test on, of "
-        f"{len(data.classes)} classes"
-    )
-    left_out = {
-        "not pictures": len(found.unreadable),
-        "copies of one before": int(found.repeated.sum()),
-        "in more than one class": int(found.contradicted.sum()),
-    }
-    if any(left_out.values()):
-        told = ", ".join(f"{count:,} {what}" for what, count in left_out.items() if count)
-        click.echo(f"Left out: {told}. `flask data review` names them.")
-    return data
+    keep_data(data)
 
 
 def _bundle_path(output: str) -> Path:
@@ -222,7 +192,13 @@ def _train(
             raise click.ClickException(
                 "Stopped. Everything is kept: give the same command with --resume to go on."
             ) from error
-        except (checkpoint.CheckpointError, WeightsError, BundleError, ValueError) as error:
+        except (
+            checkpoint.CheckpointError,
+            WeightsError,
+            BundleError,
+            DataError,
+            ValueError,
+        ) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             again = "go on with --resume" if checkpoint.exists(place.state) else "start again"

@@ -144,7 +144,7 @@ def _data_set(library: Library) -> ServedDataSet:
     for recipe in RECIPES.values():
         known = find_known(recipe.data_set)
         unseen[known.title] = unseen[known.name] = ServedDataSet(
-            known.name, known.title, known.classes, known.digest
+            known.name, known.title, known.classes, known.digest or ""
         )
     called = request.args.get("data", "")
     if called in unseen and library.find_data_set(called) is None:

@@ -12,7 +12,6 @@ from model_training.datasets.folders.review import SIDES, Review, read_review
 from model_training.datasets.kept import REVIEW
 from model_training.files import DamagedFile
 from model_training.naming import is_slug
-from webapp.library import REVIEW_SUFFIX
 
 CHARTED = 40
 """With more classes than so many the chart of them is left out: the table has them all."""
@@ -97,13 +96,10 @@ def find_review(name: str) -> Review:
 
 
 def _paths() -> dict[str, Path]:
-    """Return the file of each review: in the folder of its data set, or beside the folders."""
+    """Return the file of each review, by the name of its data set."""
     folder: Path = current_app.config["DATA_FOLDER"]
-    beside = (
-        (path.name.removesuffix(REVIEW_SUFFIX), path) for path in folder.glob(f"*{REVIEW_SUFFIX}")
-    )
-    inside = ((path.parent.name, path) for path in folder.glob(f"*/{REVIEW}"))
-    return {name: path for name, path in (*beside, *inside) if is_slug(name)}
+    paths = {path.parent.name: path for path in folder.glob(f"*/{REVIEW}")}
+    return {name: path for name, path in paths.items() if is_slug(name)}
 
 
 def make_view(review: Review) -> View:

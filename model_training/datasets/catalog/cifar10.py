@@ -7,14 +7,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
-
 from model_training.datasets.catalog import cifar10_sources
-from model_training.datasets.catalog.cifar10_sources import Arrays, SourceError
-from model_training.datasets.dataset import DataError, DataSet, ImageSet
+from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.description import About, Note
-from model_training.datasets.registry import KnownDataSet, Progress, no_progress
-from model_training.files import whole_file
+from model_training.datasets.registry import KnownDataSet
+from model_training.datasets.sources import Arrays, Progress, SourceError, find, no_progress
 
 NAME, TITLE = "cifar10", "CIFAR-10"
 CLASSES = (
@@ -82,47 +79,17 @@ def load(cache: Path, path: Path | None = None, progress: Progress = no_progress
     Raises:
         DataError: nothing was found, or what was found is not CIFAR-10.
     """
-    if path is not None:
-        try:
-            return _verified(cifar10_sources.read_path(path), str(path), progress)
-        except SourceError as error:
-            raise DataError(
-                f"{path}: {error}. Give --data a folder or archive of CIFAR-10, or leave it out "
-                "and the data is fetched."
-            ) from error
-
-    tried: list[str] = []
-    if cache.exists():
-        try:
-            return _verified(cifar10_sources.read_npz(cache), str(cache), progress)
-        except SourceError as error:
-            tried.append(f"the cache {cache}: {error}")
-    for name, fetch in cifar10_sources.FETCHERS.items():
-        try:
-            found = _verified(fetch(progress), name, progress)
-        except SourceError as error:
-            tried.append(f"{name}: {error}")
-            continue
-        write_cache(cache, found)
-        return found
-    raise DataError(
-        "CIFAR-10 could not be had. Tried:\n  - "
-        + "\n  - ".join(tried)
-        + "\nConnect this machine to the internet and run `flask data fetch`, or download "
-        "cifar-10-python.tar.gz elsewhere and give its path with --data."
+    return find(
+        TITLE,
+        cache,
+        path,
+        progress,
+        read_path=cifar10_sources.read_path,
+        fetchers=cifar10_sources.FETCHERS,
+        verified=lambda arrays, source: _verified(arrays, source, progress),
+        advice="Connect this machine to the internet and run `flask data fetch`, or download "
+        "cifar-10-python.tar.gz elsewhere and give its path with --data.",
     )
-
-
-def write_cache(cache: Path, data: DataSet) -> None:
-    """Write `data` to the file `cache`, whole or not at all."""
-    with whole_file(cache) as temporary:
-        np.savez(
-            temporary,
-            train_images=data.train.images,
-            train_labels=data.train.labels,
-            test_images=data.test.images,
-            test_labels=data.test.labels,
-        )
 
 
 def _verified(arrays: Arrays, source: str, progress: Progress) -> DataSet:
@@ -154,4 +121,13 @@ def _verified(arrays: Arrays, source: str, progress: Progress) -> DataSet:
     return data
 
 
-DATA_SET = KnownDataSet(NAME, TITLE, CLASSES, IMAGE_SIZE, DIGEST, load, ABOUT)
+DATA_SET = KnownDataSet(
+    NAME,
+    TITLE,
+    CLASSES,
+    IMAGE_SIZE,
+    DIGEST,
+    load,
+    ABOUT,
+    marks=tuple(frozenset({name}) for name in cifar10_sources.FORMS),
+)

@@ -14,15 +14,17 @@ from typing import Protocol
 
 from PIL import Image
 
+from model_training.datasets.dataset import DataError
+
 KINDS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 """Endings by which a folder of pictures is told from others; what a file is, its bytes say."""
 LARGEST_FILE = 100 * 2**20
 """Bytes; a larger file is no photo that anybody trains on, and it would be read into memory."""
-MOST_CLASSES = 1000
+MOST_FOLDERS = 1000
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
 
-class FolderError(Exception):
+class FolderError(DataError):
     """A folder does not hold pictures in class folders; the message says what to do."""
 
 
@@ -42,7 +44,7 @@ Opener = Callable[[bytes], Opened]
 
 
 def has_class_folders(folder: Path) -> bool:
-    """Whether there is a picture, by its ending, in a folder of `folder`."""
+    """Return whether there is a picture, by its ending, in a folder of `folder`."""
     if not folder.is_dir():
         return False
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -50,12 +52,13 @@ def has_class_folders(folder: Path) -> bool:
 
 
 def class_files(folder: Path) -> dict[str, list[Path]]:
-    """The files in each class folder of `folder`, however deep, in the order of their names.
+    """Return the files in each class folder of `folder`, however deep, in the order of their names.
 
     Hidden files are passed over, links to folders are not followed.
 
     Raises:
-        FolderError: there are no class folders, or they are the parts of a divided set.
+        FolderError: there are no class folders, since `folder` is that of one class or holds no
+            pictures at all, or they are the parts of a divided set.
         OSError: the folder cannot be listed.
     """
     if not folder.is_dir():
@@ -64,13 +67,14 @@ def class_files(folder: Path) -> dict[str, list[Path]]:
         path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
     if not classes:
+        check_not_one_class(folder)
         raise FolderError(
-            f"{folder} has no folders in it. Put the photos of each class into a folder that is "
-            "named after the class: cat/one.jpg, dog/two.jpg."
+            f"{folder} holds no pictures: it has no folders in it. Put the photos of each class "
+            "into a folder that is named after the class: cat/one.jpg, dog/two.jpg."
         )
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > MOST_FOLDERS:
         raise FolderError(
-            f"{folder} has {len(classes):,} folders in it, and {MOST_CLASSES:,} classes are the "
+            f"{folder} has {len(classes):,} folders in it, and {MOST_FOLDERS:,} classes are the "
             "most. Is it the folder that holds the class folders?"
         )
     if all(path.name.lower() in PARTS for path in classes):
@@ -82,8 +86,28 @@ def class_files(folder: Path) -> dict[str, list[Path]]:
     return {path.name: sorted(_files(path)) for path in classes}
 
 
+def outside(folder: Path) -> list[Path]:
+    """Return the files that lie beside the class folders of `folder`, and so have no class."""
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "."]
+
+
+def check_not_one_class(folder: Path) -> None:
+    """Make sure that `folder`, which has fewer than two class folders, is not one itself.
+
+    Raises:
+        FolderError: pictures lie directly in it; the message names the folder to give.
+    """
+    pictures = sum(path.suffix.lower() in KINDS for path in outside(folder))
+    if pictures:
+        there = f"{pictures:,} pictures lie" if pictures > 1 else "a picture lies"
+        raise FolderError(
+            f"{folder} is the folder of one class: {there} directly in it. Give the folder above "
+            f"it, {folder.resolve().parent}, which holds a folder for each class."
+        )
+
+
 def read_file(path: Path) -> bytes:
-    """The bytes of `path`.
+    """Return the bytes of `path`.
 
     Raises:
         ValueError: it is no file, or too large to be a photo.
@@ -99,14 +123,14 @@ def read_file(path: Path) -> bytes:
 
 
 def what_is_wrong(error: OSError | ValueError) -> str:
-    """One sentence on why a file is no picture."""
+    """Return one sentence on why a file is no picture."""
     if isinstance(error, OSError):
         return f"It cannot be read ({error.strerror or error})."
     return str(error).split(". ")[0].rstrip(".") + "."
 
 
 def printable(name: str) -> str:
-    """`name`, as text: on disk a name is any bytes, and those that are no text go nowhere else."""
+    """Return `name` as text: on disk a name is any bytes; those that are no text become `?`."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 

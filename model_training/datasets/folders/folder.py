@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.dataset import MOST_CLASSES, DataSet, ImageSet
 from model_training.datasets.folders.class_folders import (
     FolderError,
     Opener,
+    check_not_one_class,
     class_files,
+    outside,
     printable,
     read_file,
     what_is_wrong,
@@ -25,8 +27,6 @@ from model_training.datasets.folders.class_folders import (
 
 FEWEST = 6
 """Pictures of a class: one in six is kept for the test."""
-MOST_LABELS = 256
-"""Classes that one can train on: labels are kept in a byte."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class FolderData:
 
     `images` is uint8 (count, side, side, 3), the middle square of each; `labels` int64 (count,),
     places in `classes`; `names` are the files, relative to the folder, and `digests` the SHA-256 of
-    their bytes; `unreadable` says of each file that is no picture why.
+    their bytes; `unreadable` says of each file that is no picture why.  `empty` are class folders
+    without files, and `outside` counts files that lie in no class folder.
     """
 
     images: NDArray[np.uint8]
@@ -44,6 +45,8 @@ class FolderData:
     names: tuple[str, ...]
     digests: tuple[bytes, ...]
     unreadable: Mapping[str, str]
+    empty: tuple[str, ...] = ()
+    outside: int = 0
 
     @cached_property
     def contradicted(self) -> NDArray[np.bool_]:
@@ -78,11 +81,16 @@ def read_folder(
         on_files: told how many of how many files are read.
 
     Raises:
-        FolderError: there are not two class folders with files, or no picture can be read.
+        FolderError: there are not two class folders with files, or no picture can be read; the
+            message says what was given instead, and what to give.
         OSError: the folder cannot be listed.
     """
-    classes = {name: files for name, files in class_files(folder).items() if files}
+    there = class_files(folder)
+    classes = {name: files for name, files in there.items() if files}
+    if not classes:
+        raise FolderError(f"{folder} holds no pictures: there is no file in its class folders.")
     if len(classes) < 2:
+        check_not_one_class(folder)
         raise FolderError(
             f"{folder} holds no data set: it needs a folder of pictures for each of two or more "
             "classes, such as cats/1.jpg and dogs/1.jpg."
@@ -109,7 +117,10 @@ def read_folder(
             digests.append(hashlib.sha256(data).digest())
         on_files(done, len(files))
     if not names:
-        raise FolderError(f"None of the {len(files):,} files in {folder} is a picture.")
+        raise FolderError(
+            f"{folder} holds no pictures: none of the {len(files):,} files in its class folders is "
+            "one that can be opened. `flask data review` says of each why."
+        )
     return FolderData(
         images[: len(names)],
         np.array(labels),
@@ -117,6 +128,8 @@ def read_folder(
         tuple(names),
         tuple(digests),
         unreadable,
+        tuple(printable(name) for name, files in there.items() if not files),
+        len(outside(folder)),
     )
 
 
@@ -133,9 +146,9 @@ def divide(data: FolderData, name: str) -> DataSet:
     Raises:
         FolderError: a class has too few pictures, or there are too many classes.
     """
-    if len(data.classes) > MOST_LABELS:
+    if len(data.classes) > MOST_CLASSES:
         raise FolderError(
-            f"{len(data.classes)} classes are too many to train on: {MOST_LABELS} are the most."
+            f"{len(data.classes)} classes are too many to train on: {MOST_CLASSES} are the most."
         )
     # The order of digests is as good as drawn, and a run on the first few has some of each class.
     order = np.array(sorted(range(len(data.names)), key=lambda one: data.digests[one]), np.int64)

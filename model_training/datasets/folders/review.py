@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,14 +17,18 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model_training.datasets.dataset import MOST_CLASSES
 from model_training.datasets.folders.class_folders import (
+    KINDS,
     Opened,
     Opener,
     class_files,
+    outside,
     printable,
     read_file,
     what_is_wrong,
 )
+from model_training.datasets.folders.folder import FEWEST
 from model_training.files import DamagedFile, whole_file
 from model_training.naming import Slug
 
@@ -91,10 +95,18 @@ class Review(_Part):
     across: int
     outside: int
     """Files that lie beside the class folders, and so have no class."""
+    obstacles: tuple[str, ...] = ()
+    """What stands in the way of training on the folder, a sentence each; none where nothing does.
+    A class folder without pictures is among them: training would pass over it."""
+
+    @property
+    def ready(self) -> bool:
+        """Return whether a network can be trained on the folder as it is."""
+        return not self.obstacles
 
     @property
     def pictures(self) -> int:
-        """Of all classes."""
+        """Return the number of pictures, of all classes."""
         return sum(one.pictures for one in self.classes)
 
 
@@ -110,20 +122,21 @@ class _Found:
 
 
 def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int], None]) -> Review:
-    """Look at every picture in the class folders of `folder`.
+    """Look at every picture in the class folders of `folder`, and say whether one can train on it.
 
     Args:
         name: what the review is called.
         progress: called after each file with how many are done and how many there are.
 
     Raises:
-        FolderError: there are no class folders, or they are the parts of a divided set.
+        FolderError: `class_files` finds no class folders.
         OSError: the folder cannot be listed.
     """
     files = class_files(folder)
     total = sum(map(len, files.values()))
     found = {label: _Found() for label in files}
     first: dict[bytes, str] = {}
+    classes_of: dict[bytes, set[str]] = {}
     same: dict[bytes, list[str]] = {}
     problems: list[Problem] = []
     done = 0
@@ -144,10 +157,12 @@ def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int
                     here.copies += 1
                     same.setdefault(digest, [first[digest]]).append(shown)
                 first.setdefault(digest, shown)
+                classes_of.setdefault(digest, set()).add(label)
             done += 1
             progress(done, total)
     sizes = [size for one in found.values() for size in one.sizes]
     sides = np.searchsorted(SIDES, [min(size) for size in sizes], side="right")
+    loose = outside(folder)
     commonest, times = Counter(sizes).most_common(1)[0] if sizes else (None, 0)
     return Review(
         name=name,
@@ -163,7 +178,8 @@ def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int
         copies=list(same.values())[:LISTED],
         copied_sets=len(same),
         across=sum(len({file.split("/")[0] for file in files}) > 1 for files in same.values()),
-        outside=sum(path.is_file() and not path.name.startswith(".") for path in folder.iterdir()),
+        outside=len(loose),
+        obstacles=tuple(_obstacles(folder, found, classes_of, loose)),
     )
 
 
@@ -186,6 +202,48 @@ def read_review(path: Path) -> Review:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise DamagedFile(f"{where}: {first['msg']}") from error
+
+
+def _obstacles(
+    folder: Path,
+    found: Mapping[str, _Found],
+    classes_of: Mapping[bytes, set[str]],
+    loose: Sequence[Path],
+) -> Iterator[str]:
+    """Yield what `folder.divide` would not train on, in a sentence each.
+
+    Args:
+        classes_of: the classes in which each picture lies, by its digest.
+        loose: the files beside the class folders.
+    """
+    filled = [label for label, one in found.items() if one.sizes]
+    if not filled:
+        yield "It holds no pictures: none of its files is one that can be opened."
+        return
+    for label in found:
+        if label not in filled:
+            yield (
+                f"{printable(label)} holds no picture that can be opened. Fill the folder, or take "
+                "it away."
+            )
+    if len(filled) < 2:
+        yield f"Only {printable(filled[0])} has pictures, and two classes are the fewest."
+        if any(path.suffix.lower() in KINDS for path in loose):
+            yield (
+                "Pictures lie beside the class folder: if it is the folder of one class, give the "
+                f"one above it, {printable(str(folder.resolve().parent))}."
+            )
+    # One that lies in two classes would be learned and tested on, so it counts in neither.
+    usable = Counter(next(iter(labels)) for labels in classes_of.values() if len(labels) == 1)
+    for label in filled:
+        if usable[label] < FEWEST:
+            yield (
+                f"{printable(label)} has {usable[label]} different picture"
+                f"{'s' if usable[label] != 1 else ''} that can be learned from, and {FEWEST} are "
+                "the fewest."
+            )
+    if len(filled) > MOST_CLASSES:
+        yield f"There are {len(filled)} classes, and {MOST_CLASSES} are the most."
 
 
 def _note(found: _Found, opened: Opened) -> None:

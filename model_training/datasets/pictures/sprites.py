@@ -8,6 +8,7 @@ take 16.4 MB so, and 21.6 MB as PNG).
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.datasets.dataset import ImageSet
+from model_training.datasets.pictures.resizing import resized
 from model_training.files import DamagedFile, whole_folder
 
+LABELS = "labels.npy"
 GRID = 10
 SHEET_IMAGES = GRID * GRID
 LOSSLESS_SIDE = 64
@@ -59,16 +62,22 @@ def as_kept(test: ImageSet) -> ImageSet:
     """Return `test` with its images reduced to `LARGEST_SIDE`, where they are larger."""
     if test.side <= LARGEST_SIDE:
         return test
-    size = (LARGEST_SIDE, LARGEST_SIDE)
-    images = [Image.fromarray(one).resize(size, Image.Resampling.BICUBIC) for one in test.images]
-    return ImageSet(np.stack([np.asarray(one) for one in images]), test.labels)
+    return ImageSet(resized(test.images, LARGEST_SIDE), test.labels)
 
 
-def write_test_images(folder: Path, test: ImageSet) -> None:
-    """Write `test` as sheets; `folder` appears whole or not at all."""
+def write_test_images(
+    folder: Path,
+    test: ImageSet,
+    on_images: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write `test` as sheets; `folder` appears whole or not at all.
+
+    Args:
+        on_images: told how many of how many images are written.
+    """
     lossless = test.side <= LOSSLESS_SIDE
     with whole_folder(folder) as temporary:
-        np.save(temporary / "labels.npy", test.labels)
+        np.save(temporary / LABELS, test.labels)
         for number, start in enumerate(range(0, len(test), SHEET_IMAGES)):
             sheet = tile(test.images[start : start + SHEET_IMAGES])
             encoded = io.BytesIO()
@@ -77,6 +86,12 @@ def write_test_images(folder: Path, test: ImageSet) -> None:
                 encoded, "WEBP", lossless=lossless, quality=quality, method=6 if lossless else 4
             )
             (temporary / sheet_name(number)).write_bytes(encoded.getvalue())
+            on_images(min(start + SHEET_IMAGES, len(test)), len(test))
+
+
+def is_sheets(folder: Path) -> bool:
+    """Return whether `folder` is one that `write_test_images` wrote, be it a damaged one."""
+    return (folder / LABELS).is_file()
 
 
 def read_test_images(folder: Path, side: int) -> ImageSet:
@@ -89,7 +104,7 @@ def read_test_images(folder: Path, side: int) -> ImageSet:
         DamagedFile: the folder is missing, incomplete or damaged.
     """
     try:
-        labels = np.load(folder / "labels.npy", allow_pickle=False)
+        labels = np.load(folder / LABELS, allow_pickle=False)
         if labels.ndim != 1 or labels.dtype != np.uint8 or not 0 < len(labels) <= MOST_IMAGES:
             raise DamagedFile(f"its labels are {labels.dtype} of the shape {labels.shape}")
         sheets = []
