@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,7 +21,9 @@ from benchmarks.photos import HALVES, MAX_PIXELS, MODELS, auroc
 from model_training.bundles.bundle import read_bundle
 from model_training.datasets.dataset import CLASSES, load_cifar10, split
 from model_training.datasets.opener import cut, open_photo
-from model_training.judging.out_of_distribution import KEPT, REMEMBERED, split_network
+from model_training.judging.out_of_distribution import KEPT, REMEMBERED
+from model_training.networks.cutting import split_network
+from model_training.networks.loading import load_network
 from webapp.settings import SETTINGS
 
 Floats = NDArray[np.float32]
@@ -172,7 +173,8 @@ def main() -> None:
     asked = parser.parse_args()
     bundle = read_bundle(MODELS / asked.name)
     size = bundle.card.input_size
-    model = keras.saving.load_model(bundle.model_path, compile=False)
+    assert bundle.model_path is not None
+    model = load_network(bundle.model_path)
     lower, upper, name = split_network(model)
     kernel, *bias = upper.get_layer(name).get_weights()
 

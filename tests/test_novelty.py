@@ -12,6 +12,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import Cifar10, split
 from model_training.judging import out_of_distribution as novelty
 from model_training.judging.out_of_distribution import Novelty
+from model_training.networks.cutting import split_network
 
 
 def two_classes(count: int = 40) -> Novelty:
@@ -60,7 +61,7 @@ def test_the_threshold_keeps_what_it_should_of_validation(
     done = []
     told = novelty.fit(model, learned, validation, on_images=lambda *told: done.append(told))
     assert sum(count for count, _total in done) == len(learned) + len(validation)
-    lower, _upper, _name = novelty.split_network(model)
+    lower, _upper, _name = split_network(model)
     scores = told.score(lower.predict_on_batch(validation.images))
     assert np.mean(scores <= told.threshold) == pytest.approx(novelty.KEPT, abs=0.02)
     # The two signs weigh alike: each is in its own standard deviations.

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
 from model_training.files import remove_leftovers, whole_file, whole_folder
+from model_training.networks.loading import NetworkError, load_network
 
 if TYPE_CHECKING:
     import keras
@@ -206,7 +207,10 @@ def _load(bundle: Bundle, form: Format) -> keras.Model:
             "TensorFlow does the converting: give the command without KERAS_BACKEND "
             f"(now {keras.backend.backend()!r})."
         )
-    return keras.saving.load_model(bundle.model_path, compile=False)
+    try:
+        return load_network(bundle.model_path)
+    except NetworkError as error:
+        raise ExportError(f"{bundle.name} cannot be exported: {error}") from error
 
 
 def _refuse_to_overwrite(path: Path, form: Format, replace: bool) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import View
+from model_training.networks.memory import batch_within_memory
 
 if TYPE_CHECKING:
     import keras
@@ -26,7 +27,6 @@ AVERAGED_VIEWS = {
     for flip in (False, True)
     for move, weight in ((0, 0.25), (1, 0.125), (-1, 0.125))
 }
-_PIXELS_AT_A_TIME = 500 * 32 * 32
 # Guards the logarithm of a probability that float32 rounded to nothing.
 _TINY = 1e-12
 
@@ -81,19 +81,6 @@ def predict_averaged(
         for probabilities, weight in zip(seen, AVERAGED_VIEWS.values(), strict=True)
     )
     return scale_by_temperature(np.exp(logits), 1.0).astype(np.float32)
-
-
-def batch_within_memory(network: keras.Model) -> int:
-    """How many images `network` takes at a time: 500 of 32 pixels, fewer where layers are wider.
-
-    That keeps the largest activation of a network near 130 MB.
-    """
-    sides = [
-        layer.output.shape[1]
-        for layer in network.layers
-        if len(layer.output.shape) == 4 and layer.output.shape[1]
-    ]
-    return max(16, min(500, _PIXELS_AT_A_TIME // max(sides, default=32) ** 2))
 
 
 def accuracy(probabilities: Floats, labels: Labels) -> float:

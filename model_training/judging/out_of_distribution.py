@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.dataset import ImageSet
+from model_training.networks.cutting import split_network
+from model_training.networks.memory import batch_within_memory
 
 if TYPE_CHECKING:
     import keras
@@ -132,26 +134,6 @@ class Novelty:
             raise ValueError(f"something is missing: {error}") from error
 
 
-def split_network(model: keras.Model) -> tuple[keras.Model, keras.Model, str]:
-    """Cut `model` before its last dense layer.
-
-    Returns:
-        The part from images to features, the part from features to probabilities, and the name of
-        the layer.
-
-    Raises:
-        ValueError: it has no such layer.
-    """
-    import keras
-
-    from model_training.networks.features import cut
-
-    dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
-    if not dense:
-        raise ValueError("the network has no dense layer, so nothing tells its features")
-    return (*cut(model, dense[-1].name), dense[-1].name)
-
-
 def fit(
     model: keras.Model,
     learned: ImageSet,
@@ -176,8 +158,6 @@ def fit(
     total = len(drawn) + (len(validation) if validation is not None else 0)
 
     def features(images: NDArray[np.uint8]) -> Floats:
-        from model_training.judging.metrics import batch_within_memory
-
         size, found = batch_within_memory(lower), []
         for start in range(0, len(images), size):
             part = images[start : start + size]

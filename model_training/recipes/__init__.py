@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes import airbench, custom_cnn, mobilenetv2, resnet50, vgg16
 from model_training.recipes.recipe import (
     Lookahead,
     Optimizer,
     Phase,
-    Pretrained,
     Recipe,
     Reported,
     Schedule,

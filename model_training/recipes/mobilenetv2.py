@@ -12,12 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation, View
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
     freeze_batch_normalization,
 )
-from model_training.recipes.recipe import Optimizer, Phase, Pretrained, Recipe, Schedule
+from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
 
 if TYPE_CHECKING:
     import keras

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmentation, View
+from model_training.networks.pretrained import Pretrained
 
 if TYPE_CHECKING:
     import keras
@@ -108,20 +109,6 @@ class Phase:
         """The same on images so many times as large as those it was made for."""
         views = tuple(dict.fromkeys(view.on_larger(times) for view in self.views))
         return replace(self, views=views, augmentation=self.augmentation.on_larger(times))
-
-
-@dataclass(frozen=True)
-class Pretrained:
-    """Where a network's first layers come from.
-
-    Args:
-        application: the name in `keras.applications`, built without its top.
-        adapt: called with each layer's name and weights before they are put in place; the place
-            for a change that preprocessing asks for.
-    """
-
-    application: str
-    adapt: Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]] = lambda name, weights: weights
 
 
 @dataclass(frozen=True)

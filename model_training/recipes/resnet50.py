@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     centred_input,
@@ -14,7 +15,6 @@ from model_training.recipes.imagenet import (
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
-    Pretrained,
     Recipe,
     Reported,
     Schedule,

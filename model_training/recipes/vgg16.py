@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model_training.datasets.augmentation import Augmentation, View
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
@@ -16,7 +17,6 @@ from model_training.recipes.imagenet import (
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
-    Pretrained,
     Recipe,
     Reported,
     Schedule,

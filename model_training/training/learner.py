@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmenter, View
 from model_training.datasets.dataset import ImageSet
-from model_training.judging.metrics import batch_within_memory
-from model_training.networks.features import FeatureViews, cut, extract
+from model_training.networks.cutting import cut
+from model_training.networks.features import FeatureViews, extract
+from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
 from model_training.training.lookahead import Lookahead
 from model_training.training.optimizers import build_optimizer

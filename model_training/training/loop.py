@@ -6,8 +6,7 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +19,7 @@ import numpy as np
 from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.features import Stopped
+from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
@@ -169,9 +169,13 @@ class _Run:
     def begin(self, weights: Path | None, command: str) -> None:
         """Start with a fresh network."""
         self._state.command = command
-        self._state.pretrained = load_pretrained(self._model, self._recipe, weights)
-        if self._recipe.prepare is not None:
-            self._recipe.prepare(self._model, self._fit.images)
+        recipe = self._recipe
+        if recipe.pretrained is not None:
+            self._state.pretrained = load_pretrained(
+                self._model, recipe.pretrained, recipe.input_size, weights
+            )
+        if recipe.prepare is not None:
+            recipe.prepare(self._model, self._fit.images)
 
     def restore(self, weights: Path | None) -> None:
         """Go on from the state on disk."""
@@ -205,7 +209,7 @@ class _Run:
         """The trained network."""
         state = self._state
         return Trained(
-            model=in_float32(self._recipe, self._model),
+            model=in_float32(self._recipe.build, self._model),
             history=state.history,
             started=state.started,
             seconds=state.features_seconds + sum(row.seconds for row in state.history),
@@ -291,28 +295,9 @@ class _Run:
         )
 
 
-def in_float32(recipe: Recipe, trained: keras.Model) -> keras.Model:
-    """A float32 copy of `trained`: not every machine that serves computes bfloat16 quickly."""
-    with dtype_policy("float32"):
-        model = recipe.build()
-    model.set_weights(trained.get_weights())
-    return model
-
-
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """The order of the images in one epoch: a function of seed and epoch, so it can be resumed."""
     return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-@contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under another dtype policy for a while."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @dataclass

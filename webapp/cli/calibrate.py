@@ -43,12 +43,14 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
         )
     data = find_data(data_path)
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    import keras
-
     from model_training.judging.out_of_distribution import KEPT, fit
+    from model_training.networks.loading import NetworkError, load_network
 
     learned, validation = (data.train.take(part) for part in split(data.train.labels))
-    model = keras.saving.load_model(bundle.model_path, compile=False)
+    try:
+        model = load_network(bundle.model_path)
+    except NetworkError as error:
+        raise click.ClickException(f"{name}: {error}") from error
     with Bars() as bars:
         left: int | None = None
 

@@ -19,6 +19,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.opener import views
 from model_training.judging.metrics import scale_by_temperature
 from model_training.judging.out_of_distribution import KEPT
+from model_training.networks.loading import load_network
 
 # The site serves on TensorFlow, whatever backend somebody trains with.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -95,7 +96,7 @@ class Classifier:
             on_validation = _doubt(self._calibrate(bundle.predictions.validation))
             self.threshold = float(np.quantile(on_validation, KEPT)) if len(on_validation) else 1.0
         try:
-            model = keras.saving.load_model(bundle.model_path, compile=False)
+            model = load_network(bundle.model_path)
             self.resizes = model.input_shape[1] is None
             self._network = Network(model)
             blank = np.zeros((1, self.input_size, self.input_size, 3), np.uint8)

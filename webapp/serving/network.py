@@ -9,8 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_training.judging.out_of_distribution import split_network
-from model_training.networks.features import cut
+from model_training.networks.cutting import cut, split_network
 
 if TYPE_CHECKING:
     import keras
