@@ -79,7 +79,6 @@ TRANSFER = Recipe(
     name="transfer",
     title="Transfer",
     summary="Carried over, for tests.",
-    augmentation="Flips.",
     input_size=24,
     parameters=4 * 27 + 4 + 16 + 8 * 36 + 8 + 90,
     phases=TWO_PHASES,

@@ -60,8 +60,6 @@ FROZEN = Recipe(
     name="mobilenetv2-frozen",
     title="MobileNetV2 at 161 pixels, frozen",
     summary="ImageNet's MobileNetV2 as it is, with one layer of our own on its pooled output.",
-    augmentation="Mirrored, and enlarged softly or with hard edges: four views of each image in "
-    "turn.",
     input_size=161,
     parameters=2_270_794,
     phases=(HEAD,),
@@ -87,8 +85,6 @@ FINETUNED = Recipe(
     title="MobileNetV2 at 129 pixels, fine-tuned",
     summary="ImageNet's MobileNetV2: a head first, then every layer at a low rate, on small "
     "pictures before large ones.",
-    augmentation="Shifts of up to 2 pixels each way; every image mirrored in every second epoch; "
-    "every fourth batch enlarged with hard edges.",
     input_size=129,
     parameters=2_270_794,
     phases=(
@@ -107,5 +103,3 @@ FINETUNED = Recipe(
     pretrained=Pretrained("MobileNetV2"),
     use=USE_FINETUNED,
 )
-
-RECIPES = (FROZEN, FINETUNED)
