@@ -19,8 +19,8 @@ def as_functional(model: keras.Model) -> keras.Model:
     inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
     if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
         raise ValueError(
-            "a network is needed that is made of layers by keras.Model(inputs, outputs), or by "
-            "keras.Sequential with a keras.Input in front, with one input and one output"
+            "it must be made of layers with keras.Model(inputs, outputs), or with keras.Sequential "
+            "and a keras.Input in front, and have one input and one output"
         )
     if isinstance(model, keras.Sequential) or isinstance(model.input, list):
         return keras.Model(inputs[0], outputs[0], name=model.name)

@@ -152,6 +152,14 @@ def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
     )
 
 
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the images in one epoch, int64 (count,).
+
+    It is a function of seed and epoch alone, so that a training can be resumed.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
+
+
 def one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
     """`labels` (count,) as float32 (count, classes)."""
     return np.asarray(np.eye(classes, dtype=np.float32)[labels])

@@ -9,21 +9,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
+from model_training.networks.checking import checked, find_doubts
 from model_training.networks.features import Stopped
 from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
-from model_training.training.learner import Learner
+from model_training.training.learner import Learner, epoch_order
 from model_training.training.signals import stop_signals
 
 
@@ -52,13 +51,15 @@ class Watcher:
     """What a caller wants to be told while a network trains.
 
     `on_start` is told how many parameters there are, how many steps are done already, and how many
-    there are; `on_features` how many more images have gone through frozen layers, of how many.
+    there are; `on_features` how many more images have gone through frozen layers, of how many;
+    `on_warning`, before a training begins, what about the network looks wrong.
     """
 
     on_start: Callable[[int, int, int], None] = lambda parameters, steps_done, steps_total: None
     on_step: Callable[[int], None] = lambda steps: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     on_features: Callable[[int, int], None] = lambda images, images_total: None
+    on_warning: Callable[[str], None] = lambda message: None
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def train(
         Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
-        ValueError: there are fewer images than the batch size.
+        ValueError: there are fewer images than the batch size, or the network is not what its
+            recipe states.
     """
     for phase in phases:
         if len(fit) < phase.batch_size:
@@ -122,7 +124,12 @@ def train(
                 f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
                 "train on. Give more images or a smaller --batch-size."
             )
-    network = dataclasses.replace(recipe, build=partial(recipe.build, classes=classes))
+
+    def build(classes: int = classes) -> keras.Model:
+        built = recipe.build(classes=classes)
+        return checked(built, recipe.name, classes, recipe.parameters)
+
+    network = dataclasses.replace(recipe, build=build)
     run = _Run(network, phases, seed, fit, validation, place, data_digest, watcher or Watcher())
     if resume:
         run.restore(weights)
@@ -176,6 +183,8 @@ class _Run:
             )
         if recipe.prepare is not None:
             recipe.prepare(self._model, self._fit.images)
+        for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
+            self._watcher.on_warning(doubt)
 
     def restore(self, weights: Path | None) -> None:
         """Go on from the state on disk."""
@@ -293,11 +302,6 @@ class _Run:
             learner.state() if learner is not None else None,
             dataclasses.asdict(self._state),
         )
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The order of the images in one epoch: a function of seed and epoch, so it can be resumed."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 @dataclass
