@@ -21,9 +21,9 @@ import torch
 from torch import nn
 
 from benchmarks.timing import alternate, print_table
+from model_training.networks.precision import dtype_policy
 from model_training.recipes import find_recipe
 from model_training.training.learner import compile_network, one_hot
-from model_training.training.loop import dtype_policy
 
 WIDTHS = (64, 256, 256)
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,6 +28,7 @@ from model_training.datasets.pictures.views import middle_square, reduced
 from model_training.judging.judge import KEPT
 from model_training.judging.out_of_distribution import REMEMBERED
 from model_training.networks.backend import KerasBackend
+from model_training.networks.loading import load_network
 from webapp.settings import SETTINGS
 
 Floats = NDArray[np.float32]
@@ -178,7 +178,8 @@ def main() -> None:
     asked = parser.parse_args()
     bundle = read_bundle(MODELS / asked.name)
     size = bundle.card.input_size
-    model = keras.saving.load_model(bundle.model_path, compile=False)
+    assert bundle.model_path is not None
+    model = load_network(bundle.model_path)
     backend = KerasBackend(model)
 
     def features(images: NDArray[np.uint8]) -> Floats:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-import keras
 import numpy as np
 from PIL import Image
 
 from benchmarks.timing import alternate, print_table
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.pictures.opener import open_photo
+from model_training.networks.loading import load_network
 from webapp.serving.classifier import Classifier
 
 MODEL = Path(__file__).resolve().parent.parent / "instance" / "models" / "custom-cnn"
@@ -26,7 +26,8 @@ def main() -> None:
     """Measure and print."""
     bundle = read_bundle(MODEL)
     classifier = Classifier(bundle)
-    model = keras.saving.load_model(bundle.model_path, compile=False)
+    assert bundle.model_path is not None
+    model = load_network(bundle.model_path)
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), np.uint8)
     print("one image through the custom CNN")
     print_table(

@@ -55,7 +55,6 @@ TINY = Recipe(
     name="tiny",
     title="Tiny network",
     summary="One convolution, for tests.",
-    augmentation="Shifts of a pixel, and flips.",
     input_size=32,
     parameters=346,
     phases=(

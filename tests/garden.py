@@ -69,7 +69,6 @@ SPROUT = Recipe(
     name="sprout",
     title="Sprout",
     summary="One convolution that looks for stripes.",
-    augmentation="None.",
     input_size=SIDE,
     parameters=1_051,
     phases=(

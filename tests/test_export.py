@@ -26,13 +26,12 @@ from model_training.bundles.export import (
     TOLERANCE,
     ExportError,
     export,
-    for_inference,
-    resizing_matrix,
 )
 from model_training.bundles.history import Epoch
 from model_training.bundles.reading import read_bundle
 from model_training.bundles.writing import write_bundle
 from model_training.datasets.dataset import ImageSet
+from model_training.networks.inference import for_inference, resizing_matrix
 from tests.conftest import PROJECT, SHIPPED_DATA, make_site
 
 NEEDED = FORMATS["onnx"].packages

@@ -135,7 +135,9 @@ def test_a_recipe_is_fitted_to_larger_and_fewer_pictures() -> None:
     assert head.views == (View(), View(flip=True))
     assert rest[0].augmentation == Augmentation(shift=8, flip="alternating")
     assert {phase.batch_size for phase in fitted.phases} == {300 // LEAST_STEPS}
-    assert fitted.reported is None and "these have 128" in fitted.augmentation
+    assert fitted.reported is None and fitted.parameters is None
+    assert "shifts of up to 8 pixels" in fitted.augmentation
+    assert "enlarged" in recipe.augmentation and "enlarged" not in fitted.augmentation
     # Four views are two where nothing is enlarged.
     (frozen,) = for_other_images(find_recipe("mobilenetv2-frozen"), 161, 50_000).phases
     assert len(frozen.views) == 2 and frozen.batch_size == 256

@@ -165,7 +165,7 @@ def test_calibrate_wants_the_pictures_that_the_network_learned_from(
     folder: Path, arrays: Path, instance: Path, tmp_path: Path
 ) -> None:
     done, refused = commands(instance)
-    before = read_bundle(instance / "models" / "tiny-pets").card
+    before = read_bundle(instance / "models" / "tiny-pets")
     assert "images of pets, which tiny-pets learned from, are not here" in refused(
         "calibrate", "tiny-pets"
     )
@@ -178,8 +178,9 @@ def test_calibrate_wants_the_pictures_that_the_network_learned_from(
     assert "some were added or taken away" in refused("calibrate", "tiny-pets", "--data", fewer)
     for name, path in (("tiny-pets", folder), ("tiny-few-animals", arrays)):
         done("calibrate", name, "--data", path)
-    after = read_bundle(instance / "models" / "tiny-pets").card
-    assert after.rejection_threshold == pytest.approx(before.rejection_threshold)
+    after = read_bundle(instance / "models" / "tiny-pets")
+    assert after.judge is not None and before.judge is not None
+    assert after.judge.threshold.novelty == pytest.approx(before.judge.threshold.novelty)
 
 
 def test_an_export_is_checked_on_the_test_images_of_its_own_data_set(instance: Path) -> None:

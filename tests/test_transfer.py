@@ -17,7 +17,8 @@ from keras import layers
 from model_training.datasets.augmentation import View
 from model_training.datasets.dataset import DataSet
 from model_training.networks import features
-from model_training.networks.features import FeatureViews, Stopped, cut, extract
+from model_training.networks.cutting import cut
+from model_training.networks.features import FeatureViews, Stopped, extract
 from model_training.networks.pretrained import WeightsError, load_pretrained
 from model_training.recipes import (
     RECIPES,
@@ -78,7 +79,6 @@ TRANSFER = Recipe(
     name="transfer",
     title="Transfer",
     summary="Carried over, for tests.",
-    augmentation="Flips.",
     input_size=24,
     parameters=4 * 27 + 4 + 16 + 8 * 36 + 8 + 90,
     phases=TWO_PHASES,
@@ -86,6 +86,12 @@ TRANSFER = Recipe(
     build=build_transfer,
     pretrained=Pretrained("TinyBase"),
 )
+
+
+def begin(model: keras.Model, weights: Path | None) -> str:
+    """Give `model` the pretrained weights that the recipe begins with."""
+    assert TRANSFER.pretrained is not None
+    return load_pretrained(model, TRANSFER.pretrained, TRANSFER.input_size, weights)
 
 
 @pytest.fixture(autouse=True)
@@ -113,16 +119,16 @@ def same(left: list[Any], right: list[Any]) -> bool:
 def test_a_training_starts_from_the_weights_in_a_file(weights: Path) -> None:
     model, other = TRANSFER.build(), TRANSFER.build()
     assert not same(layer_weights(model, "base_conv1"), layer_weights(other, "base_conv1"))
-    told = load_pretrained(model, TRANSFER, weights)
-    load_pretrained(other, TRANSFER, weights)
+    told = begin(model, weights)
+    begin(other, weights)
     assert same(layer_weights(model, "base_conv2"), layer_weights(other, "base_conv2"))
     assert not same(layer_weights(model, "head"), layer_weights(other, "head"))
-    assert told and "TinyBase" in told and weights.name in told and str(weights.parent) not in told
+    assert "TinyBase" in told and weights.name in told and str(weights.parent) not in told
 
 
 def test_weights_that_cannot_be_downloaded_name_the_option() -> None:
     with pytest.raises(WeightsError, match="could not be downloaded.*--weights"):
-        load_pretrained(TRANSFER.build(), TRANSFER, None)
+        begin(TRANSFER.build(), None)
 
 
 def test_weights_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
@@ -131,9 +137,9 @@ def test_weights_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
     (tmp_path / "noise.weights.h5").write_bytes(b"not weights")
     for name in ("other", "noise"):
         with pytest.raises(WeightsError, match="does not hold weights of TinyBase"):
-            load_pretrained(TRANSFER.build(), TRANSFER, tmp_path / f"{name}.weights.h5")
+            begin(TRANSFER.build(), tmp_path / f"{name}.weights.h5")
     with pytest.raises(WeightsError, match="no file"):
-        load_pretrained(TRANSFER.build(), TRANSFER, tmp_path / "nowhere.h5")
+        begin(TRANSFER.build(), tmp_path / "nowhere.h5")
 
 
 def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: DataSet) -> None:
@@ -227,7 +233,7 @@ def test_each_phase_trains_its_own_layers(
     bundle = run(TRANSFER, small_data, options, tmp_path / "both", place)
 
     fresh = TRANSFER.build()
-    load_pretrained(fresh, TRANSFER, weights)
+    begin(fresh, weights)
     head, both = (
         keras.saving.load_model(tmp_path / name / "model.keras", compile=False)
         for name in ("head", "both")
@@ -254,7 +260,7 @@ def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_traine
     bundle = run(recipe, small_data, options, tmp_path / "all", place_in(tmp_path))
     trained = keras.saving.load_model(bundle.model_path, compile=False)
     fresh = TRANSFER.build()
-    load_pretrained(fresh, TRANSFER, weights)
+    begin(fresh, weights)
     assert same(layer_weights(trained, "base_bn"), layer_weights(fresh, "base_bn"))
     assert not same(layer_weights(trained, "base_conv1"), layer_weights(fresh, "base_conv1"))
 

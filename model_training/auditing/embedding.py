@@ -17,6 +17,7 @@ from model_training.datasets.augmentation import View
 from model_training.datasets.pictures.resizing import resized
 from model_training.networks.cutting import split_network
 from model_training.networks.features import extract
+from model_training.networks.loading import load_network
 
 QUICK_SIDE = 97
 """Where many images are compared, a network that enlarges them need not do so further: for that it
@@ -40,11 +41,11 @@ def embed(
         largest_side: pixels to which a network that enlarges images does so at most.
 
     Raises:
-        ValueError: the bundle has no network, or one that cannot be cut.
+        ValueError: the bundle has no network, or one that cannot be loaded or cut.
     """
     if bundle.model_path is None:
         raise ValueError(f"{bundle.name} is only a report; its network is not here")
-    network = keras.saving.load_model(bundle.model_path, compile=False)
+    network = load_network(bundle.model_path)
     if largest_side is not None:
         network = _at_most(network, largest_side)
     if network.input_shape[1] is not None:

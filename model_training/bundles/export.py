@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
 from model_training.files import remove_leftovers, whole_file, whole_folder
+from model_training.networks.inference import INPUT, for_inference
+from model_training.networks.loading import NetworkError, load_network
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +34,6 @@ Runtimes add up in another order, which moves probabilities by less than a hundr
 a wrong conversion does, such as one that leaves augmentation on, is a hundred times as much.
 """
 CHECKED_IMAGES = 200
-INPUT, OUTPUT = "image", "probabilities"
 _BATCH = 50
 
 Floats = NDArray[np.floating[Any]]
@@ -143,50 +144,6 @@ def export(
     return Exported(path, _size(path), model.input_shape, len(images), difference)
 
 
-def for_inference(network: keras.Model, size: int | None = None) -> keras.Model:
-    """`network` as it answers: dropout, augmentation and batch statistics are off for good.
-
-    Keras' exporter to ONNX calls a network without saying so, and random layers then stay on.
-
-    Args:
-        size: the side of the pictures that it takes, for a network that begins with a resizing.
-            That becomes a multiplication by two constant matrices, which gives the same pixels
-            where a runtime has no bicubic resizing or one of its own making.
-    """
-    import keras
-
-    resizing = next((one for one in network.layers if isinstance(one, keras.layers.Resizing)), None)
-    if size is None or resizing is None:
-        inputs = keras.Input(network.input_shape[1:], name=INPUT)
-        return keras.Model(inputs, network(inputs, training=False), name=network.name)
-    inputs = keras.Input((size, size, 3), name=INPUT)
-    pixels = inputs
-    if size != resizing.height:
-        # A dense layer without a bias is the product that every runtime has: once over what stands
-        # above each other, once over what stands beside each other.
-        kernel = resizing_matrix(resizing, size).T
-        for turn, back in (((2, 3, 1), (3, 1, 2)), ((1, 3, 2), (1, 3, 2))):
-            product = keras.layers.Dense(resizing.height, use_bias=False)
-            pixels = keras.layers.Permute(back)(product(keras.layers.Permute(turn)(pixels)))
-            product.set_weights([kernel])
-    rest = keras.Model(resizing.output, network.output)
-    return keras.Model(inputs, rest(pixels, training=False), name=network.name)
-
-
-def resizing_matrix(resizing: keras.layers.Resizing, size: int) -> NDArray[np.float32]:
-    """What `resizing` does to one column of a picture of `size` pixels, float32 (height, size).
-
-    Resizing is linear in the pixels and does the same to rows as to columns, so what it makes of
-    the identity matrix, stretched in one direction, is all that it does.
-    """
-    import keras
-
-    columns = np.eye(size, dtype=np.float32)[None, :, :, None]
-    shape = (resizing.height, size)
-    resized = keras.ops.image.resize(columns, shape, interpolation=resizing.interpolation)
-    return np.asarray(keras.ops.convert_to_numpy(resized)[0, :, :, 0], np.float32)
-
-
 def _load(bundle: Bundle, form: Format) -> keras.Model:
     if bundle.model_path is None:
         raise ExportError(
@@ -206,7 +163,10 @@ def _load(bundle: Bundle, form: Format) -> keras.Model:
             "TensorFlow does the converting: give the command without KERAS_BACKEND "
             f"(now {keras.backend.backend()!r})."
         )
-    return keras.saving.load_model(bundle.model_path, compile=False)
+    try:
+        return load_network(bundle.model_path)
+    except NetworkError as error:
+        raise ExportError(f"{bundle.name} cannot be exported: {error}") from error
 
 
 def _refuse_to_overwrite(path: Path, form: Format, replace: bool) -> None:

@@ -77,6 +77,23 @@ class Augmentation:
     enlarge: tuple[int, ...] = (1,)
     grey: int = GREY
 
+    def describe(self) -> str:
+        """Return what is done, in words for the card; nothing where nothing is done."""
+        words = []
+        if self.shift:
+            words.append(f"shifts of up to {_pixels(self.shift)} each way, reflected at the edge")
+        if self.flip == "random":
+            words.append("half of the images mirrored, drawn anew each epoch")
+        if self.flip == "alternating":
+            words.append("every image mirrored in every second epoch")
+        if self.cutout:
+            words.append(f"a grey square of {_pixels(self.cutout)}")
+        if factors := [factor for factor in self.enlarge if factor > 1]:
+            some = "one batch" if len(factors) == 1 else f"{len(factors)} batches"
+            which = f"{some} in {len(self.enlarge)} " if len(factors) < len(self.enlarge) else ""
+            words.append(which + _enlarged(factors))
+        return "; ".join(words)
+
     def on_larger(self, times: float) -> Augmentation:
         """The same on images so many times as large, whose edges need no sharpening."""
         return replace(
@@ -85,6 +102,20 @@ class Augmentation:
             cutout=round(self.cutout * times),
             enlarge=(1,),
         )
+
+
+def describe_views(views: tuple[View, ...]) -> str:
+    """Return how `views` differ, in words for the card; nothing where an image is only itself."""
+    words = []
+    flips = {view.flip for view in views}
+    if True in flips:
+        words.append("mirrored or not" if False in flips else "mirrored")
+    if reach := max(max(abs(view.down), abs(view.right)) for view in views):
+        words.append(f"moved by up to {_pixels(reach)}")
+    if factors := [view.enlarge for view in views if view.enlarge > 1]:
+        words.append(_enlarged(factors) + (" or not" if len(factors) < len(views) else ""))
+    told = ", ".join(words)
+    return told if len(views) == 1 else f"a different one of {len(views)} views each epoch ({told})"
 
 
 class Augmenter:
@@ -124,6 +155,15 @@ class Augmenter:
         if what.cutout:
             _cut_out(images, what.cutout, what.grey, rng)
         return View(enlarge=what.enlarge[number % len(what.enlarge)])(images)
+
+
+def _pixels(count: int) -> str:
+    return f"{count} pixel{'s' if count != 1 else ''}"
+
+
+def _enlarged(factors: list[int]) -> str:
+    times = " or ".join(str(factor) for factor in sorted(set(factors)))
+    return f"enlarged {times} times with hard edges"
 
 
 def _padded(images: Images, reach: int) -> Images:

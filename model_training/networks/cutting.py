@@ -1,11 +1,54 @@
-"""A network cut in two."""
+"""Cut a network in two at a layer; both parts share their layers, so their weights, with it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import keras
+
+
+def as_functional(model: keras.Model) -> keras.Model:
+    """Return `model` as a functional network of the same layers; it may be a sequential one.
+
+    Raises:
+        ValueError: it is neither, or has several inputs or outputs, or no input yet.
+    """
+    import keras
+
+    inputs, outputs = getattr(model, "inputs", None), getattr(model, "outputs", None)
+    if not inputs or not outputs or len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(
+            "it must be made of layers with keras.Model(inputs, outputs), or with keras.Sequential "
+            "and a keras.Input in front, and have one input and one output"
+        )
+    if isinstance(model, keras.Sequential) or isinstance(model.input, list):
+        return keras.Model(inputs[0], outputs[0], name=model.name)
+    return model
+
+
+def cut(model: keras.Model, first: str) -> tuple[keras.Model, keras.Model]:
+    """Cut `model` before the layer `first`: the part below it, and the part from it on.
+
+    Args:
+        model: functional or sequential.
+        first: the name of a layer, which may itself be a network.
+
+    Raises:
+        ValueError: the network has no such layer, uses it several times, or gives it several
+            inputs, or a connection skips over the cut.
+    """
+    model = as_functional(model)
+    try:
+        return _parts(model, model.get_layer(first).input)
+    except ValueError:
+        # `input` is what a layer was given first, perhaps in another network; and a layer that is
+        # a network tells its own.  When the network is put together again from the same layers,
+        # each is used anew, and that can be watched.
+        try:
+            return _parts(*_put_together_again(model, first))
+        except ValueError as error:
+            raise ValueError(f"the network cannot be cut before {first!r}: {error}") from error
 
 
 def split_network(model: keras.Model) -> tuple[keras.Model, keras.Model, str]:
@@ -20,9 +63,32 @@ def split_network(model: keras.Model) -> tuple[keras.Model, keras.Model, str]:
     """
     import keras
 
-    from model_training.networks.features import cut
-
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     if not dense:
         raise ValueError("the network has no dense layer, so nothing tells its features")
     return (*cut(model, dense[-1].name), dense[-1].name)
+
+
+def _parts(model: keras.Model, boundary: Any) -> tuple[keras.Model, keras.Model]:
+    import keras
+
+    if not isinstance(boundary, keras.KerasTensor):
+        raise ValueError("a layer with several inputs is no place to cut")
+    return keras.Model(model.input, boundary), keras.Model(boundary, model.output)
+
+
+def _put_together_again(model: keras.Model, first: str) -> tuple[keras.Model, Any]:
+    """Return `model`, of the same layers on a new input, and what the layer `first` is given."""
+    import keras
+
+    given: list[Any] = []
+
+    def use(layer: Any, *arguments: Any, **options: Any) -> Any:
+        if layer.name == first:
+            given.append(arguments)
+        return layer(*arguments, **options)
+
+    again = keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=use)
+    if len(given) != 1:
+        raise ValueError(f"it is used {len(given)} times")
+    return again, given[0][0]

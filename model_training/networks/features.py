@@ -1,4 +1,4 @@
-"""Frozen layers: a network is cut in two, and the lower part is run once per image.
+"""Frozen layers: the lower part of a network that is cut in two is run once per image.
 
 What the frozen part says about an image never changes, so it is computed once, kept on disk, and
 only the upper part is trained on it.
@@ -45,18 +45,6 @@ class FeatureViews:
         for place, view in enumerate(self._views):
             found[which == place] = view[chosen[which == place]]
         return found
-
-
-def cut(model: keras.Model, first: str) -> tuple[keras.Model, keras.Model]:
-    """Cut `model` before the layer `first`: the part below it, and the part from it on.
-
-    Both share their layers, so their weights, with `model`.
-
-    Raises:
-        ValueError: the network has no such layer, or a connection skips over the cut.
-    """
-    boundary = model.get_layer(first)._inbound_nodes[0].input_tensors[0]
-    return keras.Model(model.input, boundary), keras.Model(boundary, model.output)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How many images a network is given at a time, so that what it computes fits in memory."""
+"""How many images a network takes at a time, so that it stays within a small machine's memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PIXELS_AT_A_TIME = 500 * 32 * 32
 
 
 def batch_within_memory(network: keras.Model) -> int:
-    """Return how many images `network` takes at a time: 500 of 32 pixels, fewer of wider layers.
+    """Return how many images `network` takes at a time: 500 of 32 pixels, fewer of larger ones.
 
     That keeps the largest activation of a network near 130 MB.
     """

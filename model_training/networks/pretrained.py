@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
+from numpy.typing import NDArray
 
 from model_training.files import file_digest
-from model_training.recipes import Recipe
+
+if TYPE_CHECKING:
+    import keras
 
 
 class WeightsError(Exception):
     """Pretrained weights could not be had or do not fit; the message says what to do."""
 
 
-def load_pretrained(model: keras.Model, recipe: Recipe, path: Path | None) -> str | None:
-    """Put `recipe`'s ImageNet weights, if it begins with some, into the layers of `model`.
+@dataclass(frozen=True)
+class Pretrained:
+    """Where a network's first layers come from.
 
     Args:
-        model: with layers named as in the application.
+        application: the name in `keras.applications`, built without its top.
+        adapt: called with each layer's name and weights before they are put in place; the place
+            for a change that preprocessing asks for.
+    """
+
+    application: str
+    adapt: Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]] = lambda name, weights: weights
+
+
+def load_pretrained(
+    model: keras.Model, pretrained: Pretrained, size: int, path: Path | None
+) -> str:
+    """Put ImageNet weights into the layers of `model` that are named as in the application.
+
+    Args:
+        size: the side in pixels that the application is built for.
         path: a file of weights for the application without its top; None: Keras' own, downloaded
             on first use.
 
     Returns:
-        What was loaded, in words for the card; None if the recipe begins with none.
+        What was loaded, in words for the card.
 
     Raises:
         WeightsError: nothing could be loaded.
     """
-    pretrained = recipe.pretrained
-    if pretrained is None:
-        return None
-    base = _load_application(pretrained.application, recipe.input_size, path)
+    base = _load_application(pretrained.application, size, path)
     ours = {layer.name: layer for layer in model.layers}
     for layer in base.layers:
         if layer.weights:
@@ -53,6 +71,9 @@ def describe_file(path: Path) -> str:
 
 
 def _load_application(name: str, size: int, path: Path | None) -> keras.Model:
+    # Here, so that reading a recipe's data does not load a deep-learning framework.
+    import keras
+
     if path is not None:
         describe_file(path)
     build = getattr(keras.applications, name)

@@ -1,22 +1,27 @@
-"""Every network that can be trained by name."""
+"""Every network that can be trained by name: one module for each family of networks.
+
+A recipe is data, with a function that builds the network.  A new module in this folder is enough:
+`registry` finds its recipes, and says what is wrong with one that is left out.
+"""
 
 from __future__ import annotations
 
-import difflib
+import sys
 
-from model_training.recipes import airbench, custom_cnn, mobilenetv2, resnet50, vgg16
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.recipe import (
     Lookahead,
     Optimizer,
     Phase,
-    Pretrained,
     Recipe,
     Reported,
     Schedule,
     Use,
 )
+from model_training.recipes.registry import UnknownRecipe, find_recipes
 
 __all__ = [
+    "FOUND",
     "RECIPES",
     "Lookahead",
     "Optimizer",
@@ -30,30 +35,7 @@ __all__ = [
     "find_recipe",
 ]
 
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for family in (custom_cnn, airbench, mobilenetv2, vgg16, resnet50)
-    for recipe in family.RECIPES
-}
-
-
-class UnknownRecipe(KeyError):
-    """There is no recipe of that name; the message offers the nearest."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-def find_recipe(name: str) -> Recipe:
-    """The recipe called `name`.
-
-    Raises:
-        UnknownRecipe: there is none.
-    """
-    try:
-        return RECIPES[name]
-    except KeyError:
-        near = difflib.get_close_matches(name, RECIPES, n=3, cutoff=0.4) or sorted(RECIPES)
-        raise UnknownRecipe(
-            f"There is no recipe called {name!r}. Did you mean {' or '.join(near)}?"
-        ) from None
+# Last, because the modules of recipes import what stands above from here.
+FOUND = find_recipes(sys.modules[__name__])
+RECIPES = FOUND.recipes
+find_recipe = FOUND.find

@@ -118,8 +118,6 @@ FAST_CNN = Recipe(
     name="fast-cnn",
     title="Fast CNN",
     summary="Six convolutions behind a whitening layer; trained from scratch in minutes.",
-    augmentation="Shifts of up to 2 pixels each way, reflected at the edge; every image mirrored "
-    "in every second epoch.",
     input_size=32,
     parameters=1_973_920,
     phases=(
@@ -150,8 +148,6 @@ BEST_CNN = Recipe(
     name="best-cnn",
     title="Best CNN",
     summary="Nine wide convolutions with residual connections behind a whitening layer.",
-    augmentation="Shifts of up to 4 pixels each way, reflected at the edge; every image mirrored "
-    "in every second epoch; a grey square of 12 pixels.",
     input_size=32,
     parameters=9_921_824,
     phases=(
@@ -179,5 +175,3 @@ BEST_CNN = Recipe(
         ),
     ),
 )
-
-RECIPES = (FAST_CNN, BEST_CNN)

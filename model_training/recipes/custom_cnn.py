@@ -86,9 +86,9 @@ CUSTOM_CNN = Recipe(
     name="custom-cnn",
     title="Custom CNN",
     summary="Three blocks of two 3x3 convolutions with batch normalisation, trained from scratch.",
-    augmentation=f"Shifts of up to {SHIFT_PIXELS} pixels each way, reflected at the edge; "
-    "horizontal flips.",
     input_size=32,
+    varied_inside=f"shifts of up to {SHIFT_PIXELS} pixels each way, reflected at the edge; "
+    "horizontal flips",
     parameters=1_117_514,
     phases=(
         Phase(
@@ -120,5 +120,3 @@ CUSTOM_CNN = Recipe(
     prepare=prepare,
     use=USE,
 )
-
-RECIPES = (CUSTOM_CNN,)

@@ -12,12 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation, View
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
     freeze_batch_normalization,
 )
-from model_training.recipes.recipe import Optimizer, Phase, Pretrained, Recipe, Schedule
+from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
 
 if TYPE_CHECKING:
     import keras
@@ -59,8 +60,6 @@ FROZEN = Recipe(
     name="mobilenetv2-frozen",
     title="MobileNetV2 at 161 pixels, frozen",
     summary="ImageNet's MobileNetV2 as it is, with one layer of our own on its pooled output.",
-    augmentation="Mirrored, and enlarged softly or with hard edges: four views of each image in "
-    "turn.",
     input_size=161,
     parameters=2_270_794,
     phases=(HEAD,),
@@ -86,8 +85,6 @@ FINETUNED = Recipe(
     title="MobileNetV2 at 129 pixels, fine-tuned",
     summary="ImageNet's MobileNetV2: a head first, then every layer at a low rate, on small "
     "pictures before large ones.",
-    augmentation="Shifts of up to 2 pixels each way; every image mirrored in every second epoch; "
-    "every fourth batch enlarged with hard edges.",
     input_size=129,
     parameters=2_270_794,
     phases=(
@@ -106,5 +103,3 @@ FINETUNED = Recipe(
     pretrained=Pretrained("MobileNetV2"),
     use=USE_FINETUNED,
 )
-
-RECIPES = (FROZEN, FINETUNED)

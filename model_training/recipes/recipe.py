@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, View, describe_views
+from model_training.networks.pretrained import Pretrained
 
 if TYPE_CHECKING:
     import keras
 
 Precision = Literal["float32", "mixed_bfloat16"]
+NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
+"""A recipe's name, which is a word of a command and the beginning of a bundle's name."""
 
 
 @dataclass(frozen=True)
@@ -111,20 +116,6 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """Where a network's first layers come from.
-
-    Args:
-        application: the name in `keras.applications`, built without its top.
-        adapt: called with each layer's name and weights before they are put in place; the place
-            for a change that preprocessing asks for.
-    """
-
-    application: str
-    adapt: Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]] = lambda name, weights: weights
-
-
-@dataclass(frozen=True)
 class Use:
     """What a network is for and what it is not for, in sentences for whoever may use it.
 
@@ -154,7 +145,12 @@ class Recipe:
     Pixels of augmentations and views are counted on images of 32 pixels, those of `data_set`.
 
     Args:
-        parameters: of the network for ten classes.
+        name: lower-case letters, digits, dots and dashes, as a bundle's, which is called after it.
+        summary: in a sentence, for the comparison of all models.
+        parameters: of the network for the classes of `data_set`; the trainer holds the network
+            against it.  None: not stated.
+        varied_inside: what layers of the network itself do to images while it learns, in words
+            such as `Augmentation.describe` gives.
         prepare: called once with the fresh network and the images it will learn from, uint8; for
             an initialisation that depends on data.
         reproduced: False for a network that is built exactly and too large to be trained here;
@@ -164,15 +160,46 @@ class Recipe:
     name: str
     title: str
     summary: str
-    augmentation: str
     input_size: int
-    parameters: int
     phases: tuple[Phase, ...]
-    reported: Reported | None
     build: Build
+    parameters: int | None = None
+    reported: Reported | None = None
+    varied_inside: str = ""
     precision: Precision = "float32"
     pretrained: Pretrained | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
     reproduced: bool = True
     data_set: str = "cifar10"
     use: Use = Use()
+
+    def __post_init__(self) -> None:
+        """Check what can be checked without building the network.
+
+        Raises:
+            ValueError: the name is none that a bundle can have, or there is no phase.
+        """
+        if not re.fullmatch(NAME, self.name):
+            raise ValueError(
+                "a recipe's name has up to 64 lower-case letters, digits, dots and dashes, and "
+                f"begins with a letter or digit; {self.name!r} does not"
+            )
+        if not self.phases:
+            raise ValueError(f"the recipe {self.name} has no phase, so nothing would be learned")
+
+    @property
+    def augmentation(self) -> str:
+        """In words, the ways in which images are varied while it learns, phase by phase."""
+        each_phase = (
+            phase.augmentation.describe()
+            if phase.learns_from is None
+            else describe_views(phase.views)
+            for phase in self.phases
+        )
+        first, *rest = [words for words, _same in groupby(each_phase)]
+        if rest:
+            outside = ". Then ".join([first or "none at first", *(one or "none" for one in rest)])
+        else:
+            outside = first
+        told = [words for words in (self.varied_inside, outside) if words] or ["none"]
+        return " ".join(f"{words[:1].upper()}{words[1:]}." for words in told)

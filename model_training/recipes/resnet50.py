@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     centred_input,
@@ -14,7 +15,6 @@ from model_training.recipes.imagenet import (
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
-    Pretrained,
     Recipe,
     Reported,
     Schedule,
@@ -49,7 +49,6 @@ RESNET50_224 = Recipe(
     name="resnet50-224",
     title="ResNet50 at 224 pixels",
     summary="ImageNet's ResNet50 with three hidden layers on its flattened output.",
-    augmentation="Horizontal flips; the source does not say which.",
     input_size=224,
     parameters=49_723_082,
     phases=(
@@ -58,6 +57,7 @@ RESNET50_224 = Recipe(
             batch_size=64,
             optimizer=Optimizer("rmsprop", 2e-5),
             schedule=Schedule(),
+            # The source speaks of flips, and does not say which.
             augmentation=Augmentation(flip="random"),
         ),
     ),
@@ -68,5 +68,3 @@ RESNET50_224 = Recipe(
     use=USE_FINETUNED,
     reproduced=False,
 )
-
-RECIPES = (RESNET50_224,)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model_training.datasets.augmentation import Augmentation, View
+from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
@@ -16,7 +17,6 @@ from model_training.recipes.imagenet import (
 from model_training.recipes.recipe import (
     Optimizer,
     Phase,
-    Pretrained,
     Recipe,
     Reported,
     Schedule,
@@ -87,7 +87,6 @@ FROZEN_32 = Recipe(
     name="vgg16-frozen-32",
     title="VGG16 at 32 pixels, frozen",
     summary="ImageNet's VGG16 as it is, with a small head of our own on its pooled output.",
-    augmentation="Mirrored and moved by 2 pixels: four views of each image in turn.",
     input_size=32,
     parameters=14_850_634,
     phases=(replace(HEAD, epochs=30, views=FOUR_VIEWS),),
@@ -104,7 +103,6 @@ FINETUNED = Recipe(
     title="VGG16 at 64 pixels, fine-tuned",
     summary="ImageNet's VGG16: a head first, then the two upper blocks, then every layer at a low "
     "rate.",
-    augmentation="Mirrored; at the end also shifts of up to 2 pixels each way.",
     input_size=64,
     parameters=14_850_634,
     phases=(
@@ -138,7 +136,6 @@ FROZEN_224 = Recipe(
     name="vgg16-frozen-224",
     title="VGG16 at 224 pixels, frozen",
     summary="ImageNet's VGG16 as it is, with three hidden layers on its flattened output.",
-    augmentation="None.",
     input_size=224,
     parameters=41_071_690,
     phases=(
@@ -157,5 +154,3 @@ FROZEN_224 = Recipe(
     use=USE_FROZEN,
     reproduced=False,
 )
-
-RECIPES = (FROZEN_32, FINETUNED, FROZEN_224)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmenter, View
 from model_training.datasets.dataset import ImageSet
-from model_training.networks.features import FeatureViews, cut, extract
+from model_training.networks.cutting import cut
+from model_training.networks.features import FeatureViews, extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
 from model_training.training.lookahead import Lookahead
@@ -149,6 +150,14 @@ def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
         keras.losses.CategoricalCrossentropy(label_smoothing=phase.label_smoothing),
         metrics=["accuracy"],
     )
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the order of the images in one epoch, int64 (count,).
+
+    It is a function of seed and epoch alone, so that a training can be resumed.
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 def one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:

@@ -6,24 +6,23 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
+from model_training.networks.checking import checked, find_doubts
 from model_training.networks.features import Stopped
+from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
-from model_training.training.learner import Learner
+from model_training.training.learner import Learner, epoch_order
 from model_training.training.signals import stop_signals
 
 
@@ -52,13 +51,15 @@ class Watcher:
     """What a caller wants to be told while a network trains.
 
     `on_start` is told how many parameters there are, how many steps are done already, and how many
-    there are; `on_features` how many more images have gone through frozen layers, of how many.
+    there are; `on_features` how many more images have gone through frozen layers, of how many;
+    `on_warning`, before a training begins, what about the network looks wrong.
     """
 
     on_start: Callable[[int, int, int], None] = lambda parameters, steps_done, steps_total: None
     on_step: Callable[[int], None] = lambda steps: None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     on_features: Callable[[int, int], None] = lambda images, images_total: None
+    on_warning: Callable[[str], None] = lambda message: None
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def train(
         Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
-        ValueError: there are fewer images than the batch size.
+        ValueError: there are fewer images than the batch size, or the network is not what its
+            recipe states.
     """
     for phase in phases:
         if len(fit) < phase.batch_size:
@@ -122,7 +124,12 @@ def train(
                 f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
                 "train on. Give more images or a smaller --batch-size."
             )
-    network = dataclasses.replace(recipe, build=partial(recipe.build, classes=classes))
+
+    def build(classes: int = classes) -> keras.Model:
+        built = recipe.build(classes=classes)
+        return checked(built, recipe.name, classes, recipe.parameters)
+
+    network = dataclasses.replace(recipe, build=build)
     run = _Run(network, phases, seed, fit, validation, place, data_digest, watcher or Watcher())
     if resume:
         run.restore(weights)
@@ -169,9 +176,15 @@ class _Run:
     def begin(self, weights: Path | None, command: str) -> None:
         """Start with a fresh network."""
         self._state.command = command
-        self._state.pretrained = load_pretrained(self._model, self._recipe, weights)
-        if self._recipe.prepare is not None:
-            self._recipe.prepare(self._model, self._fit.images)
+        recipe = self._recipe
+        if recipe.pretrained is not None:
+            self._state.pretrained = load_pretrained(
+                self._model, recipe.pretrained, recipe.input_size, weights
+            )
+        if recipe.prepare is not None:
+            recipe.prepare(self._model, self._fit.images)
+        for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
+            self._watcher.on_warning(doubt)
 
     def restore(self, weights: Path | None) -> None:
         """Go on from the state on disk."""
@@ -205,7 +218,7 @@ class _Run:
         """The trained network."""
         state = self._state
         return Trained(
-            model=in_float32(self._recipe, self._model),
+            model=in_float32(self._recipe.build, self._model),
             history=state.history,
             started=state.started,
             seconds=state.features_seconds + sum(row.seconds for row in state.history),
@@ -289,30 +302,6 @@ class _Run:
             learner.state() if learner is not None else None,
             dataclasses.asdict(self._state),
         )
-
-
-def in_float32(recipe: Recipe, trained: keras.Model) -> keras.Model:
-    """A float32 copy of `trained`: not every machine that serves computes bfloat16 quickly."""
-    with dtype_policy("float32"):
-        model = recipe.build()
-    model.set_weights(trained.get_weights())
-    return model
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The order of the images in one epoch: a function of seed and epoch, so it can be resumed."""
-    return np.random.default_rng([seed, epoch]).permutation(count)
-
-
-@contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under another dtype policy for a while."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 @dataclass

@@ -74,13 +74,8 @@ def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
         replace(phase, batch_size=min(phase.batch_size, most)).on_larger(side / own)
         for phase in recipe.phases
     )
-    augmentation = recipe.augmentation
-    if side != own:
-        augmentation += (
-            f" That is how the recipe puts it for pictures of {own} pixels; these have {side}, so "
-            f"shifts are as much {'longer' if side > own else 'shorter'}, and nothing is enlarged."
-        )
-    return replace(recipe, phases=phases, augmentation=augmentation, reported=None)
+    # The figures that were stated and reported are those of CIFAR-10's classes.
+    return replace(recipe, phases=phases, parameters=None, reported=None)
 
 
 def with_grey_of(data: DataSet, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:

@@ -45,16 +45,17 @@ def calibrate_command(
         card.input_size,
     )
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    import keras
-
     from model_training.datasets.pictures.views import default_plan
     from model_training.judging.fitting import fit_judge
     from model_training.judging.judge import TemperatureScaling
     from model_training.networks.backend import KerasBackend
+    from model_training.networks.loading import NetworkError, load_network
     from model_training.networks.memory import batch_within_memory
 
-    model = keras.saving.load_model(bundle.model_path, compile=False)
-    card = bundle.card
+    try:
+        model = load_network(bundle.model_path)
+    except NetworkError as error:
+        raise click.ClickException(f"{name}: {error}") from error
     set_on = f"the validation images of the run `{card.training.command}`"
     data = data.for_network(card.input_size, takes_any=model.input_shape[1] is None)
     learned, validation = (data.train.take(part) for part in split(data.train.labels))

@@ -175,6 +175,7 @@ def _train(
             on_step=step,
             on_epoch=_print_epoch,
             on_features=lambda count, total: bars.advance("frozen layers", count, total),
+            on_warning=lambda message: click.echo(f"Warning: {message}", err=True),
         )
         try:
             return run(
@@ -219,8 +220,11 @@ def _print_recipes() -> None:
         card = ours.get(recipe.name)
         plain = f"{card.metrics['test'].accuracy:.4f}" if card else "-"
         averaged = f"{card.averaged['test'].accuracy:.4f}" if card and card.averaged else "-"
+        # What a recipe does not state, its first training tells.
+        count = recipe.parameters or (card.parameters if card else None)
+        parameters = f"{count:,}" if count else "-"
         click.echo(
-            f"{recipe.name:<23}{recipe.parameters:>11,}{reported:>10}{plain:>8}{averaged:>10}  "
+            f"{recipe.name:<23}{parameters:>11}{reported:>10}{plain:>8}{averaged:>10}  "
             f"{recipe.title}"
         )
 

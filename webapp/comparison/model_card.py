@@ -57,7 +57,7 @@ def make_model_card(
         trained_on=[
             _data(card),
             *([f"Before that: {_source(training.pretrained)}."] if training.pretrained else []),
-            f"While it learned, each image was varied: {_small(training.augmentation)}",
+            _varied(training.augmentation),
         ],
         command=training.command,
     )
@@ -94,6 +94,12 @@ def _data(card: Card) -> str:
 def _source(pretrained: str) -> str:
     # Which file it was, and its digest, stand further down on the page.
     return pretrained.partition(":")[0]
+
+
+def _varied(augmentation: str) -> str:
+    if augmentation == "None.":
+        return "While it learned, it saw each image as it is."
+    return f"While it learned, each image was varied: {_small(augmentation)}"
 
 
 def _listed(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
+from model_training.networks.loading import load_network
 
 # The site serves on TensorFlow, whatever backend somebody trains with.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -53,7 +54,7 @@ class Classifier:
         self.bundle = bundle
         self.judge = bundle.judge
         try:
-            model = keras.saving.load_model(bundle.model_path, compile=False)
+            model = load_network(bundle.model_path)
             self.backend = TensorFlowBackend(model)
             blank = np.zeros((1, self.judge.plan.side, self.judge.plan.side, 3), np.uint8)
             self.backend.features(blank)

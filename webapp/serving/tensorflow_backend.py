@@ -10,8 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model_training.networks.backend import head
-from model_training.networks.cutting import split_network
-from model_training.networks.features import cut
+from model_training.networks.cutting import cut, split_network
 
 if TYPE_CHECKING:
     import keras
