@@ -22,6 +22,7 @@ from keras import layers
 from model_training import recipes
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.augmentation import Augmentation, View, describe_views
+from model_training.datasets.catalog import cifar10
 from model_training.datasets.dataset import DataSet
 from model_training.networks.checking import find_doubts
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
@@ -30,7 +31,6 @@ from model_training.training.loop import Watcher
 from model_training.training.options import Options
 from model_training.training.run import run
 from tests.conftest import PROJECT, SHIPPED_DATA, SHIPPED_MODELS, TINY, make_site, place_in
-from webapp.cli import shared
 
 PAGE = (PROJECT / "docs" / "your-first-recipe.md").read_text(encoding="utf-8")
 (CODE,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
@@ -77,10 +77,9 @@ def found_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[
 
 
 @pytest.fixture
-def data_at_hand(small_data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the commands find as CIFAR-10: 800 images to train on and 300 to test on."""
-    few = DataSet(small_data.train, small_data.test.take(np.arange(300)), "the tests")
-    monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: few)
+def data_at_hand(small_data: DataSet, at_hand: Callable[[DataSet], None]) -> None:
+    """800 images to train on and 300 to test on, where the commands look for CIFAR-10."""
+    at_hand(cifar10.make(small_data.train, small_data.test.take(np.arange(300)), "the tests"))
 
 
 def test_a_module_is_enough_also_in_a_package_of_its_own(
