@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flask import Flask
 from PIL import Image
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score
 
 from model_training.bundles.bundle import Bundle
@@ -71,6 +72,18 @@ def test_the_shipped_network_gives_its_stored_predictions_again(
     assert accuracy_score(labels, again.argmax(axis=1)) == pytest.approx(
         accuracy_score(labels, stored.argmax(axis=1)), abs=2e-3 if len(some) < 10_000 else 2e-4
     )
+
+
+@each_bundle
+def test_the_site_gives_its_stored_predictions_calibrated(
+    bundle: Bundle, test_images: ImageSet
+) -> None:
+    some = slice(0, len(test_images), 500)
+    judged = Classifier(bundle).judge_pictures([*map(Image.fromarray, test_images.images[some])])
+    logarithms = np.log(bundle.predictions.test[some].astype(np.float64) + 1e-30)
+    calibrated = softmax(logarithms / bundle.card.calibration.temperature, axis=1)
+    said = np.array([one.probabilities for one in judged])
+    assert said == pytest.approx(calibrated, abs=1e-3)
 
 
 @each_bundle
