@@ -8,20 +8,14 @@ import click
 import numpy as np
 from flask import current_app
 from flask.cli import with_appcontext
+from numpy.typing import NDArray
 
-from model_training.bundles.export import (
-    CHECKED_IMAGES,
-    FORMATS,
-    TOLERANCE,
-    ExportError,
-    Format,
-    export,
-)
-from model_training.datasets.kept import TEST
-from model_training.datasets.pictures.sprites import read_test_images
-from model_training.files import DamagedFile
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.exporting.checking import TOLERANCE
+from model_training.bundles.exporting.export import CHECKED_IMAGES, Exported, ExportError, export
+from model_training.bundles.exporting.formats import FORMATS, Format
+from model_training.datasets.kept import read_all_kept
 from webapp.cli.shared import find_bundle
-from webapp.library import MAIN_DATA_SET
 
 
 @click.command("export")
@@ -48,24 +42,17 @@ def export_command(
 ) -> None:
     """Write the network of the bundle NAME for TensorFlow, ONNX Runtime or LiteRT.
 
-    What is written is run on real test images first: it is kept if its probabilities are the
-    network's own.
+    What is written gives features and probabilities, and says what turns them into the site's
+    answer: docs/using-an-export.md shows how. It is run on real test images first, and kept if
+    both are the network's own.
     """
     form = FORMATS[format_name]
     bundle = find_bundle(name)
     path = _place(to, form, name)
+    images, title = _test_images(bundle)
+    # Spread over all of them, so that every class is among these.
+    chosen = images[np.linspace(0, len(images) - 1, CHECKED_IMAGES).astype(int)]
     try:
-        images = read_test_images(
-            current_app.config["DATA_FOLDER"] / MAIN_DATA_SET / TEST, 32
-        ).images
-    except DamagedFile as error:
-        raise click.ClickException(
-            f"The export is checked on the test images, and they cannot be read ({error}). "
-            "`flask data pack` writes them again."
-        ) from error
-    try:
-        # Spread over all of them, so that every class is among these.
-        chosen = images[np.linspace(0, len(images) - 1, CHECKED_IMAGES).astype(int)]
         done = export(bundle, form, path, chosen, size=size, replace=force)
     except ExportError as error:
         raise click.ClickException(str(error)) from error
@@ -74,17 +61,61 @@ def export_command(
             f"{path} could not be written ({error}). What was there before is whole. Where the "
             "disk is full, make room and start again."
         ) from error
+    _print(done, form, title)
+
+
+def _test_images(bundle: Bundle) -> tuple[NDArray[np.uint8], str]:
+    """Return test images that are kept here and their data set's title: that of `bundle`, or else
+    any, since the export and the network have to agree on all pictures.
+
+    Raises:
+        click.ClickException: there are none.
+    """
+    kept, problems = read_all_kept(current_app.config["DATA_FOLDER"])
+    there = [
+        (one.test.images, one.description)
+        for one in kept
+        if one.test is not None and len(one.test.images)
+    ]
+    there.sort(key=lambda one: one[1].digest != bundle.card.training.data_digest)
+    if not there:
+        problems |= {one.name: "; ".join(one.problems.values()) for one in kept}
+        why = ", ".join(f"{name}: {problem}" for name, problem in problems.items()) or "none kept"
+        raise click.ClickException(
+            f"The export is checked on test images, and there are none to read ({why}). "
+            "`flask data pack` writes them."
+        )
+    images, description = there[0]
+    return images, description.title
+
+
+def _print(done: Exported, form: Format, title: str) -> None:
     batch, *rest = ("any" if side is None else str(side) for side in done.input_shape)
+    metadata, difference = done.metadata, done.difference
     click.echo(f"Written to {done.path} ({done.size / 1e6:.1f} MB)")
     click.echo(
-        f"Checked in {form.runs_on} on {done.images} test images: no probability is off by more "
-        f"than {done.difference:.1e} ({TOLERANCE:g} is allowed)"
+        f"Checked in {form.runs_on} on {difference.images} test images of {title}: no feature is "
+        f"off by more than {difference.features:.1e}, no probability by more than "
+        f"{difference.probabilities:.1e} ({TOLERANCE:g} is allowed)"
     )
-    click.echo(f"Takes    RGB from 0 to 255 as float32 ({batch}, {', '.join(rest)})")
-    click.echo(f"Answers  probabilities of {', '.join(bundle.card.classes)}, in this order")
+    if difference.pictures:
+        click.echo(
+            f"Judged {difference.pictures} pictures with its features: the site's answers, to "
+            f"{difference.answers:.1e}"
+        )
+    else:
+        side = metadata.plan.side
+        click.echo(
+            f"Judged nothing: the site shows this network {side}x{side} pixels, so an export of "
+            "another size cannot give the site's answers"
+        )
+    more = f", {form.several}" if form.several else ""
+    click.echo(f"Takes    image: RGB from 0 to 255 as float32 ({batch}, {', '.join(rest)}){more}")
+    click.echo(f"Gives    features, {done.width} of each picture")
+    click.echo(f"         probabilities of {', '.join(metadata.classes)}, in this order")
     click.echo(
-        "The site divides their logarithms by the temperature "
-        f"{bundle.card.calibration.temperature:.3f} before it shows them."
+        f"Says     classes, temperature ({metadata.temperature:.3f}), views and threshold: "
+        "docs/using-an-export.md"
     )
 
 
