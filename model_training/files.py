@@ -39,10 +39,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _flush_to_disk(temporary)
-        # mkstemp makes files that only their owner can read; the website may run as another user.
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -56,24 +53,35 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-    replaced = temporary.with_name(f"{temporary.name}-replaced")
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush_to_disk(file)
-        temporary.chmod(0o755)
-        if path.exists():
-            os.replace(path, replaced)
-        try:
-            os.replace(temporary, path)
-        except OSError:
-            if replaced.exists():
-                os.replace(replaced, path)
-            raise
+        move_into_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def move_into_place(made: Path, path: Path) -> None:
+    """Move the file or folder `made` to `path` on the same disk, for what is there, if anything.
+
+    On any exception what was at `path` before is there whole.
+    """
+    files = [file for file in made.rglob("*") if file.is_file()] if made.is_dir() else [made]
+    for file in files:
+        _flush_to_disk(file)
+    # `tempfile` makes what only its owner can read; the website may run as another user.
+    made.chmod(0o755 if made.is_dir() else 0o644)
+    if not (made.is_dir() and path.exists()):
+        os.replace(made, path)
+        return
+    # A folder with something in it cannot be replaced in one step.
+    replaced = made.with_name(f"{made.name}-replaced")
+    os.replace(path, replaced)
+    try:
+        os.replace(made, path)
+    except BaseException:  # Ctrl-C too.
+        os.replace(replaced, path)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)
 
 
 def remove_leftovers(path: Path, older_than: float = 0.0) -> None:

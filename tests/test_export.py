@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib.util
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,23 +19,30 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from flask.testing import FlaskCliRunner
 from keras import layers
 
-from model_training.bundles import export as exporting
 from model_training.bundles.bundle import Bundle
-from model_training.bundles.export import (
-    FORMATS,
-    TOLERANCE,
-    ExportError,
-    export,
+from model_training.bundles.exporting import export as exporting
+from model_training.bundles.exporting.backend import (
+    FEATURES,
+    PROBABILITIES,
+    ExportedBackend,
+    Outputs,
 )
-from model_training.bundles.history import Epoch
+from model_training.bundles.exporting.checking import TOLERANCE, Differs, check
+from model_training.bundles.exporting.export import ExportError, export, read_metadata
+from model_training.bundles.exporting.formats import FORMATS
+from model_training.bundles.exporting.inference import for_inference, resizing_matrix
 from model_training.bundles.reading import read_bundle
-from model_training.bundles.writing import write_bundle
-from model_training.datasets.dataset import ImageSet
-from model_training.networks.inference import for_inference, resizing_matrix
+from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.files import file_digest
+from model_training.networks.backend import KerasBackend
+from model_training.networks.cutting import split_network
 from tests.conftest import PROJECT, SHIPPED_DATA, make_site
+from tests.exports import like_a_photo, make_enlarging
+from webapp.serving.classifier import Classifier
 
 NEEDED = FORMATS["onnx"].packages
 HAS_ONNX = all(importlib.util.find_spec(name) for name in NEEDED)
@@ -45,21 +55,6 @@ def images(test_images: ImageSet) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def enlarging(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    """A bundle whose network takes pictures of any size and enlarges them to 48 pixels."""
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(48, 48, interpolation="bicubic")(inputs)
-    x = layers.Rescaling(1 / 255)(x)
-    x = layers.Conv2D(4, 5, strides=2, activation="relu")(x)
-    x = layers.GlobalMaxPooling2D()(x)
-    network = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
-    path = tmp_path_factory.mktemp("enlarging") / "enlarging"
-    card = tiny_bundle.card.model_copy(update={"name": "enlarging", "input_size": 48})
-    history = [Epoch(1, 0.1, 2.0, 0.2, 2.0, 0.2, 1.0)]
-    return write_bundle(path, card, history, tiny_bundle.predictions, network)
-
-
-@pytest.fixture
 def exporter(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> FlaskCliRunner:
     """Runs the command on a site that has the tiny bundle."""
     site = make_site(
@@ -70,58 +65,171 @@ def exporter(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> F
     return site.test_cli_runner()
 
 
-@pytest.mark.parametrize("name", ["saved_model", pytest.param("onnx", marks=needs_onnx), "litert"])
-def test_each_form_answers_as_the_network_does(
-    name: str, exporter: FlaskCliRunner, tiny_bundle: Bundle, test_images: ImageSet, tmp_path: Path
+@pytest.fixture(scope="module")
+def enlarging(
+    tiny_bundle: Bundle, small_data: DataSet, tmp_path_factory: pytest.TempPathFactory
+) -> Bundle:
+    """A bundle whose network takes pictures of any size and enlarges them to 48 pixels."""
+    folder = tmp_path_factory.mktemp("enlarging")
+    return make_enlarging(tiny_bundle, small_data, folder / "enlarging")
+
+
+EACH_FORMAT = ["saved_model", pytest.param("onnx", marks=needs_onnx), "litert"]
+
+
+@pytest.fixture(scope="module")
+def exported(
+    exporter: FlaskCliRunner, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, str]]:
+    """Exports the tiny network in the format of a name, once: where it is, and what was printed."""
+
+    @functools.cache
+    def make(name: str) -> tuple[Path, str]:
+        path = tmp_path_factory.mktemp(name) / f"out{FORMATS[name].suffix}"
+        result = exporter.invoke(args=["export", "tiny", "--format", name, "--to", str(path)])
+        assert result.exit_code == 0, result.output
+        return path, result.output
+
+    return make
+
+
+@pytest.mark.parametrize("name", EACH_FORMAT)
+def test_each_form_answers_as_the_network_and_the_site_do(
+    name: str,
+    exported: Callable[[str], tuple[Path, str]],
+    tiny_bundle: Bundle,
+    test_images: ImageSet,
 ) -> None:
-    path = tmp_path / f"out{FORMATS[name].suffix}"
-    result = exporter.invoke(args=["export", "tiny", "--format", name, "--to", str(path)])
-    assert result.exit_code == 0, result.output
-    assert f"Written to {path}" in result.output
-    assert "RGB from 0 to 255 as float32 (any, 32, 32, 3)" in result.output
-    assert "airplane, automobile" in result.output
-    assert list(tmp_path.iterdir()) == [path]
+    path, output = exported(name)
+    assert f"Written to {path}" in output
+    assert "on 200 test images of CIFAR-10" in output
+    assert "Judged 12 pictures" in output
+    batch = "1" if name == "litert" else "any"
+    assert f"RGB from 0 to 255 as float32 ({batch}, 32, 32, 3)" in output
+    assert "features, 8 of each picture" in output
+    assert "probabilities of airplane, automobile" in output
+    assert list(path.parent.iterdir()) == [path]
     # Opened once more where it now is, and held against the figures that the site shows.
     some = slice(5_000, 5_020)
-    answers = FORMATS[name].open(path)(test_images.images[some].astype(np.float32))
-    assert np.abs(answers - tiny_bundle.predictions.test[some]).max() < TOLERANCE
+    opened = FORMATS[name].open(path)
+    answers = opened.run(test_images.images[some].astype(np.float32))
+    assert answers.features.shape == (20, opened.width) == (20, 8)
+    assert np.abs(answers.probabilities - tiny_bundle.predictions.test[some]).max() < TOLERANCE
+    # With its features the judge answers as the site does.
+    classifier, judge = Classifier(tiny_bundle), tiny_bundle.judge
+    assert judge is not None
+    photo = like_a_photo(test_images, 90, 60)
+    (here,), (there,) = (
+        judge.judge([judge.views(photo)], opened),
+        classifier.judge_pictures([photo]),
+    )
+    assert here.probabilities == pytest.approx(there.probabilities, abs=TOLERANCE)
+    assert here.novelty == pytest.approx(there.novelty, abs=TOLERANCE)
+    assert here.known == there.known
+
+
+@pytest.mark.parametrize("name", EACH_FORMAT)
+def test_each_form_says_what_turns_its_outputs_into_answers(
+    name: str, exported: Callable[[str], tuple[Path, str]], tiny_bundle: Bundle
+) -> None:
+    said = read_metadata(FORMATS[name], exported(name)[0])
+    judge, facts = tiny_bundle.judge, tiny_bundle.card.training
+    assert judge is not None
+    assert said.bundle == "tiny"
+    assert said.model_sha256 == file_digest(tiny_bundle.path / "model.keras")
+    assert (said.data_set.title, said.data_set.digest) == (facts.data_set, facts.data_digest)
+    assert said.classes == judge.classes
+    assert said.temperature == judge.calibration.temperature
+    assert (said.plan, said.threshold) == (judge.plan, judge.threshold)
+    assert said.interpolation is None, "it takes pictures of one size only"
+
+
+def test_what_says_nothing_of_itself_is_no_export(tmp_path: Path) -> None:
+    (tmp_path / "saved").mkdir()
+    with pytest.raises(ExportError, match="was not made by `flask export`"):
+        read_metadata(FORMATS["saved_model"], tmp_path / "saved")
+    extra = tmp_path / "saved" / "assets.extra"
+    extra.mkdir()
+    (extra / "ten_classes.json").write_text('{"schema_version": 2}')
+    with pytest.raises(ExportError, match="is not valid .schema_version"):
+        read_metadata(FORMATS["saved_model"], tmp_path / "saved")
+
+
+def test_a_litert_file_takes_one_picture_or_after_a_word_several(
+    exported: Callable[[str], tuple[Path, str]], images: np.ndarray
+) -> None:
+    path, output = exported("litert")
+    assert "after resize_tensor_input" in output
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        interpreter = tf.lite.Interpreter(str(path))
+    (image,) = interpreter.get_input_details()
+    assert tuple(image["shape"]) == (1, 32, 32, 3), "as was printed"
+    interpreter.resize_tensor_input(image["index"], (7, 32, 32, 3))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(image["index"], images[:7].astype(np.float32))
+    interpreter.invoke()
+    found = {interpreter.get_tensor(one["index"]).shape for one in interpreter.get_output_details()}
+    assert found == {(7, 8), (7, 10)}
 
 
 @needs_onnx
-def test_the_file_needs_nothing_of_ours(exporter: FlaskCliRunner, tmp_path: Path) -> None:
-    path = tmp_path / "tiny.onnx"
-    result = exporter.invoke(args=["export", "tiny", "--format", "onnx", "--to", str(path)])
-    assert result.exit_code == 0, result.output
+def test_the_file_needs_nothing_of_ours(
+    exported: Callable[[str], tuple[Path, str]], tmp_path: Path
+) -> None:
+    path, _output = exported("onnx")
     program = (
         "import json, sys, numpy, onnxruntime;"
         f"session = onnxruntime.InferenceSession({str(path)!r});"
         "(image,), answers = session.get_inputs(), session.get_outputs();"
-        "found = session.run(None, {image.name: numpy.zeros((1, 32, 32, 3), 'float32')})[0];"
-        "print(json.dumps([image.name, image.shape[1:], float(found.sum()),"
-        " 'tensorflow' in sys.modules]))"
+        "found = session.run(None, {image.name: numpy.zeros((1, 32, 32, 3), 'float32')});"
+        "print(json.dumps([image.name, image.shape[1:], [one.name for one in answers],"
+        " float(found[1].sum()), 'tensorflow' in sys.modules]))"
     )
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert json.loads(run.stdout) == ["image", [32, 32, 3], pytest.approx(1), False]
+    outputs = ["features", "probabilities"]
+    assert json.loads(run.stdout) == ["image", [32, 32, 3], outputs, pytest.approx(1), False]
 
 
-def in_training(network: keras.Model, _size: int | None = None) -> keras.Model:
-    inputs = keras.Input(network.input_shape[1:], name="image")
-    return keras.Model(inputs, network(inputs, training=True))
+def changed(
+    change: Callable[[dict[str, Any]], dict[str, Any]], *, training: bool = False
+) -> Callable[..., keras.Model]:
+    """Make what stands for `for_inference` and is wrong."""
+
+    def wrong(network: keras.Model, _size: int | None = None) -> keras.Model:
+        inputs = keras.Input(network.input_shape[1:], name="image")
+        lower, upper, _name = split_network(network)
+        features = lower(inputs, training=training)
+        probabilities = upper(features, training=training)
+        outputs = {FEATURES: features, PROBABILITIES: probabilities}
+        return keras.Model(inputs, change(outputs))
+
+    return wrong
 
 
-def half_as_sure(network: keras.Model, _size: int | None = None) -> keras.Model:
-    inputs = keras.Input(network.input_shape[1:], name="image")
-    return keras.Model(inputs, network(inputs, training=False) * 0.5 + 0.05)
+in_training = changed(lambda outputs: outputs, training=True)
+half_as_sure = changed(
+    lambda outputs: outputs | {PROBABILITIES: outputs[PROBABILITIES] * 0.5 + 0.05}
+)
+other_features = changed(lambda outputs: outputs | {FEATURES: outputs[FEATURES] * 1.1})
+fewer_features = changed(lambda outputs: outputs | {FEATURES: outputs[FEATURES][:, 1:]})
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"), [("saved_model", in_training), ("litert", half_as_sure)]
+    ("name", "wrong", "words"),
+    [
+        ("saved_model", in_training, "0.001 is allowed"),
+        ("litert", half_as_sure, "a probability is off by up to 0."),
+        ("saved_model", other_features, "a feature is off by up to"),
+        ("saved_model", fewer_features, "for each feature it gives (50, 7)"),
+    ],
 )
 def test_what_answers_otherwise_than_the_network_is_caught_and_removed(
     name: str,
     wrong: Callable[..., keras.Model],
+    words: str,
     exporter: FlaskCliRunner,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -131,8 +239,28 @@ def test_what_answers_otherwise_than_the_network_is_caught_and_removed(
     result = exporter.invoke(args=["export", "tiny", "--format", name, "--to", str(path)])
     assert result.exit_code == 1
     assert "does not answer as the network does" in result.output
-    assert "0.001 is allowed" in result.output
+    assert words in result.output
     assert list(tmp_path.iterdir()) == [], "nothing is left of it"
+
+
+def test_an_answer_that_differs_is_caught_where_features_seem_near_enough(
+    tiny_bundle: Bundle, images: np.ndarray
+) -> None:
+    network = keras.saving.load_model(tiny_bundle.model_path, compile=False)
+    lower, _upper, _name = split_network(network)
+    judge = tiny_bundle.judge
+    assert judge is not None
+
+    def off_by(difference: float) -> ExportedBackend:
+        def run(pixels: np.ndarray) -> Outputs:
+            return Outputs(np.asarray(lower(pixels)) + np.float32(difference), network(pixels))
+
+        return ExportedBackend(run, (None, 32, 32, 3), judge.width)
+
+    assert check(network, judge, off_by(0), images).answers < TOLERANCE / 10
+    # What is little to this network's features is much to its novelty.
+    with pytest.raises(Differs, match="the judge's answer is off"):
+        check(network, judge, off_by(0.9 * TOLERANCE), images)
 
 
 def test_an_export_that_is_there_is_replaced_only_with_force(
@@ -167,6 +295,35 @@ def test_what_is_no_export_is_never_replaced(
     assert result.exit_code == 1
     assert "so it is not replaced" in result.output
     assert path.is_dir()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from model_training.bundles.exporting.export import _made_for
+
+with _made_for(Path(sys.argv[1])) as made:
+    made.write_bytes(bytes(1_000_000))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one_beside_it(
+    tiny_bundle: Bundle, images: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.onnx"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=PROJECT)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert (left / "other.onnx").stat().st_size == 1_000_000
+    (tmp_path / ".of-somebody-else").mkdir()
+    with exporting._made_for(tmp_path / "by another process.onnx") as made:
+        made.touch()
+        export(tiny_bundle, FORMATS["saved_model"], tmp_path / "out", images)
+        assert not left.exists()
+        assert made.exists(), "what is being written now is left alone"
+    there = {one.name for one in tmp_path.iterdir()}
+    assert there == {".of-somebody-else", "by another process.onnx", "out"}
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(
@@ -223,6 +380,15 @@ def test_a_bundle_without_its_network_has_nothing_to_export(
     report = replace(tiny_bundle, model_path=None)
     with pytest.raises(ExportError, match="only a report"):
         export(report, FORMATS["litert"], tmp_path / "out.tflite", images)
+    with pytest.raises(ExportError, match="`flask calibrate tiny` makes one"):
+        export(replace(tiny_bundle, judge=None), FORMATS["litert"], tmp_path / "out.tflite", images)
+
+
+def test_without_any_test_images_it_says_so(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    site = make_site(tmp_path, MODELS_FOLDER=tiny_bundle.path.parent)
+    result = site.test_cli_runner().invoke(args=["export", "tiny", "--format", "litert"])
+    assert result.exit_code == 1
+    assert "there are none to read (none kept). `flask data pack` writes them" in result.output
 
 
 def test_a_damaged_bundle_is_named(exporter: FlaskCliRunner, tmp_path: Path) -> None:
@@ -260,17 +426,19 @@ def test_resizing_is_two_matrices(size: int, goal: int, way: str, images: np.nda
     assert np.abs(ours - np.asarray(resizing(source))).max() < 1e-3  # of 255
 
 
-@pytest.mark.parametrize("size", [None, 32, 48])
+@pytest.mark.parametrize(("size", "judged"), [(None, 4), (32, 2), (40, 0)])
 def test_a_network_that_resizes_takes_any_size_or_the_one_that_is_asked_for(
-    size: int | None, enlarging: Bundle, images: np.ndarray, tmp_path: Path
+    size: int | None, judged: int, enlarging: Bundle, images: np.ndarray, tmp_path: Path
 ) -> None:
-    done = export(enlarging, FORMATS["litert"], tmp_path / "out.tflite", images, size=size)
-    assert done.input_shape == (None, size or 48, size or 48, 3)
-    assert done.difference < TOLERANCE
+    done = export(enlarging, FORMATS["litert"], tmp_path / "out.tflite", images[:6], size=size)
+    assert done.input_shape == (1, size or 48, size or 48, 3)
+    assert done.difference.pictures == judged, "photos at 48 pixels, small pictures at 32"
     network = keras.saving.load_model(enlarging.model_path, compile=False)
     pixels = images.astype(np.float32)
-    model = for_inference(network, 32)
-    assert np.abs(np.asarray(model(pixels)) - np.asarray(network(pixels))).max() < 1e-5
+    answers = for_inference(network, 32)(pixels)
+    features = KerasBackend(network).features(images)
+    assert np.abs(np.asarray(answers[FEATURES]) - features).max() < 1e-4
+    assert np.abs(np.asarray(answers[PROBABILITIES]) - np.asarray(network(pixels))).max() < 1e-5
 
 
 def test_a_saved_model_still_takes_any_size(
@@ -278,8 +446,20 @@ def test_a_saved_model_still_takes_any_size(
 ) -> None:
     done = export(enlarging, FORMATS["saved_model"], tmp_path / "out", images)
     assert done.input_shape == (None, None, None, 3)
-    run = FORMATS["saved_model"].open(tmp_path / "out")
-    assert run(np.zeros((1, 90, 70, 3), np.float32)).shape == (1, 10)
+    assert done.difference.pictures == 12
+    assert done.metadata.interpolation == "bicubic"
+    opened = FORMATS["saved_model"].open(tmp_path / "out")
+    assert opened.run(np.zeros((1, 90, 70, 3), np.float32)).probabilities.shape == (1, 10)
+
+
+def test_a_size_at_which_the_site_shows_nothing_is_named(enlarging: Bundle, tmp_path: Path) -> None:
+    site = make_site(tmp_path, MODELS_FOLDER=enlarging.path.parent, DATA_FOLDER=SHIPPED_DATA)
+    result = site.test_cli_runner().invoke(
+        args=["export", "enlarging", "--format", "litert", "--size", "40"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "the site shows this network 48x48 pixels" in result.output
+    assert (tmp_path / "exports" / "enlarging.tflite").is_file()
 
 
 def test_the_report_page_says_how_to_export(exporter: FlaskCliRunner, tiny_bundle: Bundle) -> None:

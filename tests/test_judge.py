@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import softmax
 
 from benchmarks.photos import auroc, false_positive_rate
 from model_training.bundles.bundle import Bundle
@@ -191,6 +192,17 @@ def test_a_network_that_does_more_than_a_softmax_behind_its_head_is_refused() ->
         with pytest.raises(ValueError, match="softmax"):
             KerasBackend(network)
     KerasBackend(keras.Model(inputs, keras.layers.Softmax()(keras.layers.Dense(2)(x))))
+
+
+def test_a_scale_between_the_head_and_the_softmax_belongs_to_the_head() -> None:
+    inputs = keras.Input((8, 8, 3))
+    logits = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+    scaled = keras.layers.Rescaling(1 / 9, offset=[0.5, 0, -0.5])(logits)
+    network = keras.Model(inputs, keras.layers.Softmax()(scaled))
+    backend = KerasBackend(network)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), np.uint8)
+    ours = softmax(backend.features(images) @ backend.kernel + backend.bias, axis=1)
+    assert ours == pytest.approx(network.predict_on_batch(images), abs=1e-5)
 
 
 def test_a_judge_of_another_network_is_refused_when_a_model_is_loaded(tiny_bundle: Bundle) -> None:

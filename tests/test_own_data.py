@@ -187,7 +187,7 @@ def test_an_export_is_checked_on_the_test_images_of_its_own_data_set(instance: P
     done, refused = commands(instance)
     place = instance / "exports"
     command = ("export", "tiny-pets", "--format", "litert", "--to", place / "pets.tflite")
-    assert "Checked in LiteRT on 12 test images" in done(*command)
+    assert "Checked in LiteRT on 12 test images of pets" in done(*command)
     (instance / "data" / "pets" / "test" / "00.webp").write_bytes(b"")
     said = refused(*command, "--force")
     assert "test images of pets, and they cannot be read" in said and "flask data pack" in said

@@ -33,23 +33,32 @@ class KerasBackend:
 
 
 def head(model: keras.Model, name: str) -> tuple[Floats, Floats]:
-    """Return kernel (features, classes) and bias (classes,) of the dense layer `name` of `model`.
+    """Return kernel (features, classes) and bias (classes,) that give `model`'s logits.
+
+    They are those of the dense layer `name`, with the scale and the offset of any `Rescaling` that
+    stands between it and the softmax taken into them.
 
     Raises:
-        ValueError: what stands behind the layer is not just a softmax, so that its weights alone
-            do not tell the network's probabilities.
+        ValueError: anything else stands behind the layer, so that its weights alone do not tell
+            the network's probabilities.
     """
     import keras
 
     layer = model.get_layer(name)
     behind: list[Any] = model.layers[model.layers.index(layer) + 1 :]
-    last: Any = behind[0] if behind else layer
-    if len(behind) > 1 or (behind and layer.activation is not keras.activations.linear):
+    *between, last = [layer, *behind]
+    if behind and layer.activation is not keras.activations.linear:
         raise ValueError(f"something but a softmax stands behind the layer {name}")
     is_softmax = isinstance(last, keras.layers.Softmax) or (
         getattr(last, "activation", None) is keras.activations.softmax
     )
     if not is_softmax:
         raise ValueError(f"the network does not end in a softmax, but in {type(last).__name__}")
-    kernel, *bias = (np.asarray(weight, np.float32) for weight in layer.get_weights())
-    return kernel, bias[0] if bias else np.zeros(kernel.shape[1], np.float32)
+    kernel, *biases = (np.asarray(weight, np.float32) for weight in layer.get_weights())
+    bias = biases[0] if biases else np.zeros(kernel.shape[1], np.float32)
+    for one in between[1:]:
+        if not isinstance(one, keras.layers.Rescaling):
+            raise ValueError(f"something but a softmax stands behind the layer {name}")
+        scale, offset = np.asarray(one.scale, np.float32), np.asarray(one.offset, np.float32)
+        kernel, bias = kernel * scale, bias * scale + offset
+    return kernel, bias

@@ -11,14 +11,9 @@ from flask.cli import with_appcontext
 from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
-from model_training.bundles.export import (
-    CHECKED_IMAGES,
-    FORMATS,
-    TOLERANCE,
-    ExportError,
-    Format,
-    export,
-)
+from model_training.bundles.exporting.checking import TOLERANCE
+from model_training.bundles.exporting.export import CHECKED_IMAGES, Exported, ExportError, export
+from model_training.bundles.exporting.formats import FORMATS, Format
 from model_training.datasets.kept import find_description, read_kept
 from model_training.files import DamagedFile
 from webapp.cli.data_sources import kept_folder
@@ -49,18 +44,17 @@ def export_command(
 ) -> None:
     """Write the network of the bundle NAME for TensorFlow, ONNX Runtime or LiteRT.
 
-    What is written is run on real test images first: it is kept if its probabilities are the
-    network's own.
+    What is written gives features and probabilities, and says what turns them into the site's
+    answer: docs/using-an-export.md shows how. It is run on real test images first, and kept if
+    both are the network's own.
     """
     form = FORMATS[format_name]
     bundle = find_bundle(name)
     path = _place(to, form, name)
-    images = _test_images(bundle)
+    images, title = _test_images(bundle)
+    # Spread over all of them, so that every class is among these.
+    chosen = images[np.linspace(0, len(images) - 1, min(CHECKED_IMAGES, len(images))).astype(int)]
     try:
-        # Spread over all of them, so that every class is among these.
-        chosen = images[
-            np.linspace(0, len(images) - 1, min(CHECKED_IMAGES, len(images))).astype(int)
-        ]
         done = export(bundle, form, path, chosen, size=size, replace=force)
     except ExportError as error:
         raise click.ClickException(str(error)) from error
@@ -69,22 +63,15 @@ def export_command(
             f"{path} could not be written ({error}). What was there before is whole. Where the "
             "disk is full, make room and start again."
         ) from error
-    batch, *rest = ("any" if side is None else str(side) for side in done.input_shape)
-    click.echo(f"Written to {done.path} ({done.size / 1e6:.1f} MB)")
-    click.echo(
-        f"Checked in {form.runs_on} on {done.images} test images: no probability is off by more "
-        f"than {done.difference:.1e} ({TOLERANCE:g} is allowed)"
-    )
-    click.echo(f"Takes    RGB from 0 to 255 as float32 ({batch}, {', '.join(rest)})")
-    click.echo(f"Answers  probabilities of {', '.join(bundle.card.classes)}, in this order")
-    click.echo(
-        "The site divides their logarithms by the temperature "
-        f"{bundle.card.calibration.temperature:.3f} before it shows them."
-    )
+    _print(done, form, title)
 
 
-def _test_images(bundle: Bundle) -> NDArray[np.uint8]:
-    """Return the kept test images of the data set that `bundle` was tested on."""
+def _test_images(bundle: Bundle) -> tuple[NDArray[np.uint8], str]:
+    """Return the kept test images of the data set that `bundle` was tested on, and its title.
+
+    Raises:
+        click.ClickException: they are not here, or damaged.
+    """
     facts = bundle.card.training
     description = find_description(current_app.config["DATA_FOLDER"], facts.data_digest)
     if description is None:
@@ -100,10 +87,40 @@ def _test_images(bundle: Bundle) -> NDArray[np.uint8]:
         problem = str(error)
     else:
         if kept.test is not None:
-            return kept.test.images
+            return kept.test.images, description.title
     raise click.ClickException(
         f"The export is checked on the test images of {description.title}, and they cannot be read "
         f"({problem}). `flask data pack` writes them again."
+    )
+
+
+def _print(done: Exported, form: Format, title: str) -> None:
+    batch, *rest = ("any" if side is None else str(side) for side in done.input_shape)
+    metadata, difference = done.metadata, done.difference
+    click.echo(f"Written to {done.path} ({done.size / 1e6:.1f} MB)")
+    click.echo(
+        f"Checked in {form.runs_on} on {difference.images} test images of {title}: no feature is "
+        f"off by more than {difference.features:.1e}, no probability by more than "
+        f"{difference.probabilities:.1e} ({TOLERANCE:g} is allowed)"
+    )
+    if difference.pictures:
+        click.echo(
+            f"Judged {difference.pictures} pictures with its features: the site's answers, to "
+            f"{difference.answers:.1e}"
+        )
+    else:
+        side = metadata.plan.side
+        click.echo(
+            f"Judged nothing: the site shows this network {side}x{side} pixels, so an export of "
+            "another size cannot give the site's answers"
+        )
+    more = f", {form.several}" if form.several else ""
+    click.echo(f"Takes    image: RGB from 0 to 255 as float32 ({batch}, {', '.join(rest)}){more}")
+    click.echo(f"Gives    features, {done.width} of each picture")
+    click.echo(f"         probabilities of {', '.join(metadata.classes)}, in this order")
+    click.echo(
+        f"Says     classes, temperature ({metadata.temperature:.3f}), views and threshold: "
+        "docs/using-an-export.md"
     )
 
 

@@ -1,0 +1,92 @@
+"""What an export says of itself: the same JSON in every format.
+
+Each format keeps it where its own tools look: ONNX in `metadata_props`, LiteRT in the model's
+metadata, a SavedModel in a file beside the network.  `docs/using-an-export.md` shows how it turns
+probabilities into the site's answer.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from model_training.bundles.bundle import MODEL, Bundle
+from model_training.datasets.pictures.views import ViewPlan
+from model_training.judging.judge import Judge, Temperature, Threshold
+from model_training.naming import Sha256, Slug
+
+KEY = "ten_classes"
+"""The name under which a format keeps it."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LearnedFrom(_Part):
+    """The data set that the network learned from."""
+
+    title: str
+    digest: Sha256
+
+
+class ExportMetadata(_Part):
+    """What turns an export's outputs into the site's answer, version 1.
+
+    Args:
+        bundle: the name of the model.
+        model_sha256: of the bundle's `model.keras`, from which it was made.
+        classes: the meaning of each probability, in their order.
+        temperature: by which the mean of the views' logarithms of probabilities is divided before
+            a last softmax (C. Guo et al., 2017).
+        plan: the views of a picture that the network is to be shown.
+        interpolation: by which the network enlarges a picture of another size than it works at, as
+            Keras calls it; None for a network that takes one size only.  Where the export takes
+            one size only, a picture that the plan shows as it is, smaller, must be enlarged so.
+        threshold: the novelty above which a picture is none of the classes.
+        data_set: what the network learned from.
+    """
+
+    schema_version: Literal[1] = 1
+    bundle: Slug
+    model_sha256: Sha256
+    data_set: LearnedFrom
+    classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
+    temperature: Temperature
+    plan: ViewPlan
+    interpolation: str | None
+    threshold: Threshold
+
+    @classmethod
+    def read(cls, text: str) -> ExportMetadata:
+        """Return what the JSON `text` says.
+
+        Raises:
+            ValueError: it is not valid, or of another version.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the JSON"
+            raise ValueError(f"{where}: {first['msg']}") from error
+
+
+def metadata_of(bundle: Bundle, judge: Judge, interpolation: str | None) -> ExportMetadata:
+    """Return what an export of `bundle` says of itself.
+
+    Args:
+        interpolation: by which its network resizes, if it does.
+    """
+    facts = bundle.card.training
+    return ExportMetadata(
+        bundle=bundle.name,
+        model_sha256=bundle.card.files[MODEL],
+        data_set=LearnedFrom(title=facts.data_set, digest=facts.data_digest),
+        classes=judge.classes,
+        temperature=judge.calibration.temperature,
+        plan=judge.plan,
+        interpolation=interpolation,
+        threshold=judge.threshold,
+    )
