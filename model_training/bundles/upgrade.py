@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_training.bundles.bundle import (
@@ -29,6 +30,9 @@ from model_training.datasets.pictures.views import default_plan
 from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
 from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
 from model_training.judging.out_of_distribution import Reference
+from model_training.networks.backend import head
+from model_training.networks.cutting import split_network
+from model_training.networks.loading import NetworkError, load_network
 
 NOVELTY = "novelty.npz"
 SMALL_SIDE = 32
@@ -65,7 +69,7 @@ def upgrade(path: Path, test_reads: int | None = None) -> Bundle:
         card = Card.model_validate(old | {"schema_version": 2, "test_reads": test_reads})
     except ValidationError as error:
         raise BundleError(f"{CARD} is not valid: {error.errors()[0]['msg']}") from error
-    judge = _judge(path / NOVELTY, card, threshold) if digests[NOVELTY] else None
+    judge = _judge(path, card, threshold) if digests[NOVELTY] else None
     with whole_folder(path) as folder:
         for name in (MODEL, HISTORY, PREDICTIONS):
             if (path / name).is_file():
@@ -81,26 +85,46 @@ def upgrade(path: Path, test_reads: int | None = None) -> Bundle:
     return read_bundle(path)
 
 
-def _judge(path: Path, card: Card, threshold: float) -> Judge:
+def _judge(folder: Path, card: Card, threshold: float) -> Judge:
+    facts = card.training
+    by = facts.calibrated_by or facts.command
+    set_on = f"the validation images of the run `{by}`"
     try:
-        stored = read_arrays(path)
-        facts = card.training
-        by = facts.calibrated_by or facts.command
-        set_on = f"the validation images of the run `{by}`"
+        stored = read_arrays(folder / NOVELTY)
+        network = load_network(folder / MODEL)
+        kernel, bias = head(network, split_network(network)[2])
+        scale, offset = _behind_the_head(stored, kernel, bias)
+        mean, deviation = (float(value) for value in stored["belief"])
         return Judge(
             classes=tuple(card.classes),
             plan=default_plan(card.input_size, SMALL_SIDE),
-            kernel=stored["kernel"].astype(np.float32),
-            bias=stored["bias"].astype(np.float32),
+            kernel=kernel,
+            bias=bias,
             calibration=TemperatureScaling(temperature=card.calibration.temperature, set_on=set_on),
             reference=Reference(
                 axes=stored["axes"],
                 remembered=stored["remembered"],
                 remembered_labels=stored["remembered_labels"],
                 distance=(float(stored["distance"][0]), float(stored["distance"][1])),
-                logit=(float(stored["belief"][0]), float(stored["belief"][1])),
+                logit=(scale * mean + offset, scale * deviation),
             ),
             threshold=Threshold(novelty=threshold, kept=KEPT, set_on=set_on),
         )
+    except NetworkError as error:
+        raise BundleError(str(error)) from error
     except (DamagedFile, KeyError, IndexError, ValueError) as error:
         raise BundleError(f"{NOVELTY} is damaged ({error})") from error
+
+
+def _behind_the_head(
+    stored: dict[str, NDArray[Any]], kernel: NDArray[np.float32], bias: NDArray[np.float32]
+) -> tuple[float, float]:
+    """Return the scale and the offset that the network gives the logits of its last dense layer.
+
+    Version 1 scored the logits before these.
+    """
+    before = stored["kernel"]
+    scale = float((kernel * before).sum() / np.square(before).sum())
+    if before.shape != kernel.shape or not np.allclose(scale * before, kernel, atol=1e-5):
+        raise ValueError("it was made for another network")
+    return scale, float((bias - scale * stored["bias"]).mean())
