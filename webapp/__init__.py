@@ -8,6 +8,8 @@ from typing import Any
 
 from flask import Flask
 
+from model_training.networks.quiet import silence_tensorflow
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -17,6 +19,8 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     Settings come from `webapp.settings`, then `config.py` in the instance folder, then environment
     variables that begin with `TENCLASSES_`, then `config`.
     """
+    # First of all: some of what is imported next brings TensorFlow along.
+    silence_tensorflow()
     from webapp import (
         api,
         cli,
