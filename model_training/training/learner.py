@@ -15,8 +15,7 @@ from model_training.datasets.dataset import ImageSet
 from model_training.judging.metrics import batch_within_memory
 from model_training.networks.features import FeatureViews, cut, extract
 from model_training.recipes import Phase
-from model_training.training.lookahead import Lookahead
-from model_training.training.optimizers import build_optimizer
+from model_training.training.optimizers import Lookahead, build_optimizer
 
 
 class Inputs(Protocol):
