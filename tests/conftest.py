@@ -87,6 +87,12 @@ def small_data(test_images: ImageSet) -> Cifar10:
     return Cifar10(test_images.take(np.arange(800)), test_images, "the tests")
 
 
+@pytest.fixture(scope="session")
+def few_data(small_data: Cifar10) -> Cifar10:
+    """The same with 500 test images: where a run is tested, and no page shows it."""
+    return dataclasses.replace(small_data, test=small_data.test.take(np.arange(500)))
+
+
 @pytest.fixture
 def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A small network that can be trained by name."""

@@ -12,14 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import View
 from model_training.files import remove_leftovers, whole_file
 from model_training.judging.metrics import batch_within_memory
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Stopped(Exception):
@@ -55,6 +58,8 @@ def cut(model: keras.Model, first: str) -> tuple[keras.Model, keras.Model]:
     Raises:
         ValueError: the network has no such layer, or a connection skips over the cut.
     """
+    import keras
+
     boundary = model.get_layer(first)._inbound_nodes[0].input_tensors[0]
     return keras.Model(model.input, boundary), keras.Model(boundary, model.output)
 
@@ -110,6 +115,11 @@ def extract(
     return Features(found, seconds)
 
 
+def kept(folder: Path) -> list[Path]:
+    """Return the files that `extract` keeps in `folder`."""
+    return [path for path in sorted(folder.glob("*")) if path.suffix in (".npy", ".seconds")]
+
+
 def _open(path: Path, clock_path: Path, count: int) -> tuple[NDArray[np.float16], float] | None:
     try:
         seconds = float(clock_path.read_text(encoding="utf-8"))
@@ -145,6 +155,8 @@ def _write(
 
 
 def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
+    import keras
+
     # A layer's configuration holds its precision too.
     configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
     said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)

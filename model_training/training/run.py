@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from model_training.bundles.bundle import Bundle, Predictions, is_bundle, read_bundle, write_bundle
 from model_training.bundles.card import (
@@ -18,16 +17,25 @@ from model_training.bundles.card import (
     ReportedFigures,
     TrainingFacts,
 )
-from model_training.datasets.dataset import DataSet, ImageSet, split
+from model_training.datasets.dataset import DataSet
 from model_training.files import remove_leftovers
 from model_training.judging import metrics as evaluation
 from model_training.judging import out_of_distribution as novelty
+from model_training.judging.metrics import FURTHER_VIEWS
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
+from model_training.training.beginning import check_beginning, check_output
 from model_training.training.environment import machine, make_deterministic, versions
-from model_training.training.loop import Place, Trained, Watcher, train
+from model_training.training.loop import Interrupted, Place, Trained, Watcher, train
 from model_training.training.optimizers import describe
-from model_training.training.options import Options, command, for_other_images, with_options
+from model_training.training.options import (
+    Options,
+    Parts,
+    command,
+    for_other_images,
+    with_options,
+)
+from model_training.training.signals import stop_signals
 
 
 def run(
@@ -39,6 +47,7 @@ def run(
     *,
     resume: bool = False,
     restart: bool = False,
+    replace: bool = False,
     calibrated: Path | None = None,
     watcher: Watcher | None = None,
 ) -> Bundle:
@@ -49,13 +58,19 @@ def run(
     all training images are fitted, and what validation tells (its figures, the temperature) is that
     of an earlier run: the bundle that `output` replaces or, where there is none, `calibrated`.  An
     unfinished run of the same output is never thrown away unasked: `resume` goes on with it,
-    `restart` discards it.
+    `restart` discards it.  Nor is a bundle replaced unasked: with `replace`, or when a run that had
+    it is resumed, or a quick try by another of the same recipe.
+
+    SIGINT and SIGTERM stop it.  A run that is stopped while it is measured keeps its trained
+    network, and only the measuring is repeated.
 
     A recipe is made for CIFAR-10.  Other images are as large as its network sees them; shifts are
     scaled to that, and batches made smaller where there would be few in an epoch.
 
     Raises:
-        Interrupted: stopped by a signal; `resume` goes on.
+        Interrupted: stopped by a signal; `resume` goes on.  `MeasuringInterrupted` where only the
+            measuring was left.
+        BundleExists: `output` is a bundle that may not be replaced.
         CheckpointError: there is an unfinished run and neither `resume` nor `restart` is given,
             the state cannot be resumed, or another training holds it.
         WeightsError: the recipe's pretrained weights cannot be had.
@@ -69,15 +84,13 @@ def run(
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if options.deterministic:
         make_deterministic()
-    with checkpoint.claim(place.state):
+    with checkpoint.claim(place.state), stop_signals() as asked_to_stop:
         for path in (output, place.state / checkpoint.STATE_NAME):
             remove_leftovers(path)
-        if checkpoint.exists(place.state) and not resume:
-            if not restart:
-                raise checkpoint.CheckpointError(
-                    f"There is an unfinished training of {output.name}. Continue it with --resume, "
-                    "or throw it away with --restart."
-                )
+        replace = check_beginning(
+            recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
+        )
+        if not resume:
             checkpoint.discard(place.state)
         trained = train(
             recipe,
@@ -90,43 +103,42 @@ def run(
             data_digest=data.digest,
             command=command(recipe, options),
             weights=options.weights,
+            replace=replace,
             resume=resume,
             watcher=watcher,
+            stop=asked_to_stop.is_set,
         )
-        bundle = _measure_and_write(recipe, data, phases, options, trained, parts, earlier, output)
+        stages = _Stages(watcher or Watcher(), asked_to_stop.is_set)
+        bundle = _measure_and_write(
+            recipe, data, phases, options, trained, parts, earlier, output, stages, replace
+        )
         checkpoint.discard(place.state)
     return bundle
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The images of one run: to fit, to validate on if any, and to test on once."""
+class MeasuringInterrupted(Interrupted):
+    """The training was asked to stop after its last step: its network is on disk, whole."""
 
-    fit: ImageSet
-    validation: ImageSet | None
-    test: ImageSet
 
-    @classmethod
-    def of(cls, data: DataSet, options: Options) -> Parts:
-        """Divide `data`: with `limit` only the first so many training images are used.
+class _Stages:
+    """Tells how far the measuring is, stage by stage, and ends it when somebody asks for that."""
 
-        Raises:
-            ValueError: `limit` is not between 100 and the number of images.
-        """
-        train_set, limit = data.train, options.limit
-        if limit is not None:
-            if not 100 <= limit <= len(train_set):
-                takes = (
-                    f"takes a number from 100 to {len(train_set)}, not {limit}"
-                    if len(train_set) > 100
-                    else f"is for more than the {len(train_set)} images that there are"
-                )
-                raise ValueError(f"--limit {takes}.")
-            train_set = train_set.take(np.arange(limit))
-        if options.all_data:
-            return cls(train_set, None, data.test)
-        fit_indices, validation_indices = split(train_set.labels)
-        return cls(train_set.take(fit_indices), train_set.take(validation_indices), data.test)
+    def __init__(self, watcher: Watcher, stop: Callable[[], bool]) -> None:
+        self._watcher, self._stop = watcher, stop
+
+    def begin(self, stage: str, total: int) -> Callable[[int], None]:
+        """Begin `stage`: the function is to be told how many more of `total` images are done."""
+        done = 0
+
+        def more(count: int) -> None:
+            nonlocal done
+            done += count
+            self._watcher.on_stage(stage, done, total)
+            if self._stop():
+                raise MeasuringInterrupted
+
+        more(0)
+        return more
 
 
 def _calibrated_by(earlier: Bundle | None) -> str | None:
@@ -159,9 +171,12 @@ def _measure_and_write(
     parts: Parts,
     earlier: Bundle | None,
     output: Path,
+    stages: _Stages,
+    replace: bool,
 ) -> Bundle:
-    model, test = trained.model, parts.test
-    metrics = {"train": measure(evaluation.predict(model, parts.fit.images), parts.fit.labels)}
+    model, fitted, test = trained.model, parts.fitted, parts.test
+    told = stages.begin("measuring training images", len(fitted))
+    metrics = {"train": measure(evaluation.predict(model, fitted.images, told), fitted.labels)}
     averaged = {}
     if earlier is not None:
         labels = earlier.predictions.validation_labels
@@ -169,19 +184,23 @@ def _measure_and_write(
         metrics["validation"] = earlier.card.metrics["validation"]
     else:
         assert parts.validation is not None  # Only `all_data` does without, and has an earlier run.
-        labels = parts.validation.labels
-        on_validation = evaluation.predict(model, parts.validation.images)
+        images, labels = parts.validation.images, parts.validation.labels
+        told = stages.begin("measuring validation images", len(labels))
+        on_validation = evaluation.predict(model, images, told)
         metrics["validation"] = measure(on_validation, labels)
+        told = stages.begin("averaging validation images", len(labels) * FURTHER_VIEWS)
         averaged["validation"] = measure(
-            evaluation.predict_averaged(model, parts.validation.images, on_validation), labels
+            evaluation.predict_averaged(model, images, on_validation, told), labels
         )
     temperature = evaluation.fit_temperature(on_validation, labels)
-    strangers = _novelty(model, parts, earlier)
+    strangers = _novelty(model, parts, earlier, stages)
 
     # Nothing is left to choose: from here on the test images are looked at.
-    on_test = evaluation.predict(model, test.images)
+    told = stages.begin("measuring test images", len(test))
+    on_test = evaluation.predict(model, test.images, told)
     metrics["test"] = measure(on_test, test.labels)
-    on_views = evaluation.predict_averaged(model, test.images, on_test)
+    told = stages.begin("averaging test images", len(test) * FURTHER_VIEWS)
+    on_views = evaluation.predict_averaged(model, test.images, on_test, told)
     averaged["test"] = measure(on_views, test.labels)
     calibrated = evaluation.scale_by_temperature(on_test, temperature)
     card = Card(
@@ -206,6 +225,8 @@ def _measure_and_write(
         model_sha256=None,
     )
     predictions = Predictions(on_test, test.labels, on_validation, labels)
+    # Hours have gone by: somebody may have put one there.
+    check_output(recipe, options, output, replace)
     return write_bundle(output, card, trained.history, predictions, model, strangers)
 
 
@@ -214,11 +235,17 @@ def _title(recipe: Recipe, data: DataSet, options: Options) -> str:
     return recipe.title + on + (", a quick try" if options.limit is not None else "")
 
 
-def _novelty(model: keras.Model, parts: Parts, earlier: Bundle | None) -> novelty.Novelty | None:
+def _novelty(
+    model: keras.Model, parts: Parts, earlier: Bundle | None, stages: _Stages
+) -> novelty.Novelty | None:
     known_before = earlier.novelty if earlier is not None else None
     if parts.validation is None and known_before is None:
         return None  # The bundle that is replaced was made before there was such a thing.
-    return novelty.fit(model, parts.fit, parts.validation, known_before)
+    count = min(len(parts.fit), novelty.REMEMBERED) + len(parts.validation or ())
+    told = stages.begin("out-of-distribution fit", count)
+    return novelty.fit(
+        model, parts.fit, parts.validation, known_before, lambda count, _total: told(count)
+    )
 
 
 def _reported(recipe: Recipe) -> ReportedFigures | None:

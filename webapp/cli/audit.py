@@ -15,7 +15,8 @@ from model_training.auditing.audit import able_judges
 from model_training.bundles.bundle import read_bundles
 from model_training.datasets.class_folders import has_class_folders
 from model_training.datasets.dataset import CLASSES, Cifar10
-from webapp.cli.shared import Bars, find_data, photo_opener
+from webapp.cli.bars import Bars
+from webapp.cli.shared import find_data, photo_opener
 from webapp.library import AUDIT_FILE
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import replace_novelty
 from model_training.datasets.dataset import DIGEST, split
-from webapp.cli.shared import Bars, find_bundle, find_data
+from webapp.cli.bars import Bars
+from webapp.cli.shared import find_bundle, find_data
 
 
 @click.command("calibrate")
@@ -50,13 +51,12 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     learned, validation = (data.train.take(part) for part in split(data.train.labels))
     model = keras.saving.load_model(bundle.model_path, compile=False)
     with Bars() as bars:
-        left: int | None = None
+        done = 0
 
         def on_images(count: int, total: int) -> None:
-            nonlocal left
-            left = total if left is None else left
-            bars.advance("images", count, left)
-            left -= count
+            nonlocal done
+            done += count
+            bars.show("images", done, total)
 
         try:
             novelty = fit(model, learned, validation, on_images=on_images)

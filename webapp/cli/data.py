@@ -11,7 +11,8 @@ from flask.cli import AppGroup
 
 from model_training.datasets.class_folders import FolderError
 from model_training.datasets.dataset import CACHE_NAME
-from webapp.cli.shared import Bars, find_data, name_of_folder, photo_opener
+from webapp.cli.bars import Bars
+from webapp.cli.shared import find_data, name_of_folder, photo_opener
 from webapp.library import OVERVIEW_FILE, TEST_IMAGES_FOLDER, review_path
 
 if TYPE_CHECKING:
