@@ -89,11 +89,7 @@ def test_a_package_that_is_not_there_is_missing_as_ever(tmp_path: Path) -> None:
     assert result.stderr.endswith("ModuleNotFoundError: No module named 'tensorflow'\n")
 
 
-def test_the_real_one_says_nothing_when_a_command_loads_it() -> None:
-    program = (
-        "from webapp import create_app; import tempfile; from pathlib import Path;"
-        "create_app(instance_path=Path(tempfile.mkdtemp()));"
-        "import keras; keras.ops.ones(3) + 1"
-    )
-    result = run(program, PROJECT)
+def test_the_real_one_says_nothing_to_whoever_starts_the_site() -> None:
+    # As a server does: what it imports comes before the app is made.
+    result = run("import webapp.library, keras; keras.ops.ones(3) + 1", PROJECT)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -12,6 +12,9 @@ from model_training.networks.quiet import silence_tensorflow
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+# Here, because whatever of the site is imported next may bring TensorFlow along.
+silence_tensorflow()
+
 
 def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | None = None) -> Flask:
     """Make the site.
@@ -19,8 +22,6 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     Settings come from `webapp.settings`, then `config.py` in the instance folder, then environment
     variables that begin with `TENCLASSES_`, then `config`.
     """
-    # First of all: some of what is imported next brings TensorFlow along.
-    silence_tensorflow()
     from webapp import (
         api,
         cli,

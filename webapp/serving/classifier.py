@@ -5,7 +5,6 @@ The only package of the site that calls Keras.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +18,6 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.opener import views
 from model_training.judging.metrics import scale_by_temperature
 from model_training.judging.out_of_distribution import KEPT
-
-# The site serves on TensorFlow, whatever backend somebody trains with.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
