@@ -307,7 +307,7 @@ def test_a_quick_try_is_measured_on_a_part_and_the_card_says_so(
     metrics = bundle.card.metrics
     assert (metrics["test"].images, metrics["train"].images) == (QUICK_IMAGES, QUICK_IMAGES)
     assert metrics["validation"].images == bundle.card.training.validation_images
-    assert bundle.card.averaged["test"].images == QUICK_IMAGES
+    assert bundle.card.averaged == {}, "six views of each would take most of the time"
     assert np.array_equal(bundle.predictions.test_labels, parts.test.labels)
     assert len(Parts.of(small_data, Options()).test) == 10_000
 

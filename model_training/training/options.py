@@ -15,7 +15,7 @@ from model_training.recipes import Phase, Recipe
 LEAST_STEPS = 10
 """Steps of an epoch that a small data set of one's own is given, by smaller batches."""
 QUICK_IMAGES = 500
-"""Test images, and training images, on which a quick try (`limit`) is measured."""
+"""Test images, and training images, on which a quick try (`limit`) is measured, each as it is."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,12 @@ from model_training.judging.metrics import FURTHER_VIEWS
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning, check_output
-from model_training.training.environment import machine, make_deterministic, versions
+from model_training.training.environment import (
+    machine,
+    make_deterministic,
+    usable_precision,
+    versions,
+)
 from model_training.training.loop import Interrupted, Place, Trained, Watcher, train
 from model_training.training.optimizers import describe
 from model_training.training.options import (
@@ -80,6 +85,7 @@ def run(
     parts = Parts.of(data, options)
     if data.name != recipe.data_set:
         recipe = for_other_images(recipe, data.side, len(parts.fit))
+    recipe = dataclasses.replace(recipe, precision=usable_precision(recipe.precision))
     phases = with_options(recipe.phases, options)
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if options.deterministic:
@@ -188,10 +194,11 @@ def _measure_and_write(
         told = stages.begin("measuring validation images", len(labels))
         on_validation = evaluation.predict(model, images, told)
         metrics["validation"] = measure(on_validation, labels)
-        told = stages.begin("averaging validation images", len(labels) * FURTHER_VIEWS)
-        averaged["validation"] = measure(
-            evaluation.predict_averaged(model, images, on_validation, told), labels
-        )
+        if options.limit is None:
+            told = stages.begin("averaging validation images", len(labels) * FURTHER_VIEWS)
+            averaged["validation"] = measure(
+                evaluation.predict_averaged(model, images, on_validation, told), labels
+            )
     temperature = evaluation.fit_temperature(on_validation, labels)
     strangers = _novelty(model, parts, earlier, stages)
 
@@ -199,9 +206,10 @@ def _measure_and_write(
     told = stages.begin("measuring test images", len(test))
     on_test = evaluation.predict(model, test.images, told)
     metrics["test"] = measure(on_test, test.labels)
-    told = stages.begin("averaging test images", len(test) * FURTHER_VIEWS)
-    on_views = evaluation.predict_averaged(model, test.images, on_test, told)
-    averaged["test"] = measure(on_views, test.labels)
+    if options.limit is None:
+        told = stages.begin("averaging test images", len(test) * FURTHER_VIEWS)
+        on_views = evaluation.predict_averaged(model, test.images, on_test, told)
+        averaged["test"] = measure(on_views, test.labels)
     calibrated = evaluation.scale_by_temperature(on_test, temperature)
     card = Card(
         name=output.name,
@@ -241,10 +249,10 @@ def _novelty(
     known_before = earlier.novelty if earlier is not None else None
     if parts.validation is None and known_before is None:
         return None  # The bundle that is replaced was made before there was such a thing.
-    count = min(len(parts.fit), novelty.REMEMBERED) + len(parts.validation or ())
+    count = min(len(parts.fitted), novelty.REMEMBERED) + len(parts.validation or ())
     told = stages.begin("out-of-distribution fit", count)
     return novelty.fit(
-        model, parts.fit, parts.validation, known_before, lambda count, _total: told(count)
+        model, parts.fitted, parts.validation, known_before, lambda count, _total: told(count)
     )
 
 

@@ -20,7 +20,7 @@ from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
-from model_training.training.options import Options
+from model_training.training.options import QUICK_IMAGES, Options
 from webapp.cli.bars import Bars
 from webapp.cli.shared import find_data, name_of_folder, photo_opener
 
@@ -48,7 +48,12 @@ if TYPE_CHECKING:
     help="The bundle's name in the models folder, or a folder. By default the recipe's name, "
     "with that of your own folder behind it, and -quick for a --limit run.",
 )
-@click.option("--limit", type=click.IntRange(1), help="A quick try on so many images.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"A quick try on so many images. It is measured on {QUICK_IMAGES} test images only, without "
+    "averaging.",
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
@@ -196,10 +201,15 @@ def _train(
 ) -> Bundle:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.networks.pretrained import WeightsError
+    from model_training.training.environment import usable_precision
     from model_training.training.loop import Interrupted, Place, Watcher
     from model_training.training.run import MeasuringInterrupted, run
 
     place = Place(_state(bundle_path), current_app.config["TRAINING_FOLDER"] / "features")
+    if usable_precision(recipe.precision) != recipe.precision:
+        click.echo(
+            "This processor only emulates bfloat16, which is slow: training in float32 instead."
+        )
     done = total = features_done = 0
 
     def start(parameters: int, steps_done: int, steps: int) -> None:
