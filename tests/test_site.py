@@ -20,7 +20,7 @@ from model_training.bundles.writing import write_card
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.recipes import RECIPES
-from model_training.training.run import measure
+from model_training.training.measuring import measure
 from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient, check
 from tests.report import check_report

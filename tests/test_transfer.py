@@ -142,17 +142,17 @@ def test_weights_of_the_wrong_shape_are_refused(tmp_path: Path) -> None:
         begin(TRANSFER.build(), tmp_path / "nowhere.h5")
 
 
-def test_the_two_parts_of_a_cut_network_are_the_whole(small_data: DataSet) -> None:
+def test_the_two_parts_of_a_cut_network_are_the_whole(few_data: DataSet) -> None:
     model = TRANSFER.build()
-    images = small_data.train.images[:8]
+    images = few_data.train.images[:8]
     for first in ("head_pool", "base_conv2"):
         lower, upper = cut(model, first)
         assert np.allclose(upper(lower(images)), model(images), atol=1e-6)
 
 
-def test_frozen_layers_run_once_per_image_and_view(small_data: DataSet, tmp_path: Path) -> None:
+def test_frozen_layers_run_once_per_image_and_view(few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
-    images, views = small_data.train.images[:90], (View(), View(flip=True))
+    images, views = few_data.train.images[:90], (View(), View(flip=True))
     told: list[int] = []
     first = extract(lower, images, views, tmp_path, on_images=told.append)
     assert sum(told) == 180
@@ -166,8 +166,8 @@ def test_frozen_layers_run_once_per_image_and_view(small_data: DataSet, tmp_path
         extract(lower, images[:89], views, tmp_path)
 
 
-def test_other_weights_have_other_features(small_data: DataSet, tmp_path: Path) -> None:
-    images = small_data.train.images[:20]
+def test_other_weights_have_other_features(few_data: DataSet, tmp_path: Path) -> None:
+    images = few_data.train.images[:20]
     found = [
         extract(cut(TRANSFER.build(), "base_conv2")[0], images, (View(),), tmp_path).views[0]
         for _ in range(2)
@@ -175,18 +175,16 @@ def test_other_weights_have_other_features(small_data: DataSet, tmp_path: Path) 
     assert not np.allclose(found[0], found[1])
 
 
-def test_a_stop_leaves_no_half_features(small_data: DataSet, tmp_path: Path) -> None:
+def test_a_stop_leaves_no_half_features(few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     with pytest.raises(Stopped):
-        extract(lower, small_data.train.images, (View(),), tmp_path, stop=lambda: True)
+        extract(lower, few_data.train.images, (View(),), tmp_path, stop=lambda: True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_features_of_another_configuration_are_not_taken(
-    small_data: DataSet, tmp_path: Path
-) -> None:
+def test_features_of_another_configuration_are_not_taken(few_data: DataSet, tmp_path: Path) -> None:
     model = TRANSFER.build()
-    images = small_data.train.images[:20]
+    images = few_data.train.images[:20]
     lower, _upper = cut(model, "base_conv2")
     extract(lower, images, (View(),), tmp_path)
     next(one for one in lower.layers if isinstance(one, layers.Rescaling)).scale = 1 / 100
@@ -194,9 +192,9 @@ def test_features_of_another_configuration_are_not_taken(
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
-def test_damaged_features_are_computed_again(small_data: DataSet, tmp_path: Path) -> None:
+def test_damaged_features_are_computed_again(few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
-    images = small_data.train.images[:20]
+    images = few_data.train.images[:20]
     first = np.array(extract(lower, images, (View(),), tmp_path).views[0])
     (stored,) = tmp_path.glob("*.npy")
     stored.write_bytes(stored.read_bytes()[:300])
@@ -204,7 +202,7 @@ def test_damaged_features_are_computed_again(small_data: DataSet, tmp_path: Path
 
 
 def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
-    small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     # /dev/full takes nothing, as a full disk does.
@@ -212,7 +210,7 @@ def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
         features, "whole_file", lambda _path: contextlib.nullcontext(Path("/dev/full"))
     )
     with pytest.raises(OSError, match="No space left"):
-        extract(lower, small_data.train.images, (View(),), tmp_path)
+        extract(lower, few_data.train.images, (View(),), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,14 +221,12 @@ def test_an_image_shows_another_view_each_epoch() -> None:
     assert all(sorted(column) == [0, 1, 2, 3] for column in np.transpose(shown))
 
 
-def test_each_phase_trains_its_own_layers(
-    weights: Path, small_data: DataSet, tmp_path: Path
-) -> None:
+def test_each_phase_trains_its_own_layers(weights: Path, few_data: DataSet, tmp_path: Path) -> None:
     head_only = dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
     place = place_in(tmp_path)
     options = Options(weights=weights)
-    run(head_only, small_data, options, tmp_path / "head", place)
-    bundle = run(TRANSFER, small_data, options, tmp_path / "both", place)
+    run(head_only, few_data, options, tmp_path / "head", place)
+    bundle = run(TRANSFER, few_data, options, tmp_path / "both", place)
 
     fresh = TRANSFER.build()
     begin(fresh, weights)
@@ -252,12 +248,12 @@ def test_each_phase_trains_its_own_layers(
 
 
 def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_trained(
-    weights: Path, small_data: DataSet, tmp_path: Path
+    weights: Path, few_data: DataSet, tmp_path: Path
 ) -> None:
     everything = Phase(1, 64, Optimizer("sgd", 0.05), Schedule())
     recipe = dataclasses.replace(TRANSFER, phases=(everything,))
     options = Options(weights=weights)
-    bundle = run(recipe, small_data, options, tmp_path / "all", place_in(tmp_path))
+    bundle = run(recipe, few_data, options, tmp_path / "all", place_in(tmp_path))
     trained = keras.saving.load_model(bundle.model_path, compile=False)
     fresh = TRANSFER.build()
     begin(fresh, weights)
@@ -266,7 +262,7 @@ def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_traine
 
 
 def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
-    weights: Path, small_data: DataSet, tmp_path: Path
+    weights: Path, few_data: DataSet, tmp_path: Path
 ) -> None:
     small, full = (
         Phase(1, 64, Optimizer("sgd", 0.05), Schedule(), input_size=size) for size in (12, None)
@@ -285,7 +281,7 @@ def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
     recipe = dataclasses.replace(TRANSFER, phases=(small, full), build=build)
     watched = Watcher(on_step=note)
     options, place = Options(weights=weights), place_in(tmp_path)
-    bundle = run(recipe, small_data, options, tmp_path / "both", place, watcher=watched)
+    bundle = run(recipe, few_data, options, tmp_path / "both", place, watcher=watched)
     assert sizes == sorted(sizes) and set(sizes) == {12, 24}
     assert "at 12 pixels" in bundle.card.training.optimizer
     saved = keras.saving.load_model(bundle.model_path, compile=False)
@@ -295,10 +291,10 @@ def test_a_phase_may_see_smaller_pictures_than_the_network_that_it_trains(
 
 @pytest.mark.parametrize("stop_after", [3, 22, 25], ids=["first phase", "between", "second phase"])
 def test_an_interrupted_run_resumes_in_its_phase(
-    stop_after: int, weights: Path, small_data: DataSet, tmp_path: Path
+    stop_after: int, weights: Path, few_data: DataSet, tmp_path: Path
 ) -> None:
     options = Options(weights=weights)
-    whole = run(TRANSFER, small_data, options, tmp_path / "whole", place_in(tmp_path))
+    whole = run(TRANSFER, few_data, options, tmp_path / "whole", place_in(tmp_path))
     steps = 0
 
     def stop(_steps: int) -> None:
@@ -309,14 +305,14 @@ def test_an_interrupted_run_resumes_in_its_phase(
 
     output, place = tmp_path / "parts", place_in(tmp_path / "parts-state")
     with pytest.raises(Interrupted):
-        run(TRANSFER, small_data, options, output, place, watcher=Watcher(on_step=stop))
-    resumed = run(TRANSFER, small_data, options, output, place, resume=True)
+        run(TRANSFER, few_data, options, output, place, watcher=Watcher(on_step=stop))
+    resumed = run(TRANSFER, few_data, options, output, place, resume=True)
     assert np.allclose(resumed.predictions.test, whole.predictions.test, atol=1e-6)
     assert resumed.history["loss"] == pytest.approx(whole.history["loss"], rel=1e-5)
 
 
 def test_a_run_that_is_stopped_among_its_frozen_layers_resumes(
-    weights: Path, small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = place_in(tmp_path)
     stop = Watcher(on_features=lambda _count, _total: os.kill(os.getpid(), signal.SIGTERM))
@@ -324,40 +320,40 @@ def test_a_run_that_is_stopped_among_its_frozen_layers_resumes(
     with monkeypatch.context() as patch:
         patch.setattr(features, "batch_within_memory", lambda _network: 100)
         with pytest.raises(Interrupted):
-            run(TRANSFER, small_data, options, tmp_path / "net", place, watcher=stop)
+            run(TRANSFER, few_data, options, tmp_path / "net", place, watcher=stop)
     other = tmp_path / "other.h5"
     other.write_bytes(b"other weights")
     with pytest.raises(CheckpointError, match=f"began from .*{weights.name}"):
-        run(TRANSFER, small_data, Options(weights=other), tmp_path / "net", place, resume=True)
+        run(TRANSFER, few_data, Options(weights=other), tmp_path / "net", place, resume=True)
     # The weights are in the state: the file is not needed again.
     weights.unlink()
-    bundle = run(TRANSFER, small_data, Options(), tmp_path / "net", place, resume=True)
+    bundle = run(TRANSFER, few_data, Options(), tmp_path / "net", place, resume=True)
     told = bundle.card.training
     assert told.pretrained and weights.name in told.pretrained
     assert told.command == f"flask train transfer --seed 0 --weights {weights.name}"
 
 
 def test_a_run_whose_bundle_could_not_be_written_is_told_right_after_a_resume(
-    weights: Path, small_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: Path, few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, head_only = place_in(tmp_path), dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
     output, options = tmp_path / "net", Options(weights=weights)
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "write_bundle", lambda *_: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(OSError, match="full"):
-            run(head_only, small_data, options, output, place)
-    bundle = run(head_only, small_data, options, output, place, resume=True)
+            run(head_only, few_data, options, output, place)
+    bundle = run(head_only, few_data, options, output, place, resume=True)
     assert bundle.card.trainable_parameters == 90
 
 
 def test_what_a_killed_training_left_is_cleared_away(
-    weights: Path, small_data: DataSet, tmp_path: Path
+    weights: Path, few_data: DataSet, tmp_path: Path
 ) -> None:
     left, kept = tmp_path / ".net-abcd1234", tmp_path / ".net-other-abcd1234"
     for folder in (left, kept):
         folder.mkdir()
         (folder / "model.keras").write_bytes(b"half")
-    run(TRANSFER, small_data, Options(weights=weights), tmp_path / "net", place_in(tmp_path))
+    run(TRANSFER, few_data, Options(weights=weights), tmp_path / "net", place_in(tmp_path))
     assert not left.exists() and kept.exists()
 
 
@@ -395,12 +391,12 @@ def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
 def test_the_large_networks_learn_a_step_from_random_weights(
-    name: str, small_data: DataSet, tmp_path: Path
+    name: str, few_data: DataSet, tmp_path: Path
 ) -> None:
     recipe = find_recipe(name)
     model = recipe.build()
     assert model.count_params() == recipe.parameters
-    few = small_data.train.take(np.arange(2))
+    few = few_data.train.take(np.arange(2))
     frozen = {layer.name for layer in model.layers if not layer.trainable}
     learner = Learner(
         model,

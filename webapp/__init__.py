@@ -8,7 +8,12 @@ from typing import Any
 
 from flask import Flask
 
+from model_training.networks.quiet import silence_tensorflow
+
 PROJECT = Path(__file__).resolve().parent.parent
+
+# Here, because whatever of the site is imported next may bring TensorFlow along.
+silence_tensorflow()
 
 
 def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | None = None) -> Flask:

@@ -12,14 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import View
 from model_training.files import remove_leftovers, whole_file
 from model_training.networks.memory import batch_within_memory
+
+if TYPE_CHECKING:
+    import keras
 
 
 class Stopped(Exception):
@@ -98,6 +101,11 @@ def extract(
     return Features(found, seconds)
 
 
+def kept(folder: Path) -> list[Path]:
+    """Return the files that `extract` keeps in `folder`."""
+    return [path for path in sorted(folder.glob("*")) if path.suffix in (".npy", ".seconds")]
+
+
 def _open(path: Path, clock_path: Path, count: int) -> tuple[NDArray[np.float16], float] | None:
     try:
         seconds = float(clock_path.read_text(encoding="utf-8"))
@@ -133,6 +141,8 @@ def _write(
 
 
 def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
+    import keras
+
     # A layer's configuration holds its precision too.
     configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
     said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)

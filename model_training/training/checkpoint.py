@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from model_training.files import DamagedFile, read_arrays, whole_file
+from model_training.bundles.history import Epoch
+from model_training.files import DamagedFile, read_arrays, remove_leftovers, whole_file
 
 if TYPE_CHECKING:
     import keras
 
-STATE_NAME = "state.npz"
+STATE_NAME, LOCK_NAME = "state.npz", "lock"
 
 
 class CheckpointError(Exception):
@@ -37,7 +39,7 @@ def claim(folder: Path) -> Iterator[None]:
     try:
         # The operating system ends the lock of a process that was killed: the file that stays
         # behind holds nobody up.
-        claimed = FileLock(folder / "lock", blocking=False).acquire()
+        claimed = FileLock(folder / LOCK_NAME, blocking=False).acquire()
     except Timeout:
         raise CheckpointError(
             "Another training of this model is running. Wait for it, or give --output another name."
@@ -54,6 +56,88 @@ def exists(folder: Path) -> bool:
 def discard(folder: Path) -> None:
     """Forget the state in `folder`."""
     (folder / STATE_NAME).unlink(missing_ok=True)
+
+
+def throw_away(folder: Path) -> None:
+    """Remove the unfinished training in `folder`, and `folder` too if it holds nothing else.
+
+    Raises:
+        CheckpointError: it is running.
+    """
+    with claim(folder):
+        remove_leftovers(folder / STATE_NAME)
+        discard(folder)
+    (folder / LOCK_NAME).unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+@dataclass
+class State:
+    """Where a run is: what of it, beside variables, is needed to go on.
+
+    `phase` counts the finished phases, `step` the steps of the one that is going on.
+    `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
+    `replace` says whether the run may replace the bundle that is there already.
+    """
+
+    settings: dict[str, Any]
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    command: str = ""
+    pretrained: str | None = None
+    phase: int = 0
+    step: int = 0
+    history: list[Epoch] = field(default_factory=list)
+    epoch_loss: float = 0.0
+    epoch_accuracy: float = 0.0
+    epoch_seconds: float = 0.0
+    features_seconds: float = 0.0
+    trainable_parameters: int = 0
+    replace: bool = False
+
+    @classmethod
+    def of(cls, folder: Path, progress: dict[str, Any]) -> Self:
+        """Return the state that was saved in `folder` as `progress`.
+
+        Raises:
+            CheckpointError: another version saved it.
+        """
+        try:
+            state = cls(**progress)
+            state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
+        except TypeError as error:
+            raise of_another_version(folder) from error
+        return state
+
+    @property
+    def epochs(self) -> int:
+        """Return how many epochs there are to go through, those that are done included."""
+        return sum(int(phase["epochs"]) for phase in self.settings["phases"])
+
+    @property
+    def is_trained(self) -> bool:
+        """Return whether every phase is done, so that only the measuring is left."""
+        return self.phase == len(self.settings["phases"])
+
+    def finish_epoch(
+        self,
+        learning_rate: float,
+        validation_loss: float | None,
+        validation_accuracy: float | None,
+    ) -> Epoch:
+        """Turn the sums so far into a row of the history, and begin the next epoch."""
+        row = Epoch(
+            epoch=len(self.history) + 1,
+            learning_rate=learning_rate,
+            loss=self.epoch_loss,
+            accuracy=self.epoch_accuracy,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            seconds=self.epoch_seconds,
+        )
+        self.history.append(row)
+        self.epoch_loss = self.epoch_accuracy = self.epoch_seconds = 0.0
+        return row
 
 
 @dataclass(frozen=True)
@@ -119,6 +203,81 @@ def read(folder: Path) -> Saved:
         raise of_another_version(folder) from error
 
 
+def read_state(folder: Path) -> State:
+    """Return how far the training in `folder` is, without reading its network.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    try:
+        # One small member of a file that may hold hundreds of megabytes.
+        with (folder / STATE_NAME).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            said = json.loads(str(stored["progress"]))
+        return State.of(folder, said["progress"])
+    except FileNotFoundError as error:
+        raise nothing_to_resume(folder) from error
+    except CheckpointError:
+        raise
+    except KeyError as error:
+        raise of_another_version(folder) from error
+    except Exception as error:  # A flipped bit makes zipfile, zlib and NumPy raise nearly anything.
+        raise _damaged(folder, error) from error
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A training that was begun and has left no bundle.
+
+    Args:
+        state: how far it is; None where that cannot be read, and `problem` says why.
+        saved: when it was last saved.
+        size: in bytes.
+        is_running: whether a process works on it now.
+    """
+
+    path: Path
+    state: State | None
+    problem: str | None
+    saved: datetime
+    size: int
+    is_running: bool
+
+    @property
+    def name(self) -> str:
+        """Return the name of the bundle that it was to become."""
+        return self.path.name
+
+
+def unfinished(folder: Path) -> list[Unfinished]:
+    """Return every unfinished training in `folder`, the folder of trainings, by name."""
+    found = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not exists(path):
+            continue
+        state, problem = None, None
+        try:
+            state = read_state(path)
+        except CheckpointError as error:
+            problem = str(error)
+        is_running = False
+        try:
+            with claim(path):
+                pass
+        except CheckpointError:
+            is_running = True
+        except OSError:  # It is somebody else's, and may only be looked at.
+            pass
+        file = (path / STATE_NAME).stat()
+        saved = datetime.fromtimestamp(file.st_mtime, UTC)
+        found.append(Unfinished(path, state, problem, saved, file.st_size, is_running))
+    return found
+
+
+def nothing_to_resume(folder: Path) -> CheckpointError:
+    """Return the error of a training that is to go on and was never begun."""
+    return CheckpointError(f"There is no unfinished training in {folder} to resume.")
+
+
 def of_another_version(folder: Path) -> CheckpointError:
     """Return the error of a state that this version of the trainer did not write."""
     return CheckpointError(
@@ -167,8 +326,12 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         return read_arrays(folder / STATE_NAME)
     except FileNotFoundError as error:
-        raise CheckpointError(f"There is no unfinished training in {folder} to resume.") from error
+        raise nothing_to_resume(folder) from error
     except DamagedFile as error:
-        raise CheckpointError(
-            f"The state in {folder} is damaged ({error}). Start anew with --restart."
-        ) from error
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"The state in {folder} is damaged ({error}). Start anew with --restart."
+    )

@@ -16,8 +16,7 @@ from model_training.networks.cutting import cut
 from model_training.networks.features import FeatureViews, extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
-from model_training.training.lookahead import Lookahead
-from model_training.training.optimizers import build_optimizer
+from model_training.training.optimizers import Lookahead, build_optimizer
 
 
 class Inputs(Protocol):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Watcher:
     `on_start` is told how many parameters there are, how many steps are done already, and how many
     there are; `on_features` how many more images have gone through frozen layers, of how many;
     `on_warning`, before a training begins, what about the network looks wrong.
+    `on_stage` of each stage of the measuring that follows its name, how many images are done, and
+    of how many.
     """
 
     on_start: Callable[[int, int, int], None] = lambda parameters, steps_done, steps_total: None
@@ -60,6 +62,7 @@ class Watcher:
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
     on_features: Callable[[int, int], None] = lambda images, images_total: None
     on_warning: Callable[[str], None] = lambda message: None
+    on_stage: Callable[[str, int, int], None] = lambda stage, images, images_total: None
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,10 @@ def train(
     data_digest: str = "",
     command: str = "",
     weights: Path | None = None,
+    replace: bool = False,
     resume: bool = False,
     watcher: Watcher | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Trained:
     """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
 
@@ -109,9 +114,12 @@ def train(
         data_digest: names the images, so that a run goes on with those that it began with.
         command: what began the run, kept for the card.
         weights: a file of pretrained weights, for a recipe that begins with some.
+        replace: whether the caller may replace an earlier bundle; kept with the state, so that
+            `resume` need not be told again.
+        stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
 
     Raises:
-        Interrupted: after SIGINT or SIGTERM.
+        Interrupted: after SIGINT or SIGTERM, or because of `stop`.
         Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
@@ -132,11 +140,11 @@ def train(
     network = dataclasses.replace(recipe, build=build)
     run = _Run(network, phases, seed, fit, validation, place, data_digest, watcher or Watcher())
     if resume:
-        run.restore(weights)
+        run.restore(weights, replace)
     else:
-        run.begin(weights, command)
-    with stop_signals() as asked_to_stop:
-        run.learn(asked_to_stop.is_set)
+        run.begin(weights, command, replace)
+    with contextlib.ExitStack() as listening:
+        run.learn(stop or listening.enter_context(stop_signals()).is_set)
     return run.outcome()
 
 
@@ -171,11 +179,11 @@ class _Run:
         }
         settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
         # Through JSON, as the saved ones come back: tuples are lists there.
-        self._state = _State(json.loads(json.dumps(settings)))
+        self._state = checkpoint.State(json.loads(json.dumps(settings)))
 
-    def begin(self, weights: Path | None, command: str) -> None:
+    def begin(self, weights: Path | None, command: str, replace: bool) -> None:
         """Start with a fresh network."""
-        self._state.command = command
+        self._state.command, self._state.replace = command, replace
         recipe = self._recipe
         if recipe.pretrained is not None:
             self._state.pretrained = load_pretrained(
@@ -186,21 +194,17 @@ class _Run:
         for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
             self._watcher.on_warning(doubt)
 
-    def restore(self, weights: Path | None) -> None:
+    def restore(self, weights: Path | None, replace: bool) -> None:
         """Go on from the state on disk."""
         saved = checkpoint.read(self._place.state)
-        try:
-            state = _State(**saved.progress)
-            state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
-        except TypeError as error:
-            raise checkpoint.of_another_version(self._place.state) from error
+        state = checkpoint.State.of(saved.folder, saved.progress)
         checkpoint.check_same_settings(state.settings, self._state.settings)
         if weights and state.pretrained and describe_file(weights) not in state.pretrained:
             raise checkpoint.CheckpointError(
                 f"The unfinished training began from {state.pretrained}, not from {weights}. "
                 "Resume it without --weights, or start anew with --restart."
             )
-        self._state = state
+        self._state = dataclasses.replace(state, replace=state.replace or replace)
         saved.put_into(self._model)
         self._learner_state = saved.learner
 
@@ -302,47 +306,3 @@ class _Run:
             learner.state() if learner is not None else None,
             dataclasses.asdict(self._state),
         )
-
-
-@dataclass
-class _State:
-    """Where a run is: what of it, beside variables, is needed to go on.
-
-    `phase` counts the finished phases, `step` the steps of the one that is going on.
-    `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
-    """
-
-    settings: dict[str, Any]
-    started: str = dataclasses.field(
-        default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
-    )
-    command: str = ""
-    pretrained: str | None = None
-    phase: int = 0
-    step: int = 0
-    history: list[Epoch] = dataclasses.field(default_factory=list)
-    epoch_loss: float = 0.0
-    epoch_accuracy: float = 0.0
-    epoch_seconds: float = 0.0
-    features_seconds: float = 0.0
-    trainable_parameters: int = 0
-
-    def finish_epoch(
-        self,
-        learning_rate: float,
-        validation_loss: float | None,
-        validation_accuracy: float | None,
-    ) -> Epoch:
-        """Turn the sums so far into a row of the history, and begin the next epoch."""
-        row = Epoch(
-            epoch=len(self.history) + 1,
-            learning_rate=learning_rate,
-            loss=self.epoch_loss,
-            accuracy=self.epoch_accuracy,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
-            seconds=self.epoch_seconds,
-        )
-        self.history.append(row)
-        self.epoch_loss = self.epoch_accuracy = self.epoch_seconds = 0.0
-        return row

@@ -1,4 +1,4 @@
-"""Optimizers as recipes declare them."""
+"""Optimizers as recipes declare them, and the averaging of weights between their steps."""
 
 from __future__ import annotations
 
@@ -6,14 +6,56 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 from model_training import recipes
-from model_training.training.schedules import OneCycle
 
 # Decay is for what multiplies images; shrinking a bias or a normalisation only shifts it.
 _NOT_DECAYED = ["bias", "beta", "gamma"]
 _BIASES = ("bias", "beta")
+
+
+@keras.saving.register_keras_serializable(package="ten_classes")
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+    """Up in a straight line, then down in a straight line.
+
+    The triangular form of L. N. Smith and N. Topin, "Super-Convergence", 2018.
+
+    Args:
+        peak: the highest learning rate.
+        steps: optimizer steps in the whole run.
+        warmup: the share of `steps` before the peak, between 0 and 1.
+        start: the first learning rate, as a share of `peak`.
+        end: the last learning rate, as a share of `peak`.
+    """
+
+    def __init__(
+        self, peak: float, steps: int, warmup: float, start: float = 0.1, end: float = 0.0
+    ) -> None:
+        self.peak = peak
+        self.steps = steps
+        self.warmup = warmup
+        self.start = start
+        self.end = end
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        top = max(1.0, self.warmup * self.steps)
+        rising = self.start + (1.0 - self.start) * step / top
+        left = (self.steps - step) / max(1.0, self.steps - top)
+        falling = self.end + (1.0 - self.end) * left
+        return self.peak * ops.maximum(self.end, ops.minimum(rising, falling))
+
+    def get_config(self) -> dict[str, float]:
+        return {
+            "peak": self.peak,
+            "steps": self.steps,
+            "warmup": self.warmup,
+            "start": self.start,
+            "end": self.end,
+        }
 
 
 class SGD(keras.optimizers.SGD):  # type: ignore[misc]
@@ -80,6 +122,37 @@ class Muon(SGD):
             square = ops.matmul(matrix, ops.transpose(matrix))
             matrix = a * matrix + ops.matmul(b * square + c * ops.matmul(square, square), matrix)
         return ops.reshape(ops.transpose(matrix) if tall else matrix, shape)
+
+
+class Lookahead:
+    """Slow weights that follow the fast ones, and to which the fast ones are drawn back.
+
+    Batch normalisation's statistics are averaged like the weights, as they belong to them
+    (`keras.callbacks.SwapEMAWeights` leaves them behind).
+
+    Args:
+        steps: of the whole phase.
+    """
+
+    def __init__(self, spec: recipes.Lookahead, model: keras.Model, steps: int) -> None:
+        self._spec = spec
+        self._steps = steps
+        self._fast = model.weights
+        self.slow: list[NDArray[Any]] = [np.array(value) for value in model.get_weights()]
+
+    def after_step(self, step: int) -> None:
+        """Average after step number `step`, counted from 1, where it is time to."""
+        if step % self._spec.every == 0:
+            self._meet(self._spec.decay**self._spec.every * (step / self._steps) ** 3)
+        if step == self._steps:
+            self._meet(1.0)
+
+    def _meet(self, keep: float) -> None:
+        for number, weight in enumerate(self._fast):
+            # In this form a frozen weight stays exactly what it is.
+            fast = np.asarray(weight)
+            self.slow[number] = (fast + keep * (self.slow[number] - fast)).astype(np.float32)
+            weight.assign(self.slow[number])
 
 
 def build_optimizer(

@@ -1,4 +1,5 @@
-"""What one run changes of its recipe, and what other images than its own change of it."""
+"""What one run changes of its recipe, what other images than its own change of it, and which
+images a run has."""
 
 from __future__ import annotations
 
@@ -6,12 +7,16 @@ import dataclasses
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from model_training.datasets.dataset import DataSet
+import numpy as np
+
+from model_training.datasets.dataset import DataSet, ImageSet, split
 from model_training.datasets.registry import find_known
 from model_training.recipes import Phase, Recipe
 
 LEAST_STEPS = 10
 """Steps of an epoch that a small data set of one's own is given, by smaller batches."""
+QUICK_IMAGES = 500
+"""Test images, and training images, on which a quick try (`limit`) is measured, each as it is."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +103,58 @@ def command(recipe: Recipe, options: Options) -> str:
         elif value is not None:
             words.append(f"{option} {value.absolute().name if isinstance(value, Path) else value}")
     return " ".join(words)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The images of one run: to fit, to validate on if any, and to test on once.
+
+    `fitted` are those to fit on which it is measured at the end: all of them but in a quick try.
+    """
+
+    fit: ImageSet
+    validation: ImageSet | None
+    test: ImageSet
+    fitted: ImageSet
+
+    @classmethod
+    def of(cls, data: DataSet, options: Options) -> Parts:
+        """Divide `data`: with `limit` only the first so many training images are used, and
+        `QUICK_IMAGES` of the others to measure on.
+
+        Raises:
+            ValueError: `limit` is not between 100 and the number of images, or a class has none
+                among the first so many.
+        """
+        train_set, test, limit = data.train, data.test, options.limit
+        if limit is not None:
+            if not 100 <= limit <= len(train_set):
+                takes = (
+                    f"takes a number from 100 to {len(train_set)}, not {limit}"
+                    if len(train_set) > 100
+                    else f"is for more than the {len(train_set)} images that there are"
+                )
+                raise ValueError(f"--limit {takes}.")
+            train_set, test = train_set.take(np.arange(limit)), some(test, QUICK_IMAGES)
+            missing = len(data.classes) - len(np.unique(train_set.labels))
+            if missing:
+                raise ValueError(
+                    f"--limit {limit}: of {missing} of the {len(data.classes)} classes there is no "
+                    f"image among the first {limit}. Take more."
+                )
+        fit, validation = train_set, None
+        if not options.all_data:
+            fit, validation = (train_set.take(part) for part in split(train_set.labels))
+        return cls(fit, validation, test, fit if limit is None else some(fit, QUICK_IMAGES))
+
+
+def some(images: ImageSet, count: int) -> ImageSet:
+    """Return the first `count` of `images` that have the same share of each class as all, or all of
+    them if they are no more."""
+    if len(images) <= count:
+        return images
+    place = np.empty(len(images))
+    for label in np.unique(images.labels):
+        members = np.flatnonzero(images.labels == label)
+        place[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return images.take(np.sort(np.argsort(place, kind="stable")[:count]))

@@ -19,6 +19,7 @@ from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.folders.folder import divide
 from model_training.datasets.kept import AUDIT, find_description
+from webapp.cli.bars import Bars
 from webapp.cli.data_sources import (
     Source,
     check_kept,
@@ -27,7 +28,6 @@ from webapp.cli.data_sources import (
     keep_data,
     kept_folder,
 )
-from webapp.cli.shared import Bars
 
 if TYPE_CHECKING:
     from model_training.auditing.audit import Audit

@@ -11,6 +11,7 @@ from flask.cli import AppGroup
 from model_training.datasets.folders.class_folders import FolderError
 from model_training.datasets.kept import REVIEW, TEST, keep
 from model_training.datasets.sources import write_cache
+from webapp.cli.bars import Bars
 from webapp.cli.data_sources import (
     cache_of,
     check_kept,
@@ -20,7 +21,6 @@ from webapp.cli.data_sources import (
     name_of,
     photo_opener,
 )
-from webapp.cli.shared import Bars
 
 if TYPE_CHECKING:
     from model_training.datasets.folders.review import Review

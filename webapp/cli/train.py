@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,16 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import BundleError, is_bundle
+from model_training.bundles.manage import BundleExists, free_name
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.naming import SLUG
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
+from model_training.training.beginning import check_beginning
+from model_training.training.options import QUICK_IMAGES, Options
+from webapp.cli.bars import Bars
 from webapp.cli.data_sources import check_kept, data_options, find_source, keep_data
-from webapp.cli.shared import Bars
 
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle
@@ -38,7 +42,12 @@ if TYPE_CHECKING:
     help="The bundle's name in the models folder, or a folder. By default the recipe's name, "
     "with that of another data set behind it, and -quick for a --limit run.",
 )
-@click.option("--limit", type=click.IntRange(1), help="A quick try on so many images.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    help=f"A quick try on so many images. It is measured on {QUICK_IMAGES} test images only, "
+    "without averaging.",
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
@@ -49,13 +58,19 @@ if TYPE_CHECKING:
     "--all-data",
     is_flag=True,
     help="Learn from the validation images too, with every choice made. The calibration is that "
-    "of the bundle that is replaced or, with another --output, of the recipe's own.",
+    "of the bundle that is replaced (with --force) or, with another --output, of the recipe's own.",
 )
 @click.option(
     "--deterministic",
     is_flag=True,
     help="Turn on the backend's switches, so that a seed gives the same weights to the last bit. "
     "On a processor that costs about 1 % of the time.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a bundle that is there already. Only a quick try is replaced by another of the "
+    "same recipe without it.",
 )
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training.")
 @click.option("--restart", is_flag=True, help="Throw an interrupted training away.")
@@ -69,11 +84,12 @@ def train_command(
     output: str | None,
     resume: bool,
     restart: bool,
+    force: bool,
     **options: Any,
 ) -> None:
     """Train the recipe NAME, measure it, and write its bundle.
 
-    Ctrl-C stops after the current step; --resume goes on from there.
+    Ctrl-C stops after the current step, or while it is measured; --resume goes on from there.
     """
     if list_recipes:
         _print_recipes()
@@ -101,19 +117,20 @@ def train_command(
     bundle_path = _bundle_path(output or usual)
     options |= {"data": source.own_path, "name": data_name}
     options["dataset"] = called if source.known else None
+    asked = Options(**options)
+    told = {"resume": resume, "restart": restart, "replace": force}
+    # Before data are fetched, and long before anything is trained.
+    with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
+        if checkpoint.exists(state := _state(bundle_path)):
+            with checkpoint.claim(state):  # One that is running is not to be gone on with.
+                pass
+        check_beginning(recipe, asked, bundle_path, state, **told)
     # As large as the network sees them: fewer pixels would be lost, and more cost memory.
     data = source.read(recipe.input_size)
-    # Now, not after hours of training.
     check_kept(data)
-    bundle = _train(
-        recipe,
-        data,
-        options,
-        bundle_path,
-        calibrated=current_app.config["MODELS_FOLDER"] / usual,
-        resume=resume,
-        restart=restart,
-    )
+    calibrated = current_app.config["MODELS_FOLDER"] / usual
+    with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
+        bundle = _train(recipe, data, asked, bundle_path, calibrated, told)
     _print_outcome(bundle, bundle_path)
     keep_data(data)
 
@@ -138,68 +155,89 @@ def _bundle_path(output: str) -> Path:
     return path.absolute()
 
 
+def _state(bundle_path: Path) -> Path:
+    folder: Path = current_app.config["TRAINING_FOLDER"]
+    return folder / bundle_path.name
+
+
 def _train(
     recipe: Recipe,
     data: DataSet,
-    options: dict[str, Any],
+    options: Options,
     bundle_path: Path,
-    *,
     calibrated: Path,
-    resume: bool,
-    restart: bool,
+    told: dict[str, bool],
 ) -> Bundle:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.networks.pretrained import WeightsError
+    from model_training.training.environment import usable_precision
     from model_training.training.loop import Interrupted, Place, Watcher
-    from model_training.training.options import Options
+    from model_training.training.measuring import MeasuringInterrupted
     from model_training.training.run import run
 
-    steps_left = 0
+    place = Place(_state(bundle_path), current_app.config["TRAINING_FOLDER"] / "features")
+    if usable_precision(recipe.precision) != recipe.precision:
+        click.echo(
+            "This processor only emulates bfloat16, which is slow: training in float32 instead."
+        )
+    done = total = features_done = 0
 
-    def start(parameters: int, done: int, total: int) -> None:
-        nonlocal steps_left
-        steps_left = total - done
+    def start(parameters: int, steps_done: int, steps: int) -> None:
+        nonlocal done, total
+        done, total = steps_done, steps
         note = f" (resumed after {done:,} of {total:,} steps)" if done else ""
         click.echo(f"Training {recipe.title}: {parameters:,} parameters{note}")
+        if done < total and recipe.phases[0].learns_from is None:
+            bars.show("training", done, total)  # The first step takes longest.
 
     def step(count: int) -> None:
-        nonlocal steps_left
-        bars.advance("training", count, steps_left)
-        steps_left -= count
+        nonlocal done
+        done += count
+        bars.show("training", done, total)
 
-    folder: Path = current_app.config["TRAINING_FOLDER"]
-    place = Place(folder / bundle_path.name, folder / "features")
+    def features(count: int, images: int) -> None:
+        nonlocal features_done
+        # Each phase has its own.
+        features_done = count if features_done >= images else features_done + count
+        bars.show("frozen layers", features_done, images)
+
     with Bars() as bars:
         watcher = Watcher(
             on_start=start,
             on_step=step,
-            on_epoch=_print_epoch,
-            on_features=lambda count, total: bars.advance("frozen layers", count, total),
+            on_epoch=lambda row: bars.echo(_epoch_line(row)),
+            on_features=features,
+            on_stage=bars.show,
             on_warning=lambda message: click.echo(f"Warning: {message}", err=True),
         )
         try:
             return run(
                 recipe,
                 data,
-                Options(**options),
+                options,
                 bundle_path,
                 place,
-                resume=resume,
-                restart=restart,
                 calibrated=calibrated,
                 watcher=watcher,
+                **told,
             )
+        except MeasuringInterrupted as error:
+            raise click.ClickException(
+                "Stopped while measuring. The trained network is kept: give the same command with "
+                "--resume and only the measuring is repeated."
+            ) from error
         except Interrupted as error:
             raise click.ClickException(
                 "Stopped. Everything is kept: give the same command with --resume to go on."
             ) from error
-        except (
-            checkpoint.CheckpointError,
-            WeightsError,
-            BundleError,
-            DataError,
-            ValueError,
-        ) as error:
+        except KeyboardInterrupt as error:
+            kept = (
+                "What was saved last is kept: give the same command with --resume to go on from it."
+                if checkpoint.exists(place.state)
+                else "Nothing had been saved yet."
+            )
+            raise click.ClickException(f"Stopped at once. {kept}") from error
+        except (WeightsError, BundleError, DataError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             again = "go on with --resume" if checkpoint.exists(place.state) else "start again"
@@ -207,6 +245,30 @@ def _train(
                 f"A file could not be read or written ({error}). The bundle that was there before "
                 f"is whole. Where the disk is full, make room and {again}."
             ) from error
+
+
+@contextmanager
+def _said_how_to_go_on(
+    bundle_path: Path, output: str, options: Options, resume: bool
+) -> Iterator[None]:
+    """Turn a refusal to lose something into a sentence that says what can be done instead."""
+    try:
+        yield
+    except checkpoint.CheckpointError as error:
+        raise click.ClickException(str(error)) from error
+    except BundleExists as error:
+        if resume or checkpoint.exists(_state(bundle_path)):
+            raise click.ClickException(
+                f"{error} It was not there when this training began, which is kept. Give the same "
+                "command with --resume --force to replace it, or with --resume after giving it "
+                "another name (`flask models rename`)."
+            ) from error
+        name = free_name(bundle_path.name, bundle_path.parent, _state(bundle_path).parent)
+        free = name if output == bundle_path.name else bundle_path.with_name(name)
+        kept = " Its calibration is taken over either way." if options.all_data else ""
+        raise click.ClickException(
+            f"{error} Keep both with --output {free}, or replace it with --force.{kept}"
+        ) from error
 
 
 def _print_recipes() -> None:
@@ -229,13 +291,11 @@ def _print_recipes() -> None:
         )
 
 
-def _print_epoch(row: Epoch) -> None:
-    if sys.stderr.isatty():
-        click.echo("\r\033[K", nl=False, err=True)  # The progress bar is on this line.
+def _epoch_line(row: Epoch) -> str:
     validation = ""
     if row.validation_loss is not None and row.validation_accuracy is not None:
         validation = f"validation {row.validation_loss:.4f} {row.validation_accuracy:.4f}  "
-    click.echo(
+    return (
         f"epoch {row.epoch:3d}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
         f"{validation}{row.seconds:.0f} s"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -14,9 +13,6 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
 from model_training.networks.loading import load_network
-
-# The site serves on TensorFlow, whatever backend somebody trains with.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 Pixels = NDArray[np.uint8]
 

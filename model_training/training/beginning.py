@@ -1,0 +1,61 @@
+"""May a run begin, and would anything be lost by it?  Asked before hours go into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_training.bundles.manage import is_quick_try_of, refuse_to_replace
+from model_training.recipes import Recipe
+from model_training.training import checkpoint
+from model_training.training.options import Options
+
+
+def check_beginning(
+    recipe: Recipe,
+    options: Options,
+    output: Path,
+    state: Path,
+    *,
+    resume: bool,
+    restart: bool,
+    replace: bool,
+) -> bool:
+    """Check that a run may begin, or go on, and that nothing would be lost by it.
+
+    Args:
+        output, resume, restart, replace: as for `run`.
+        state: the folder of the run's state.
+
+    Returns:
+        Whether it was told, now or when it began, that it may replace the bundle `output`.
+
+    Raises:
+        CheckpointError: there is an unfinished run and neither `resume` nor `restart` is given, or
+            none to resume.
+        BundleExists: `output` is a bundle that may not be replaced.
+    """
+    unfinished = checkpoint.exists(state)
+    if resume and not unfinished:
+        raise checkpoint.nothing_to_resume(state)
+    if unfinished and not (resume or restart):
+        raise checkpoint.CheckpointError(
+            f"There is an unfinished training of {output.name}. Continue it with --resume, "
+            "or throw it away with --restart."
+        )
+    if resume:
+        replace = replace or checkpoint.read_state(state).replace
+    check_output(recipe, options, output, replace)
+    return replace
+
+
+def check_output(recipe: Recipe, options: Options, output: Path, replace: bool) -> None:
+    """Check that a run may write the bundle `output`.
+
+    A quick try of the same recipe makes room for another without being told to.
+
+    Raises:
+        BundleExists: it is there, and may not be replaced.
+    """
+    if replace or (options.limit is not None and is_quick_try_of(output, recipe.name)):
+        return
+    refuse_to_replace(output)

@@ -1,0 +1,256 @@
+"""The end of a run: the trained network is measured, its judge is fitted, its bundle written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from model_training.bundles.bundle import Bundle, BundleError, Predictions, is_bundle
+from model_training.bundles.card import (
+    Calibration,
+    Card,
+    Layer,
+    Metrics,
+    ReportedFigures,
+    TrainingFacts,
+)
+from model_training.bundles.reading import read_bundle
+from model_training.bundles.writing import write_bundle
+from model_training.datasets.dataset import DataSet
+from model_training.datasets.pictures.views import default_plan
+from model_training.judging import metrics as evaluation
+from model_training.judging.calibration import fit_temperature, scale_by_temperature
+from model_training.judging.fitting import fit_judge
+from model_training.judging.judge import Judge, TemperatureScaling
+from model_training.judging.out_of_distribution import REMEMBERED
+from model_training.judging.prediction import FURTHER_VIEWS, predict, predict_averaged
+from model_training.networks.backend import KerasBackend
+from model_training.networks.memory import batch_within_memory
+from model_training.recipes import Phase, Recipe
+from model_training.training.beginning import check_output
+from model_training.training.environment import Environment
+from model_training.training.loop import Interrupted, Trained, Watcher
+from model_training.training.optimizers import describe
+from model_training.training.options import Options, Parts
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training that is over: what it was asked, and what came of it.
+
+    `earlier` is the bundle of the run that calibrates this one, where that learned from all data.
+    """
+
+    recipe: Recipe
+    data: DataSet
+    phases: tuple[Phase, ...]
+    options: Options
+    trained: Trained
+    parts: Parts
+    earlier: Bundle | None
+    here: Environment
+
+    @property
+    def calibrated_by(self) -> str | None:
+        """Return the command of the run that the figures on validation are from, if another."""
+        if self.earlier is None:
+            return None
+        # That may have been on all data itself, and calibrated by one before it.
+        facts = self.earlier.card.training
+        return facts.calibrated_by or facts.command
+
+    @property
+    def title(self) -> str:
+        """Return the title of its bundle."""
+        on = f" on {self.data.title}" if self.data.name != self.recipe.data_set else ""
+        return self.recipe.title + on + (", a quick try" if self.options.limit is not None else "")
+
+
+class MeasuringInterrupted(Interrupted):
+    """The training was asked to stop after its last step: its network is on disk, whole."""
+
+
+class Stages:
+    """Shows the progress of the measuring, stage by stage, and ends it when asked to."""
+
+    def __init__(self, watcher: Watcher, stop: Callable[[], bool]) -> None:
+        self._watcher, self._stop = watcher, stop
+
+    def begin(self, stage: str, total: int) -> Callable[[int], None]:
+        """Begin `stage`; return a function that is told how many more of `total` images are done.
+
+        It raises MeasuringInterrupted when somebody asks to stop.
+        """
+        done = 0
+
+        def more(count: int) -> None:
+            nonlocal done
+            done += count
+            self._watcher.on_stage(stage, done, total)
+            if self._stop():
+                raise MeasuringInterrupted
+
+        more(0)
+        return more
+
+
+def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Stages) -> Bundle:
+    """Measure what `run` has trained, fit its judge, and write the bundle `output`.
+
+    Raises:
+        MeasuringInterrupted: somebody asked to stop.
+        BundleExists: a bundle was put at `output` meanwhile, and may not be replaced.
+    """
+    model, parts, earlier = run.trained.model, run.parts, run.earlier
+    fitted, test, limited = parts.fitted, parts.test, run.options.limit is not None
+    told = stages.begin("measuring training images", len(fitted))
+    metrics = {"train": measure(predict(model, fitted.images, told), fitted.labels)}
+    averaged = {}
+    if earlier is not None:
+        labels = earlier.predictions.validation_labels
+        on_validation = earlier.predictions.validation
+        metrics["validation"] = earlier.card.metrics["validation"]
+    else:
+        assert parts.validation is not None  # Only `all_data` does without, and has an earlier run.
+        images, labels = parts.validation.images, parts.validation.labels
+        told = stages.begin("measuring validation images", len(labels))
+        on_validation = predict(model, images, told)
+        metrics["validation"] = measure(on_validation, labels)
+        if not limited:
+            told = stages.begin("averaging validation images", len(labels) * FURTHER_VIEWS)
+            on_views = predict_averaged(model, images, on_validation, told)
+            averaged["validation"] = measure(on_views, labels)
+    temperature = fit_temperature(on_validation, labels)
+    judge = _judge(run, temperature, stages)
+
+    # Nothing is left to choose: from here on the test images are looked at.
+    told = stages.begin("measuring test images", len(test))
+    on_test = predict(model, test.images, told)
+    metrics["test"] = measure(on_test, test.labels)
+    if not limited:
+        told = stages.begin("averaging test images", len(test) * FURTHER_VIEWS)
+        averaged["test"] = measure(predict_averaged(model, test.images, on_test, told), test.labels)
+    calibrated = scale_by_temperature(on_test, temperature)
+    card = Card(
+        name=output.name,
+        recipe=run.recipe.name,
+        title=run.title,
+        summary=run.recipe.summary,
+        input_size=run.recipe.input_size,
+        classes=list(run.data.classes),
+        parameters=model.count_params(),
+        trainable_parameters=run.trained.trainable_parameters,
+        layers=layer_table(model),
+        reported=_reported(run.recipe),
+        training=_training_facts(run),
+        metrics=metrics,
+        averaged=averaged,
+        calibration=Calibration(
+            temperature=temperature,
+            test_error=evaluation.calibration_error(calibrated, test.labels),
+        ),
+        test_reads=_test_reads(run, output),
+    )
+    predictions = Predictions(on_test, test.labels, on_validation, labels)
+    # Hours have gone by: somebody may have put one there.
+    check_output(run.recipe, run.options, output, replace)
+    return write_bundle(output, card, run.trained.history, predictions, model, judge)
+
+
+def _judge(run: Finished, temperature: float, stages: Stages) -> Judge | None:
+    before = run.earlier.judge if run.earlier is not None else None
+    validation, fitted = run.parts.validation, run.parts.fitted
+    if validation is None and before is None:
+        return None  # The bundle that is replaced was made before there was such a thing.
+    set_on = f"the validation images of the run `{run.calibrated_by or run.trained.command}`"
+    count = min(len(fitted), REMEMBERED) + len(validation or ())
+    told = stages.begin("out-of-distribution fit", count)
+    done = 0
+
+    def on_images(now: int, _total: int) -> None:
+        nonlocal done
+        told(now - done)
+        done = now
+
+    return fit_judge(
+        KerasBackend(run.trained.model),
+        run.data.classes,
+        default_plan(run.recipe.input_size, run.data.side),
+        fitted,
+        validation,
+        TemperatureScaling(temperature=temperature, set_on=set_on),
+        set_on,
+        before,
+        batch_size=batch_within_memory(run.trained.model),
+        on_images=on_images,
+    )
+
+
+def _test_reads(run: Finished, output: Path) -> int | None:
+    """Return how often the test images were read for the recipe, this time included."""
+    if run.earlier is None and not is_bundle(output):
+        return 1
+    try:
+        before = (run.earlier or read_bundle(output)).card
+    except BundleError:
+        return None  # Nobody can tell any more.
+    if (before.recipe, before.training.data_digest) != (run.recipe.name, run.data.digest):
+        return 1
+    return None if before.test_reads is None else before.test_reads + 1
+
+
+def _reported(recipe: Recipe) -> ReportedFigures | None:
+    if recipe.reported is None:
+        return None
+    return ReportedFigures(**dataclasses.asdict(recipe.reported))
+
+
+def _training_facts(run: Finished) -> TrainingFacts:
+    recipe, trained, parts = run.recipe, run.trained, run.parts
+    return TrainingFacts(
+        command=trained.command,
+        augmentation=recipe.augmentation,
+        optimizer="; then ".join(describe(phase) for phase in run.phases),
+        precision=recipe.precision,
+        epochs=len(trained.history),
+        batch_size=run.phases[-1].batch_size,
+        seed=run.options.seed,
+        images=len(parts.fit),
+        validation_images=len(parts.validation or ()),
+        all_data=run.options.all_data,
+        calibrated_by=run.calibrated_by,
+        pretrained=trained.pretrained,
+        seconds=round(trained.seconds, 1),
+        started=trained.started,
+        machine=run.here.machine,
+        versions=run.here.versions,
+        data_set=run.data.title,
+        data_digest=run.data.digest,
+    )
+
+
+def measure(probabilities: evaluation.Floats, labels: evaluation.Labels) -> Metrics:
+    """The card's figures for one part of the data."""
+    return Metrics(
+        images=len(labels),
+        accuracy=evaluation.accuracy(probabilities, labels),
+        loss=evaluation.cross_entropy(probabilities, labels),
+        calibration_error=evaluation.calibration_error(probabilities, labels),
+    )
+
+
+def layer_table(model: keras.Model) -> list[Layer]:
+    """One row per layer of `model`, in order."""
+    return [
+        Layer(
+            name=layer.name,
+            type=type(layer).__name__,
+            output_shape=list(layer.output.shape),
+            parameters=layer.count_params(),
+        )
+        for layer in model.layers
+    ]
