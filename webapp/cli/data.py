@@ -42,9 +42,18 @@ def fetch_command(data_path: Path | None) -> None:
 
 
 @data_commands.command("pack")
-@click.option("--data", "data_path", type=click.Path(path_type=Path))
+@click.option(
+    "--data",
+    "data_path",
+    type=click.Path(path_type=Path),
+    help="A folder or archive of CIFAR-10; otherwise it is found or fetched.",
+)
 def pack_command(data_path: Path | None) -> None:
-    """Write the test images and the figures of the data set in the form in which they ship."""
+    """Write the test images and the figures of the data set in the form in which they ship.
+
+    The gallery and the pages about the data set show them after a restart. They are in the
+    repository already: this is for a site that has lost them.
+    """
     from model_training.datasets.sprites import read_test_images, write_test_images
     from model_training.datasets.statistics import make_overview, write_overview
 
