@@ -34,8 +34,8 @@ def calibrate_command(name: str, data_path: Path | None) -> None:
     if bundle.card.training.all_data:
         raise click.ClickException(
             f"{name} learned from the validation images too, so no image is left that it has not "
-            f"seen. `flask train {bundle.card.recipe} --all-data` does this at its end, with what "
-            "the run before it knows."
+            f"seen. `flask train {bundle.card.recipe} --all-data --force` does this at its "
+            "end, with what the run before it knows."
         )
     if bundle.card.training.data_digest != DIGEST:
         raise click.ClickException(
