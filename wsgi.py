@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from webapp import create_app
 from webapp.feedback import purge_at_start
 from webapp.library import load_library
+from webapp.settings import SettingError
 
-app = create_app()
+# The commands (`flask train`, `flask data fetch` ...) import this module as well and serve nobody.
+is_command = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
 
-# Before the first request, so that a visitor never waits for a model to load.  The commands
-# (`flask train`, `flask data fetch` ...) import this module as well and serve nobody.
-if os.environ.get("FLASK_RUN_FROM_CLI") != "true":
+try:
+    app = create_app()
+except SettingError as error:
+    if not is_command:
+        raise
+    # Where it was noticed is of no use to whoever typed a command.
+    sys.exit(f"Error: {error}")
+
+# Before the first request, so that a visitor never waits for a model to load.
+if not is_command:
     load_library(app)
     purge_at_start(app)

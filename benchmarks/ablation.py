@@ -28,6 +28,7 @@ from model_training.judging.metrics import accuracy
 from model_training.judging.prediction import predict, predict_averaged
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
 from model_training.recipes.airbench import begin_as_identity, whiten_first
+from model_training.training.environment import usable_precision
 from model_training.training.loop import Place, train
 
 ROOT = Path(__file__).parent.parent
@@ -57,6 +58,7 @@ def main() -> None:
     data = load_cifar10(ROOT / "instance" / "data" / NAME / CACHE, asked.data).train
     fit, validation = (data.take(part) for part in split(data.labels))
     recipe = with_phase(find_recipe("fast-cnn"), epochs=asked.epochs)
+    recipe = replace(recipe, precision=usable_precision(recipe.precision))
 
     print(f"{recipe.name}, {asked.epochs} epochs, seed {asked.seed}; the learning rate falls to")
     print("nothing within them. Accuracies on the validation images, in percent.\n")

@@ -111,7 +111,7 @@ def test_an_interrupted_training_goes_on_with_resume(
         return "Ctrl-C as soon as the first epoch is told"
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_epoch_line", interrupt)
+        patch.setattr(train, "epoch_line", interrupt)
         assert "--resume" in runner.invoke(args=["train", "tiny"]).output
     assert not (instance / "models").exists()
     refused = runner.invoke(args=["train", "tiny"])

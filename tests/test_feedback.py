@@ -458,7 +458,7 @@ def test_the_commands_say_what_is_wrong_with_the_database(app: Flask) -> None:
     for command in (["list"], ["export", "x"], ["delete", "1"], ["purge"]):
         result = app.test_cli_runner().invoke(args=["feedback", *command])
         assert result.exit_code == 1
-        assert "file is not a database" in result.output
+        assert result.output == "Error: The database cannot be used: file is not a database.\n"
 
 
 def test_commands_on_nothing_make_no_file(app: Flask) -> None:

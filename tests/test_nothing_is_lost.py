@@ -6,6 +6,7 @@ import dataclasses
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,8 +26,9 @@ from model_training.training.measuring import MeasuringInterrupted
 from model_training.training.options import QUICK_IMAGES, Options, Parts, some
 from model_training.training.run import run
 from tests.conftest import TINY, place_in
-from webapp.cli import shared, train
+from webapp.cli import train
 from webapp.cli.bars import Bars
+from webapp.cli.data_sources import Source
 
 ONE_EPOCH = Options(epochs=1)
 STAGES = [
@@ -58,13 +60,12 @@ def no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: object) -> NoReturn:
         raise AssertionError("data were fetched")
 
-    monkeypatch.setattr(train, "find_data", fail)
-    monkeypatch.setattr(train, "_read_own", fail)
+    monkeypatch.setattr(Source, "read", fail)
 
 
 @pytest.fixture
-def data_at_hand(few_data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared, "load_cifar10", lambda *_arguments: few_data)
+def data_at_hand(few_data: DataSet, at_hand: Callable[[DataSet], None]) -> None:
+    at_hand(few_data)
 
 
 def interrupt(*_told: object) -> None:

@@ -90,6 +90,7 @@ class Bars:
             # What is printed to a file belongs there, also while a bar is on the screen.
             redirect_stdout=False,
             redirect_stderr=False,
+            speed_estimate_period=600,  # A step may take a minute.
         )
         self._task = self._bar.add_task(stage, total=total, completed=done)
         self._bar.start()

@@ -34,8 +34,8 @@ def calibrate_command(
     if card.training.all_data:
         raise click.ClickException(
             f"{name} learned from the validation images too, so no image is left that it has not "
-            f"seen. `flask train {card.recipe} --all-data` does this at its end, with what the run "
-            "before it knows."
+            f"seen. `flask train {card.recipe} --all-data --force` does this at its end, with what "
+            "the run before it knows."
         )
     given = dataset is not None or data_path is not None
     source = find_source(dataset, data_path, data_name) if given else None

@@ -14,19 +14,18 @@ from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import BundleError, is_bundle
 from model_training.bundles.manage import BundleExists, free_name
-from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.naming import SLUG
-from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
+from model_training.recipes import Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
 from webapp.cli.bars import Bars
 from webapp.cli.data_sources import check_kept, data_options, find_source, keep_data
+from webapp.cli.results import epoch_line, print_outcome, print_recipes
 
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle
-    from model_training.bundles.history import Epoch
 
 
 @click.command("train")
@@ -45,8 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    help=f"A quick try on so many images. It is measured on {QUICK_IMAGES} test images only, "
-    "without averaging.",
+    help=f"A quick try on so many images, measured on {QUICK_IMAGES} test images only.",
 )
 @click.option(
     "--weights",
@@ -92,7 +90,7 @@ def train_command(
     Ctrl-C stops after the current step, or while it is measured; --resume goes on from there.
     """
     if list_recipes:
-        _print_recipes()
+        print_recipes(current_app.config["MODELS_FOLDER"])
         return
     if name is None:
         raise click.UsageError("Which recipe? `flask train --list` shows them all.")
@@ -131,7 +129,7 @@ def train_command(
     calibrated = current_app.config["MODELS_FOLDER"] / usual
     with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
         bundle = _train(recipe, data, asked, bundle_path, calibrated, told)
-    _print_outcome(bundle, bundle_path)
+    print_outcome(bundle)
     keep_data(data)
 
 
@@ -205,7 +203,7 @@ def _train(
         watcher = Watcher(
             on_start=start,
             on_step=step,
-            on_epoch=lambda row: bars.echo(_epoch_line(row)),
+            on_epoch=lambda row: bars.echo(epoch_line(row)),
             on_features=features,
             on_stage=bars.show,
             on_warning=lambda message: click.echo(f"Warning: {message}", err=True),
@@ -269,49 +267,3 @@ def _said_how_to_go_on(
         raise click.ClickException(
             f"{error} Keep both with --output {free}, or replace it with --force.{kept}"
         ) from error
-
-
-def _print_recipes() -> None:
-    bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
-    ours = {one.name: one.card for one in bundles if one.name == one.card.recipe}
-    click.echo(
-        f"{'recipe':<23}{'parameters':>11}{'reported':>10}{'ours':>8}{'averaged':>10}  title"
-    )
-    for recipe in RECIPES.values():
-        reported = f"{recipe.reported.test_accuracy:.3f}" if recipe.reported else "-"
-        card = ours.get(recipe.name)
-        plain = f"{card.metrics['test'].accuracy:.4f}" if card else "-"
-        averaged = f"{card.averaged['test'].accuracy:.4f}" if card and card.averaged else "-"
-        # What a recipe does not state, its first training tells.
-        count = recipe.parameters or (card.parameters if card else None)
-        parameters = f"{count:,}" if count else "-"
-        click.echo(
-            f"{recipe.name:<23}{parameters:>11}{reported:>10}{plain:>8}{averaged:>10}  "
-            f"{recipe.title}"
-        )
-
-
-def _epoch_line(row: Epoch) -> str:
-    validation = ""
-    if row.validation_loss is not None and row.validation_accuracy is not None:
-        validation = f"validation {row.validation_loss:.4f} {row.validation_accuracy:.4f}  "
-    return (
-        f"epoch {row.epoch:3d}  loss {row.loss:.4f}  accuracy {row.accuracy:.4f}  "
-        f"{validation}{row.seconds:.0f} s"
-    )
-
-
-def _print_outcome(bundle: Bundle, path: Path) -> None:
-    card = bundle.card
-    epochs = f"{card.training.epochs} epoch{'s' if card.training.epochs != 1 else ''}"
-    click.echo(f"\n{card.title}, {epochs}, {card.training.seconds:.0f} s")
-    for part, metrics in card.metrics.items():
-        click.echo(
-            f"  {part:<11} accuracy {metrics.accuracy:.4f}  loss {metrics.loss:.4f}  "
-            f"({metrics.images:,} images)"
-        )
-    for part, metrics in card.averaged.items():
-        click.echo(f"  {part:<11} accuracy {metrics.accuracy:.4f}  with test-time augmentation")
-    if card.reported:
-        click.echo(f"  reported    accuracy {card.reported.test_accuracy:.4f}")
-    click.echo(f"Written to {path}. Restart the site to see it.")

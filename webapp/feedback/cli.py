@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError
 
 from webapp.feedback.store import NONE_OF_THESE, Store, StoreError
 
@@ -101,4 +102,8 @@ def _store() -> Store:
 
 
 def _failed(error: StoreError) -> click.ClickException:
-    return click.ClickException(f"The database cannot be used: {error.__cause__}")
+    # Of a driver's error its own first line: around it SQLAlchemy puts the statement and a link.
+    cause = error.__cause__
+    reason = cause.orig if isinstance(cause, DBAPIError) else cause
+    lines = str(reason or error.message).strip().splitlines() or ["nobody says why"]
+    return click.ClickException(f"The database cannot be used: {lines[0].rstrip('.')}.")

@@ -1,0 +1,233 @@
+"""`flask models`: the bundles that are here, and what trainings have left behind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from model_training.bundles.bundle import Bundle, BundleError
+from model_training.bundles.manage import (
+    describe,
+    half_written,
+    remove_bundle,
+    rename_bundle,
+    size,
+)
+from model_training.bundles.reading import read_bundles
+from model_training.networks.features import kept
+from model_training.training import checkpoint
+from model_training.training.checkpoint import CheckpointError, Unfinished
+from webapp.cli.shared import find_bundle
+
+FEATURES = "features"
+
+models_commands = AppGroup("models", help="The trained models that are here: list, rename, remove.")
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that a training left behind and nobody may need any more; `size` is in bytes."""
+
+    name: str
+    what: str
+    size: int
+    remove: Callable[[], None]
+
+
+@models_commands.command("list")
+def list_command() -> None:
+    """Show every model, and what unfinished trainings have left behind."""
+    bundles, damaged = read_bundles(_folder())
+    for line in _table([_row(bundle) for bundle in bundles]):
+        click.echo(line)
+    if not bundles:
+        click.echo("No model is here yet: `flask train custom-cnn` trains the first.")
+    for name, problem in damaged.items():
+        click.echo(
+            f"{name} is damaged and left out ({_megabytes(size(_folder() / name))}): {problem}"
+        )
+    leftovers = _leftovers()
+    if leftovers:
+        click.echo("\nLeft behind by trainings (`flask models clean` removes it):")
+    for one in leftovers:
+        click.echo(f"  {one.name}: {one.what}, {_megabytes(one.size)}")
+
+
+@models_commands.command("remove")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_command(names: tuple[str, ...], yes: bool) -> None:
+    """Remove the models NAME, for good."""
+    bundles, damaged = read_bundles(_folder())
+    there = [*(bundle.name for bundle in bundles), *damaged]
+    for name in names:
+        if name not in there:
+            known = ", ".join(sorted(there)) or "none"
+            raise click.BadParameter(
+                f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
+            )
+    for name in dict.fromkeys(names):
+        path = _folder() / name
+        click.echo(f"{name}: {describe(path)}; {_megabytes(size(path))}")
+    if not yes:
+        click.confirm(
+            "Remove it for good?" if len(names) == 1 else "Remove them for good?", abort=True
+        )
+    for name in dict.fromkeys(names):
+        with _explained(name):
+            remove_bundle(_folder() / name)
+        click.echo(f"{name} is removed. Restart the site to see it go.")
+        _say_if_default(name)
+
+
+@models_commands.command("rename")
+@click.argument("name", metavar="NAME")
+@click.argument("new_name", metavar="NEW-NAME")
+def rename_command(name: str, new_name: str) -> None:
+    """Call the model NAME by another name.
+
+    Its network stays as it is, byte for byte.
+    """
+    bundle = find_bundle(name)
+    with _explained(name):
+        rename_bundle(bundle, new_name)
+    click.echo(f"{name} is called {new_name} now. Restart the site to see it.")
+    _say_if_default(name)
+    if checkpoint.exists(current_app.config["TRAINING_FOLDER"] / name):
+        click.echo(f"An unfinished training of {name} is there too, and keeps that name.")
+
+
+@models_commands.command("clean")
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def clean_command(names: tuple[str, ...], yes: bool) -> None:
+    """Remove what trainings have left behind: all of it, or NAME as `flask models list` shows it.
+
+    These are unfinished trainings, which --resume would go on with; what frozen layers say of
+    images, which is computed again when it is needed; and models that were not written to the end.
+    """
+    found = {one.name: one for one in _leftovers()}
+    for name in names:
+        if name not in found:
+            known = ", ".join(found) or "nothing"
+            raise click.BadParameter(
+                f"nothing called {name!r} was left behind. There is: {known}.", param_hint="NAME"
+            )
+    chosen = [found[name] for name in dict.fromkeys(names)] or list(found.values())
+    if not chosen:
+        click.echo("Nothing was left behind.")
+        return
+    for one in chosen:
+        click.echo(f"{one.name}: {one.what}, {_megabytes(one.size)}")
+    if not yes:
+        click.confirm("Remove it for good?", abort=True)
+    for one in chosen:
+        with _explained(one.name):
+            one.remove()
+    click.echo(f"{_megabytes(sum(one.size for one in chosen))} made free")
+
+
+def _row(bundle: Bundle) -> tuple[str, ...]:
+    card = bundle.card
+    default = bundle.name == current_app.config["DEFAULT_MODEL"]
+    return (
+        bundle.name,
+        f"{card.metrics['test'].accuracy:.4f}",
+        card.training.data_set,
+        _megabytes(size(bundle.path)),
+        "report only" if bundle.model_path is None else "default" if default else "here",
+        card.title,
+    )
+
+
+def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    if not rows:
+        return
+    rows = [("name", "accuracy", "data set", "size", "network", "title"), *rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        for number in (1, 3):  # Numbers stand below each other by their ends.
+            cells[number] = row[number].rjust(widths[number])
+        yield "  ".join(cells).rstrip()
+
+
+def _leftovers() -> list[Leftover]:
+    folder: Path = current_app.config["TRAINING_FOLDER"]
+    trainings = checkpoint.unfinished(folder)
+    found = [
+        Leftover(one.name, _progress(one), one.size, partial(checkpoint.throw_away, one.path))
+        for one in trainings
+    ]
+    if files := kept(folder / FEATURES):
+        found.append(
+            Leftover(
+                FEATURES if FEATURES not in {one.name for one in trainings} else f"{FEATURES}/",
+                f"what frozen layers say of images, in {len(files)} files",
+                sum(file.stat().st_size for file in files),
+                partial(_remove_features, files, trainings),
+            )
+        )
+    for path in half_written(_folder()):
+        what = "a model that was not written to the end"
+        found.append(Leftover(path.name, what, size(path), partial(shutil.rmtree, path)))
+    return found
+
+
+def _remove_features(files: list[Path], trainings: list[Unfinished]) -> None:
+    if running := [one.name for one in trainings if one.is_running]:
+        raise CheckpointError(f"A training may be reading it: {', '.join(running)} is running.")
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def _progress(one: Unfinished) -> str:
+    saved = f"last saved on {one.saved:%Y-%m-%d at %H:%M} UTC"
+    if one.state is None:
+        return f"an unfinished training that cannot be read ({one.problem}), {saved}"
+    state = one.state
+    phases = len(state.settings["phases"])
+    where = f"after {len(state.history)} of {state.epochs} epochs"
+    if phases > 1:
+        where += f", in phase {state.phase + 1} of {phases}"
+    if state.is_trained:
+        where = "trained to the end and not yet measured"
+    running = "running now, " if one.is_running else ""
+    return f"{running}an unfinished training {where}, {saved}; begun with `{state.command}`"
+
+
+def _folder() -> Path:
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    return folder
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB"
+
+
+def _say_if_default(name: str) -> None:
+    if name == current_app.config["DEFAULT_MODEL"]:
+        click.echo(
+            f"{name} was the model that answers visitors. Set DEFAULT_MODEL to another "
+            "(docs/settings.md); otherwise the first that is there answers."
+        )
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what may go wrong with `name` into a sentence."""
+    try:
+        yield
+    except (BundleError, CheckpointError, ValueError) as error:
+        sentence = str(error).rstrip(".")
+        raise click.ClickException(f"{name} is left as it is: {sentence}.") from error
+    except OSError as error:
+        raise click.ClickException(f"{name} is left as it is: {error}.") from error
