@@ -8,6 +8,7 @@ from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
 from webapp.cli.data import data_commands
 from webapp.cli.export import export_command
+from webapp.cli.predict import predict_command
 from webapp.cli.train import train_command
 
 if TYPE_CHECKING:
@@ -21,3 +22,4 @@ def init_app(app: Flask) -> None:
     data_commands.add_command(audit_command)
     app.cli.add_command(data_commands)
     app.cli.add_command(export_command)
+    app.cli.add_command(predict_command)
