@@ -28,7 +28,7 @@ class NotInstalled:
 
 sys.meta_path.insert(0, NotInstalled())
 from pathlib import Path
-from model_training.datasets.dataset import DataSet
+from model_training.datasets.catalog import cifar10
 from model_training.recipes import find_recipe
 from model_training.training.options import Options
 from model_training.training.run import run
@@ -59,7 +59,7 @@ from pathlib import Path
 import sys
 import numpy as np
 import keras
-from model_training.datasets.dataset import DataSet
+from model_training.datasets.catalog import cifar10
 from model_training.training.options import Options
 from model_training.training.run import run
 from model_training.datasets.pictures.sprites import read_test_images

@@ -39,15 +39,19 @@ MOST_JUDGE_BYTES = 256 * 2**20
 MOST_EPOCHS = 100_000
 
 
-def read_bundle(path: Path) -> Bundle:
+def read_bundle(path: Path, name: str | None = None) -> Bundle:
     """Read the bundle in the folder `path` and check it: schema, sizes, digests.
+
+    Args:
+        name: of the bundle, where that is not its folder's, since it is still being written.
 
     Raises:
         BundleError: with what is wrong.
     """
     card = _read_card(path / CARD)
-    if card.name != path.name:
-        raise BundleError(f"{CARD} is of {card.name!r}, but the folder is {path.name!r}")
+    name = name or path.name
+    if card.name != name:
+        raise BundleError(f"{CARD} is of {card.name!r}, but the folder is {name!r}")
     _check_files(path, card)
     history = _read_history(path / HISTORY)
     predictions = _read_predictions(path / PREDICTIONS, card)

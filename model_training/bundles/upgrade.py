@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from model_training.bundles.bundle import (
@@ -24,15 +23,13 @@ from model_training.bundles.bundle import (
     BundleError,
 )
 from model_training.bundles.card import Card
-from model_training.bundles.reading import read_bundle
+from model_training.bundles.reading import MOST_JUDGE_BYTES, read_bundle
 from model_training.bundles.writing import write_card
 from model_training.datasets.pictures.views import default_plan
 from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
 from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
 from model_training.judging.out_of_distribution import Reference
-from model_training.networks.backend import head
-from model_training.networks.cutting import split_network
-from model_training.networks.loading import NetworkError, load_network
+from model_training.networks.backend import KerasBackend
 
 NOVELTY = "novelty.npz"
 SMALL_SIDE = 32
@@ -43,7 +40,7 @@ def is_outdated(path: Path) -> bool:
     """Return whether the folder `path` holds a bundle of version 1."""
     try:
         return bool(json.loads((path / CARD).read_bytes())["schema_version"] == 1)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 
@@ -61,70 +58,96 @@ def upgrade(path: Path, test_reads: int | None = None) -> Bundle:
         raise BundleError("it is not of version 1, so there is nothing to upgrade")
     old: dict[str, Any] = json.loads((path / CARD).read_bytes())
     digests = {MODEL: old.pop("model_sha256", None), NOVELTY: old.pop("novelty_sha256", None)}
-    for name, digest in digests.items():
-        if digest is not None and file_digest(path / name) != digest:
+    kept = [HISTORY, PREDICTIONS, *(name for name, digest in digests.items() if digest is not None)]
+    for name in kept:
+        if not (path / name).is_file():
+            raise BundleError(f"{name} is missing")
+        if digests.get(name) not in (None, file_digest(path / name)):
             raise BundleError(f"{name} is damaged: its SHA-256 is not the one in {CARD}")
     threshold = old.pop("rejection_threshold", None)
     try:
         card = Card.model_validate(old | {"schema_version": 2, "test_reads": test_reads})
     except ValidationError as error:
-        raise BundleError(f"{CARD} is not valid: {error.errors()[0]['msg']}") from error
-    judge = _judge(path, card, threshold) if digests[NOVELTY] else None
+        raise BundleError(f"{CARD} is not valid: {_first(error)}") from error
+    if NOVELTY in kept and MODEL not in kept:
+        raise BundleError(f"it has a {NOVELTY} and no {MODEL} to judge by")
+    judge = _judge(path, card, threshold) if NOVELTY in kept else None
     with whole_folder(path) as folder:
-        for name in (MODEL, HISTORY, PREDICTIONS):
-            if (path / name).is_file():
+        for name in kept:
+            if name != NOVELTY:
                 shutil.copy2(path / name, folder / name)
         write_card(folder, card, judge)
-        # In a folder of its own name, since that is checked too.
-        trial = folder / card.name
-        trial.mkdir()
-        for file in [one for one in folder.iterdir() if one.is_file()]:
-            (trial / file.name).hardlink_to(file)
-        read_bundle(trial)
-        shutil.rmtree(trial)
+        # Before it takes the place of the one that is there.
+        read_bundle(folder, path.name)
     return read_bundle(path)
 
 
-def _judge(folder: Path, card: Card, threshold: float) -> Judge:
-    facts = card.training
-    by = facts.calibrated_by or facts.command
-    set_on = f"the validation images of the run `{by}`"
+def _judge(path: Path, card: Card, threshold: float | None) -> Judge:
     try:
-        stored = read_arrays(folder / NOVELTY)
-        network = load_network(folder / MODEL)
-        kernel, bias = head(network, split_network(network)[2])
-        scale, offset = _behind_the_head(stored, kernel, bias)
+        stored = read_arrays(path / NOVELTY, MOST_JUDGE_BYTES)
+        backend = _backend(path / MODEL)
+        scale, offset = _between(stored, backend)
+        facts = card.training
+        by = facts.calibrated_by or facts.command
+        set_on = f"the validation images of the run `{by}`"
         mean, deviation = (float(value) for value in stored["belief"])
         return Judge(
             classes=tuple(card.classes),
             plan=default_plan(card.input_size, SMALL_SIDE),
-            kernel=kernel,
-            bias=bias,
+            kernel=backend.kernel,
+            bias=backend.bias,
             calibration=TemperatureScaling(temperature=card.calibration.temperature, set_on=set_on),
             reference=Reference(
                 axes=stored["axes"],
                 remembered=stored["remembered"],
                 remembered_labels=stored["remembered_labels"],
                 distance=(float(stored["distance"][0]), float(stored["distance"][1])),
-                logit=(scale * mean + offset, scale * deviation),
+                logit=(mean * scale + offset, deviation * scale),
             ),
-            threshold=Threshold(novelty=threshold, kept=KEPT, set_on=set_on),
+            threshold=Threshold.model_validate(
+                {"novelty": threshold, "kept": KEPT, "set_on": set_on}
+            ),
         )
-    except NetworkError as error:
-        raise BundleError(str(error)) from error
-    except (DamagedFile, KeyError, IndexError, ValueError) as error:
+    except ValidationError as error:
+        raise BundleError(f"{CARD} is not valid: {_first(error)}") from error
+    except KeyError as error:
+        raise BundleError(f"{NOVELTY} is damaged (it has no {error.args[0]})") from error
+    except (DamagedFile, IndexError, TypeError, ValueError) as error:
         raise BundleError(f"{NOVELTY} is damaged ({error})") from error
 
 
-def _behind_the_head(
-    stored: dict[str, NDArray[Any]], kernel: NDArray[np.float32], bias: NDArray[np.float32]
-) -> tuple[float, float]:
-    """Return the scale and the offset that the network gives the logits of its last dense layer.
+def _backend(path: Path) -> KerasBackend:
+    import keras
 
-    Version 1 scored the logits before these.
+    try:
+        return KerasBackend(keras.saving.load_model(path, compile=False))
+    except Exception as error:  # Keras promises nothing about what a bad file raises.
+        why = str(error).strip().splitlines() or [type(error).__name__]
+        raise BundleError(f"{MODEL} has nothing to judge by: {why[0]}") from error
+
+
+def _between(stored: dict[str, Any], backend: KerasBackend) -> tuple[float, float]:
+    """Return what logits are multiplied by, and what is added, between version 1 and the network.
+
+    Version 1 kept the weights of the last dense layer, and left out a scale behind it.
+
+    Raises:
+        ValueError: the weights are of another network.
     """
-    before = stored["kernel"]
-    scale = float((kernel * before).sum() / np.square(before).sum())
-    if before.shape != kernel.shape or not np.allclose(scale * before, kernel, atol=1e-5):
-        raise ValueError("it was made for another network")
-    return scale, float((bias - scale * stored["bias"]).mean())
+    kernel, bias = stored["kernel"].astype(np.float32), stored["bias"].astype(np.float32)
+    if kernel.shape != backend.kernel.shape or bias.shape != backend.bias.shape:
+        raise ValueError("it is of another network")
+    weights = kernel.astype(np.float64)
+    scale = float((backend.kernel * weights).sum() / max(float((weights**2).sum()), 1e-12))
+    offset = float((backend.bias - scale * bias).mean())
+    if not (
+        np.allclose(backend.kernel, scale * kernel, atol=1e-5)
+        and np.allclose(backend.bias, scale * bias + offset, atol=1e-5)
+    ):
+        raise ValueError("it is of another network")
+    return scale, offset
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"

@@ -53,13 +53,7 @@ def classify() -> ResponseReturnValue:
     classifier = answers.choose_classifier(get_library(), request.form.get("model"))
     ready = answers.prepare(received.open_file(files[0]), classifier, shown_side=None)
     (answer,) = answers.answer_photos([ready], classifier)
-    return jsonify(
-        model=answer.model,
-        label=answer.label,
-        known=answer.known,
-        novelty=answer.novelty,
-        probabilities=dict(answer.shares),
-    )
+    return jsonify(answer.as_json())
 
 
 @bp.get("/openapi.json")

@@ -13,7 +13,9 @@ from webapp.cli.calibrate import calibrate_command
 from webapp.cli.data import data_commands
 from webapp.cli.export import export_command
 from webapp.cli.models import models_commands
+from webapp.cli.predict import predict_command
 from webapp.cli.train import train_command
+from webapp.cli.upgrade import upgrade_command
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -43,6 +45,8 @@ def init_app(app: Flask) -> None:
     data_commands.add_command(audit_command)
     app.cli.add_command(data_commands)
     app.cli.add_command(export_command)
+    app.cli.add_command(predict_command)
+    models_commands.add_command(upgrade_command)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
         # Flask loads the app when it comes to list its commands, and has written an introduction
         # of its own by then.  What it writes last is a method that can still be ours.

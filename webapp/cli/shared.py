@@ -11,8 +11,11 @@ from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.reading import read_bundle
 
 
-def find_bundle(name: str) -> Bundle:
+def find_bundle(name: str, param_hint: str = "NAME") -> Bundle:
     """The bundle called `name` in the models folder.
+
+    Args:
+        param_hint: what the command calls the name.
 
     Raises:
         click.ClickException: it is not there, or it is damaged.
@@ -23,7 +26,7 @@ def find_bundle(name: str) -> Bundle:
     if name not in there:
         known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
         raise click.BadParameter(
-            f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
+            f"there is no model called {name!r} here. There is: {known}.", param_hint=param_hint
         )
     try:
         return read_bundle(folder / name)

@@ -1,0 +1,208 @@
+"""`flask predict`: the site's answers on the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import click
+from flask import current_app
+from flask.cli import with_appcontext
+
+from model_training.bundles.reading import read_bundles
+from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
+from webapp.answering.answers import Answer, Prepared, answer_photos, prepare
+from webapp.answering.received import limits
+from webapp.cli.shared import Bars, find_bundle
+from webapp.filters import percent
+from webapp.serving.classifier import Classifier, ClassifierError
+
+AT_A_TIME = 32
+"""Photos that are answered as one batch: their views are kept till then, not they themselves."""
+NONE_OF_THESE = "none of these"
+
+
+class Unreadable(Exception):
+    """A path leads to nothing that can be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a photo was not answered: for programs, and in words."""
+
+    code: str
+    detail: str
+
+
+@click.command("predict")
+@click.argument(
+    "photos",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PHOTO...",
+)
+@click.option(
+    "--model",
+    "name",
+    metavar="NAME",
+    help="The model that answers; by default the one that answers on the site.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="One JSON object for each photo, a line each, with all that /api/classify gives.",
+)
+@with_appcontext
+def predict_command(photos: tuple[Path, ...], name: str | None, as_json: bool) -> None:
+    """Say what is in each PHOTO, as the site would.
+
+    What cannot be read is said beside its name, and the rest is answered; the exit status is then
+    1.
+    """
+    if all(path.is_dir() for path in photos):
+        raise click.BadParameter(_folder(photos[0]), param_hint="PHOTO")
+    classifier = _named(name) if name else _default()
+    widths = (
+        max(len(_shown(path)) for path in photos),
+        max(len(one) for one in (*classifier.classes, NONE_OF_THESE)),
+    )
+    if not as_json:
+        _row(widths, "photo", "answer", "probability", "second")
+    unanswered = 0
+    for path, outcome in _outcomes(photos, classifier):
+        unanswered += isinstance(outcome, Problem)
+        if as_json:
+            click.echo(json.dumps({"file": str(path)} | _as_json(outcome)))
+        else:
+            _row(widths, _shown(path), *_cells(outcome))
+    if unanswered:
+        click.echo(f"Not answered: {unanswered} of {len(photos)}.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _named(name: str) -> Classifier:
+    try:
+        return Classifier(find_bundle(name, param_hint="--model"))
+    except ClassifierError as error:
+        raise click.ClickException(f"{name} cannot answer: {error}.") from error
+
+
+def _default() -> Classifier:
+    """Return what answers on the site unless another is asked.
+
+    Raises:
+        click.ClickException: nothing can.
+    """
+    bundles, problems = read_bundles(current_app.config["MODELS_FOLDER"])
+    wanted: str = current_app.config["DEFAULT_MODEL"]
+    for bundle in sorted(bundles, key=lambda one: one.name != wanted):
+        try:
+            classifier = Classifier(bundle)
+        except ClassifierError as error:
+            problems[bundle.name] = str(error)
+            continue
+        if bundle.name != wanted:
+            why = problems.get(wanted, "it is not here")
+            click.echo(
+                f"The default model {wanted} cannot answer ({why}): {bundle.name} does.", err=True
+            )
+        return classifier
+    named = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
+    raise click.ClickException(
+        f"No model can answer ({named or 'none is here'}). `flask train custom-cnn` trains one."
+    )
+
+
+def _outcomes(
+    photos: Sequence[Path], classifier: Classifier
+) -> Iterator[tuple[Path, Answer | Problem]]:
+    """Yield each of `photos` with its answer, or with why it has none, in their order."""
+    left = iter(photos)
+    with contextlib.ExitStack() as stack:
+        # On a terminal the rows themselves show how far it is.
+        advance = (
+            stack.enter_context(Bars()).each("photos", len(photos))
+            if len(photos) > AT_A_TIME and not sys.stdout.isatty()
+            else lambda count: None
+        )
+        while batch := list(islice(left, AT_A_TIME)):
+            opened = [_open(path, classifier) for path in batch]
+            ready = [one for one in opened if isinstance(one, Prepared)]
+            answers = iter(answer_photos(ready, classifier))
+            for path, one in zip(batch, opened, strict=True):
+                yield path, one if isinstance(one, Problem) else next(answers)
+            advance(len(batch))
+
+
+def _open(path: Path, classifier: Classifier) -> Prepared | Problem:
+    try:
+        photo = open_photo(_read(path), max_pixels=limits().photo_pixels)
+    except PhotoError as error:
+        return Problem(error.code, error.message)
+    except Unreadable as error:
+        return Problem("unreadable-file", str(error))
+    return prepare(photo, classifier, shown_side=None)
+
+
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file that is no larger than the site takes.
+
+    Raises:
+        Unreadable: it is no file, or cannot be read.
+        PhotoTooLarge: it is larger.
+    """
+    try:
+        if path.is_dir():
+            raise Unreadable(_folder(path))
+        # Else a pipe or a device would be waited for, or read without end.
+        if path.exists() and not path.is_file():
+            raise Unreadable("That is no file.")
+        with path.open("rb") as file:
+            most = limits().photo_bytes
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Unreadable(f"It cannot be read: {why}.") from error
+    if len(data) > most:
+        raise PhotoTooLarge.for_bytes(most)
+    return data
+
+
+def _folder(path: Path) -> str:
+    return f"{_shown(path)} is a folder. Give the photos in it: {_shown(path)}/*"
+
+
+def _as_json(outcome: Answer | Problem) -> dict[str, object]:
+    if isinstance(outcome, Problem):
+        return {"error": {"code": outcome.code, "detail": outcome.detail}}
+    return outcome.as_json()
+
+
+def _cells(outcome: Answer | Problem) -> tuple[str, ...]:
+    """Return the cells of a row behind the name."""
+    if isinstance(outcome, Problem):
+        return (f"not answered: {outcome.detail}",)
+    first, second = (f"{label} {percent(share)}" for label, share in outcome.shares[:2])
+    if not outcome.known:
+        return NONE_OF_THESE, "", first
+    return outcome.label, percent(outcome.share), second
+
+
+def _row(widths: tuple[int, int], photo: str, *cells: str) -> None:
+    name, answer = widths
+    if len(cells) == 3:
+        cells = (cells[0].ljust(answer), cells[1].rjust(len("probability")), cells[2])
+    click.echo("  ".join((photo.ljust(name), *cells)).rstrip())
+
+
+def _shown(path: Path) -> str:
+    """Return a path for the table: what is in it cannot command the terminal."""
+    text = click.format_filename(path)
+    return text if text.isprintable() else ascii(text)
