@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit, PartAccuracy, accuracies
 from model_training.bundles.card import Card
 from model_training.judging.intervals import Interval, accuracy_interval
-from model_training.judging.metrics import ClassificationReport
+from model_training.judging.metrics import (
+    ClassificationReport,
+    calibration_bins,
+    calibration_error,
+)
 from model_training.recipes import RECIPES
-from webapp.charts.lines import Chart, line_chart
-from webapp.charts.reliability import Reliability, make_reliability
+from webapp.charts.lines import LineChart, line_chart
+from webapp.charts.reliability import ReliabilityDiagram, reliability_diagram
 from webapp.comparison.model_card import ModelCard, make_model_card
 from webapp.library import Result
 
@@ -63,9 +69,10 @@ class Report:
     confusion: list[tuple[str, list[ConfusionCell]]]
     confused: list[Confused]
     mistakes: list[Mistake]
-    accuracy_chart: Chart
-    loss_chart: Chart
-    reliability: Reliability
+    accuracy_chart: LineChart
+    loss_chart: LineChart
+    uncalibrated: ReliabilityDiagram
+    calibrated: ReliabilityDiagram
     model_card: ModelCard
     files: dict[str, int]
     clean: dict[str, PartAccuracy] | None
@@ -73,13 +80,13 @@ class Report:
 
     @property
     def calibration_error(self) -> float:
-        """Of the network's own probabilities."""
-        return self.reliability.before.error
+        """Return the expected calibration error of the network's softmax probabilities."""
+        return self.uncalibrated.error
 
     @property
     def calibrated_error(self) -> float:
-        """Of the probabilities that the site shows."""
-        return self.reliability.after.error
+        """Return the expected calibration error of the probabilities that the site shows."""
+        return self.calibrated.error
 
     @property
     def wrong(self) -> int:
@@ -122,12 +129,20 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             history["epoch"],
             _curves(history, "loss"),
         ),
-        reliability=make_reliability(probabilities, result.probabilities, labels),
+        uncalibrated=_diagram("Before", probabilities, labels),
+        calibrated=_diagram("After temperature scaling", result.probabilities, labels),
         model_card=make_model_card(bundle.card, result.classification, RECIPES),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
         clean=accuracies(audit, result.predicted == labels) if audit else None,
         judges=list(audit.provenance.models) if audit else [],
     )
+
+
+def _diagram(
+    title: str, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
+) -> ReliabilityDiagram:
+    bins, error = calibration_bins(probabilities, labels), calibration_error(probabilities, labels)
+    return reliability_diagram(title, bins, error)
 
 
 def _most_confident_mistakes(

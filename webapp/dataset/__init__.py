@@ -13,7 +13,7 @@ from model_training.datasets.kept import AUDIT, STATISTICS, TEST
 from model_training.datasets.pictures.sprites import tile
 from model_training.datasets.statistics import PARTS, Statistics
 from webapp.data_sets import ServedDataSet
-from webapp.dataset.reviews import find_review, make_view, review_names
+from webapp.dataset.reviews import find_review, review_names, summarize
 from webapp.dataset.samples import draw_samples
 from webapp.library import get_library
 from webapp.pictures import kept_picture
@@ -59,7 +59,7 @@ def one_json(name: str) -> ResponseReturnValue:
 def reviewed(name: str) -> ResponseReturnValue:
     """What `flask data review` found in a folder of photos."""
     review = find_review(name)
-    return render_template("dataset/review.html", review=review, view=make_view(review))
+    return render_template("dataset/review.html", review=review, summary=summarize(review))
 
 
 @bp.get("/<name>/review.json")
