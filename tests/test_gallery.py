@@ -19,8 +19,8 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.sprites import untile
 from model_training.judging.calibration import scale_by_temperature
 from tests.page_client import PageClient
+from webapp.gallery.pages import decode_numbers, encode_numbers
 from webapp.gallery.selection import ORDERS, OUTCOMES
-from webapp.gallery.view import decode_numbers, encode_numbers
 from webapp.library import load_library
 
 

@@ -29,7 +29,10 @@ MISTAKES = 12
 
 @dataclass(frozen=True)
 class ConfusionCell:
-    """`heat` is 0 for none to 9 for the most of its kind, right and wrong scaled apart."""
+    """A cell of the confusion matrix.
+
+    `heat` is 0 for none to 9 for the most of its kind, right and wrong scaled apart.
+    """
 
     count: int
     heat: int
@@ -47,7 +50,7 @@ class Confused:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that the model names wrongly, and how sure it was."""
+    """A misclassified image and the model's confidence in its answer."""
 
     number: int
     true_class: str
@@ -57,9 +60,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Report:
-    """What the report page shows.  `files` are the bundle's, by name, in bytes; `clean` the
-    accuracies of `auditing.audit.accuracies`, None where its test images were not audited;
-    `judges` the models that judged their labels."""
+    """All that the report page shows.
+
+    `files` are the sizes of the bundle's files in bytes, by name; `clean` the accuracies of
+    `auditing.audit.accuracies`, None where its test images were not audited; `judges` the models
+    that judged their labels.
+    """
 
     card: Card
     accuracy: Interval
@@ -90,12 +96,12 @@ class Report:
 
     @property
     def wrong(self) -> int:
-        """How many images it names wrongly."""
+        """Return the number of test images that it misclassifies."""
         return self.images - round(self.accuracy.value * self.images)
 
     @property
     def confused_share(self) -> float:
-        """The commonest confusions, as a share of all mistakes."""
+        """Return the share of all mistakes that are among the commonest confusions."""
         return sum(pair.count for pair in self.confused) / max(1, self.wrong)
 
 

@@ -14,7 +14,7 @@ from model_training.naming import is_slug
 from webapp.charts.bars import BarChart, bar_chart
 
 CHARTED = 40
-"""With more classes than so many the chart of them is left out: the table has them all."""
+"""With more classes than this, their chart is left out: the table has them all."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ReviewSummary:
 
 
 def review_names() -> list[str]:
-    """Return the names of the reviews that are there, in order."""
+    """Return the names of the reviews, in order."""
     return sorted(_paths())
 
 
