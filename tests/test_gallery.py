@@ -164,7 +164,7 @@ def test_numbers_in_an_address_are_read_back() -> None:
 
 def test_nothing_found_says_so_and_offers_a_way_on(client: PageClient) -> None:
     page = client.get("/gallery/?low=100&outcome=wrong&true=cat")
-    assert "0 images of a cat" in page.text and "No image is all of that" in page.text
+    assert "0 images of a cat" in page.text and "No image matches all of that" in page.text
     assert client.fetch("/gallery/at?low=100&outcome=wrong&true=cat").status_code == 302
 
 

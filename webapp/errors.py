@@ -28,7 +28,7 @@ MESSAGES = {
     413: ("That upload is too large", "Choose a smaller file and try again."),
     415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
     422: ("That file cannot be used", "Choose another one and try again."),
-    500: ("Something broke on our side", "It is in the log. Please try again in a moment."),
+    500: ("Something broke on our side", "It was logged. Please try again in a moment."),
     503: ("The site cannot do that just now", "Please try again in a moment."),
 }
 # A browser only reads an answer after it has sent everything, so what a refused upload still has

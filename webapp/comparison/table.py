@@ -81,7 +81,7 @@ COLUMNS = (
     Column(
         "cleaned",
         "Without doubtful images",
-        "Test accuracy on the images that have neither a near-duplicate in training nor a "
+        "Test accuracy on the images that have neither a near-copy in training nor a "
         "suspected label.",
         _percent,
     ),
