@@ -566,7 +566,7 @@ def test_pages_show_an_audit_without_cleanlab(
     assert read_audit(SHIPPED_AUDIT, description).provenance == shipped.provenance
     suspected = f"{shipped.doubts.suspected.sum():,} images"
     assert suspected in client.get("/gallery/?suspect=yes").text
-    assert "Cleaned of both" in client.get("/models/tiny").text
+    assert "Without either" in client.get("/models/tiny").text
 
 
 def test_an_image_says_how_doubtful_its_label_is(client: PageClient, shipped: Audit) -> None:

@@ -12,9 +12,11 @@ import pytest
 from flask import Flask
 
 from model_training.bundles.bundle import Bundle
+from model_training.judging.metrics import CalibrationBin
 from model_training.recipes import RECIPES
 from tests.page_client import Page, PageClient
-from webapp.comparison.plots import Label, place_labels
+from webapp.charts.points import Label, place_labels
+from webapp.charts.reliability import reliability_diagram
 from webapp.comparison.table import BY_NAME, COLUMNS
 from webapp.library import load_library
 
@@ -162,6 +164,17 @@ def test_a_network_that_was_not_trained_here_shows_only_what_was_reported(
     assert "flask train best-cnn" in page.text
 
 
+def test_a_bar_of_few_images_is_pale(client: PageClient) -> None:
+    bins = [CalibrationBin(19, 1.0, 0.2), CalibrationBin(0, 0.0, 0.0), CalibrationBin(20, 0.5, 0.9)]
+    diagram = reliability_diagram("Before", bins, 0.1)
+    assert [(one.count, one.few) for one in diagram.bins] == [(19, True), (20, False)]
+    page = client.get("/models/tiny")
+    pale = page.html.count('class="reliability-bar reliability-few"')
+    counts = [int(n) for n in re.findall(r"Right on \S+ of (\d+) images</title>", page.html)]
+    assert pale == sum(count < 20 for count in counts)
+    assert "fewer than 20 images" in page.text
+
+
 def test_names_in_a_plot_do_not_lie_on_each_other() -> None:
     # One on its own, and four whose names would meet, the first of them at the edge.
     points = [("alone", 250.0, 180.0)]
@@ -198,6 +211,7 @@ def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:
     page = client.get("/models/")
     plot = re.search(r'aria-label="(Accuracy against parameters[^"]*)"', page.html)
     assert plot and "ResNet50 at 224 pixels: 96.00% reported, 49,723,082" in plot[1]
+    assert "49,723,082.0" not in plot[1], "a count of parameters has no decimals"
     measured = page.html.count('<circle class="point" cx=') - page.html.count('cx="6" cy="6" r="5"')
     assert measured == 4, "two models in two plots"
     times = re.search(r'aria-label="(Accuracy against training time[^"]*)"', page.html)

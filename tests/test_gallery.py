@@ -19,8 +19,8 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.sprites import untile
 from model_training.judging.calibration import scale_by_temperature
 from tests.page_client import PageClient
+from webapp.gallery.pages import decode_numbers, encode_numbers
 from webapp.gallery.selection import ORDERS, OUTCOMES
-from webapp.gallery.view import decode_numbers, encode_numbers
 from webapp.library import load_library
 
 
@@ -164,7 +164,7 @@ def test_numbers_in_an_address_are_read_back() -> None:
 
 def test_nothing_found_says_so_and_offers_a_way_on(client: PageClient) -> None:
     page = client.get("/gallery/?low=100&outcome=wrong&true=cat")
-    assert "0 images of a cat" in page.text and "No image is all of that" in page.text
+    assert "0 images of a cat" in page.text and "No image matches all of that" in page.text
     assert client.fetch("/gallery/at?low=100&outcome=wrong&true=cat").status_code == 302
 
 

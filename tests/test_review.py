@@ -182,7 +182,7 @@ def test_the_command_prints_it_and_the_site_shows_it(
     page = client.get("/dataset/my-pets")
     assert page.status == 200
     assert "cat 6 75.0% 50×20 100×60 64×200 JPEG 4, PNG 1, WEBP 1 1 1 3" in page.text
-    assert "Who always says cat is right on 75.0%" in page.text
+    assert "Always saying cat would be right on 75.0%" in page.text
     assert "1 picture is grey, 1 of them of cat." in page.text
     assert "1 picture lies in more than one class folder" in page.text
     assert 'aria-label="Pictures by class: cat 6, dog 2."' in page.html

@@ -54,7 +54,7 @@ def test_an_upload_over_the_limit_is_answered_and_not_cut_off(
     connection.request("POST", "/", body, headers)
     response = connection.getresponse()
     assert response.status == 413
-    assert "20 MB a photo and 100 MB together is the most" in response.read().decode()
+    assert "the most is 20 MB a photo and 100 MB together" in response.read().decode()
     connection.close()
 
 

@@ -80,7 +80,7 @@ def test_bad_files_are_named_with_their_problem_and_the_good_ones_answered(
     )
     assert page.status == 200
     assert len(labels(page)) == 2
-    assert "2 of 4 photos" in page.text
+    assert "2 photos answered, 2 could not be opened" in page.text
     assert re.search(r"diary\.txt\s+That file is not a picture", page.text)
     assert re.search(r"half\.jpg\s+That picture is damaged", page.text)
 
@@ -109,7 +109,7 @@ def test_sixteen_are_answered_and_seventeen_refused_before_any_is_looked_at(
     monkeypatch.setattr(photos, "open_photo", opened)
     page = send(client, [("a.png", pictures.png())] * 17)
     assert page.status == 413
-    assert "You chose 17 photos, and 16 at a time is the most. None of them" in page.text
+    assert "You chose 17 photos; the most at a time is 16. None of them" in page.text
 
 
 def test_one_file_too_large_does_not_cost_the_others(tiny_site: Callable[..., Flask]) -> None:

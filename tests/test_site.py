@@ -25,7 +25,8 @@ from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient, check
 from tests.report import check_report
 from webapp import create_app
-from webapp.charts.lines import line_chart, round_ticks
+from webapp.charts.axes import round_ticks
+from webapp.charts.lines import line_chart
 from webapp.filters import ordinal
 from webapp.library import load_library
 from webapp.security import HEADERS

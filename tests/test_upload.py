@@ -128,7 +128,7 @@ def test_a_photo_is_told_how_strange_it_is_and_from_where_on_it_would_be_refused
     page = send(client, pictures.jpeg())
     assert tiny_bundle.judge is not None
     limit = tiny_bundle.judge.threshold.novelty
-    assert re.search(rf"Novelty, .* is -?\d+\.\d here; above {limit:.1f} it is called", page.text)
+    assert re.search(rf"Novelty, .* is -?\d+\.\d here; above {limit:.1f} it counts as", page.text)
 
 
 def test_nothing_of_a_photo_is_stored(
@@ -212,7 +212,7 @@ def test_more_than_all_photos_together_may_weigh_is_refused_with_both_limits(
     body = multipart(bytes(3 * 1024 * 1024))
     page = client.post("/", data=body, content_type="multipart/form-data; boundary=x")
     assert page.status == 413
-    assert "1 MB a photo and 2 MB together is the most" in page.text
+    assert "the most is 1 MB a photo and 2 MB together" in page.text
 
 
 def test_a_form_with_too_much_beside_the_photo_is_not_called_a_large_file(

@@ -1,4 +1,4 @@
-"""The data sets that the site shows: what is kept of each, and its audit, read once a process."""
+"""The data sets that the site shows: the kept part of each and its audit, read once per process."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class ServedDataSet:
 
     @property
     def test_count(self) -> int | None:
-        """Return how many test images it has, as far as that is known here."""
+        """Return the number of its test images, if that is known here."""
         if self.test is not None:
             return len(self.test)
         return int(self.statistics.counts[-1].sum()) if self.statistics else None
 
     @property
     def train_count(self) -> int | None:
-        """Return how many training images it has, validation included, if that is known here."""
+        """Return the number of its training images, validation included, if that is known here."""
         return int(self.statistics.counts[:-1].sum()) if self.statistics else None
 
     @property

@@ -28,7 +28,7 @@ MESSAGES = {
     413: ("That upload is too large", "Choose a smaller file and try again."),
     415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
     422: ("That file cannot be used", "Choose another one and try again."),
-    500: ("Something broke on our side", "It is in the log. Please try again in a moment."),
+    500: ("Something broke on our side", "It was logged. Please try again in a moment."),
     503: ("The site cannot do that just now", "Please try again in a moment."),
 }
 # A browser only reads an answer after it has sent everything, so what a refused upload still has
@@ -37,7 +37,7 @@ DRAIN_BYTES = 256 * 1024 * 1024
 
 
 class Refusal(Exception):
-    """What a request asks for cannot be done.
+    """A request that cannot be granted.
 
     message: what is wrong and what to do, for the visitor; status: for HTTP; code: for programs.
     """
@@ -51,17 +51,17 @@ class Refusal(Exception):
 
 
 def init_app(app: Flask) -> None:
-    """Let every error of `app` become a page, or JSON for whoever asks for that."""
+    """Turn every error of `app` into a page, or into JSON for whoever asks for that."""
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(Refusal, show_refusal)
     app.register_error_handler(PhotoError, show_refusal)
 
 
 def show_error(error: HTTPException) -> ResponseReturnValue:
-    """The answer to any error that no blueprint has answered itself."""
+    """Answer any error that no blueprint has answered itself."""
     status = error.code or 500
     if status < 400 or isinstance(error, (BadHost, SecurityError)):
-        # Under a host name that is none, no address can be made, and so no page.
+        # Without a valid host name no address can be made, and so no page.
         return error.get_response()
     own_words = error.description if error.description != type(error).description else None
     if status == 413:
@@ -77,20 +77,20 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
 
 
 def show_refusal(error: Refusal | PhotoError) -> ResponseReturnValue:
-    """The answer to a request that we refuse, where its blueprint has no page of its own for it."""
+    """Answer a refused request whose blueprint has no page of its own for it."""
     response = _response(error.status, error.code, HTTP_STATUS_CODES[error.status], error.message)
     response.headers.update(retry_headers(error))
     return response
 
 
 def retry_headers(error: Refusal | PhotoError) -> dict[str, str]:
-    """The header that says when to try again, if that may help."""
+    """Return the header that says when to try again, if that may help."""
     seconds = error.retry_after if isinstance(error, PhotoError) else None
     return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def _code(name: str) -> str:
-    """`Not Found` as `not-found`, for programs."""
+    """Return a name such as `Not Found` as `not-found`, for programs."""
     return "-".join(re.findall("[a-z]+", name.lower()))
 
 
@@ -116,18 +116,18 @@ def _response(
 
 
 def _without(parameters: Sequence[str]) -> str:
-    """The address of the request without these parameters."""
+    """Return the address of the request without these parameters."""
     left = [(name, value) for name, value in request.args.items(True) if name not in parameters]
     path = quote(request.script_root + request.path)
     return f"{path}?{urlencode(left)}" if left else path
 
 
 def form_problem(error: CSRFError) -> str:
-    """What a visitor is told whose form was too old, or not ours."""
+    """Explain to a visitor that the form was too old, or not ours."""
     current_app.logger.warning("form refused: %s", error.description)
     if "expired" in (error.description or ""):
         return (
-            "This page had been open for too long, so the form could not be accepted. Please "
+            "This page was open for too long, so the form could not be accepted. Please "
             "choose your photo again."
         )
     return (
@@ -137,7 +137,7 @@ def form_problem(error: CSRFError) -> str:
 
 
 def wants_json(request: Request) -> bool:
-    """Whether the answer should be JSON: by the address, or by an Accept header."""
+    """Return True if the answer should be JSON: by the address, or by an Accept header."""
     if request.path.startswith(("/api/", "/v1/")) or request.path.endswith(".json"):
         return True
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
@@ -145,7 +145,7 @@ def wants_json(request: Request) -> bool:
 
 
 def drain(request: Request) -> None:
-    """Read and forget what a client is still sending that was refused for its length."""
+    """Read and discard the rest of a request that was refused for its length."""
     left = min(request.content_length or 0, DRAIN_BYTES)
     if left <= (request.max_content_length or 0):
         return  # It was refused for something else, and part of it may have been read.

@@ -1,4 +1,4 @@
-"""How numbers are written on the pages."""
+"""Filters that write numbers and nouns on the pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from flask import Flask
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.9253 as `92.5%`.  Never rounds up to a certainty that is not there."""
+    """Write 0.9253 as `92.5%`; never round up to a certainty that is not there."""
     text = f"{share:.{digits}%}"
     if share < 1 and text == f"{1:.{digits}%}":
         return f">{1 - 10.0 ** -(digits + 2):.{digits}%}"
@@ -14,7 +14,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def count(number: int) -> str:
-    """1117514 as `1,117,514`."""
+    """Write 1117514 as `1,117,514`."""
     return f"{number:,}"
 
 
@@ -22,24 +22,24 @@ WORDS = "two three four five six seven eight nine ten eleven twelve".split()
 
 
 def in_words(number: int) -> str:
-    """7 as `seven`; from thirteen on, figures."""
+    """Write 7 as `seven`; from thirteen on, figures."""
     return WORDS[number - 2] if 2 <= number <= 12 else count(number)
 
 
 def ordinal(number: int) -> str:
-    """1 as `1st`, 12 as `12th`, 9372 as `9,372nd`."""
+    """Write 1 as `1st`, 12 as `12th`, 9372 as `9,372nd`."""
     ends = {1: "st", 2: "nd", 3: "rd"}
     end = "th" if 10 < number % 100 < 14 else ends.get(number % 10, "th")
     return f"{count(number)}{end}"
 
 
 def times(number: int) -> str:
-    """1 as `once`, 3 as `3 times`."""
+    """Write 1 as `once`, 3 as `3 times`."""
     return "once" if number == 1 else f"{count(number)} times"
 
 
 def duration(seconds: float) -> str:
-    """2712 as `45 min`."""
+    """Write 2712 as `45 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -48,12 +48,12 @@ def duration(seconds: float) -> str:
 
 
 def megabytes(count: int) -> str:
-    """20971520 bytes as `20 MB`."""
+    """Write 20971520 bytes as `20 MB`."""
     return f"{count / 2**20:g} MB"
 
 
 def a(noun: str) -> str:
-    """`pear` as `a pear`, `apple` as `an apple`."""
+    """Write `pear` as `a pear`, `apple` as `an apple`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 

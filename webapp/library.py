@@ -1,4 +1,4 @@
-"""What the site serves from: bundles, their classifiers and data sets, read once a process.
+"""Everything the site serves from: bundles, classifiers and data sets, read once per process.
 
 Whatever is missing or damaged is left out, logged, and named on the page that would show it.
 """
@@ -36,70 +36,70 @@ NO_AUDIT = (
 
 
 def review_path(data_folder: Path, name: str) -> Path:
-    """Return where the review of the folder data set called `name` is kept."""
+    """Return the path of the review of the folder data set called `name`."""
     return data_folder / name / REVIEW
 
 
 @dataclass(frozen=True)
 class Result:
-    """A bundle with what pages about it are computed from."""
+    """A bundle and the figures computed from its stored predictions."""
 
     bundle: Bundle
 
     @cached_property
     def probabilities(self) -> NDArray[np.floating]:
-        """Calibrated probabilities on the test images, (count, classes)."""
+        """Return calibrated probabilities on the test images, (count, classes)."""
         return calibrated(self.bundle)
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """The most probable class of each test image, (count,)."""
+        """Return the most probable class of each test image, (count,)."""
         return np.asarray(self.bundle.predictions.test.argmax(axis=1))
 
     @cached_property
     def accuracy(self) -> float:
-        """The share of the test images that it names rightly."""
+        """Return the share of the test images that it classifies correctly."""
         return float((self.predicted == self.bundle.predictions.test_labels).mean())
 
     @cached_property
     def loss(self) -> float:
-        """The test loss of the probabilities before calibration."""
+        """Return the test loss of the probabilities before calibration."""
         return cross_entropy(self.bundle.predictions.test, self.bundle.predictions.test_labels)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """The confusion matrix on the test images, (classes, classes)."""
+        """Return the confusion matrix on the test images, (classes, classes)."""
         labels, classes = self.bundle.predictions.test_labels, self.bundle.card.classes
         return confusion_matrix(self.predicted, labels, len(classes))
 
     @cached_property
     def classification(self) -> ClassificationReport:
-        """The classification report on the test images."""
+        """Return the classification report on the test images."""
         return classification_report(self.confusion, tuple(self.bundle.card.classes))
 
     @cached_property
     def confidence(self) -> NDArray[np.floating]:
-        """The calibrated probability of the most probable class, (count,)."""
+        """Return the calibrated probability of the most probable class, (count,)."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @cached_property
     def margin(self) -> NDArray[np.floating]:
-        """By how much the most probable class leads the second, (count,)."""
+        """Return the lead of the most probable class over the second, (count,)."""
         second, first = np.partition(self.probabilities, -2, axis=1)[:, -2:].T
         return np.asarray(first - second)
 
     @cached_property
     def entropy(self) -> NDArray[np.floating]:
-        """How undecided the model is, in nats, (count,).
+        """Return the entropy of the calibrated probabilities in nats, (count,).
 
-        0 if it is sure, the logarithm of the number of classes if it has no idea.
+        0 if the model is sure, the logarithm of the number of classes if it has no idea.
         """
         return np.asarray(-(self.probabilities * np.log(self.probabilities + 1e-12)).sum(axis=1))
 
 
 @dataclass(frozen=True)
 class Library:
-    """All that was found, by name.
+    """All that the site found when it started, by name.
 
     `problems` says of each bad bundle what is wrong with it, and `data_problems` of each data set
     that cannot be served at all.  `data_sets` has those that are kept and those of which only
@@ -157,7 +157,7 @@ class Library:
         }
 
     def not_comparable(self, data_set: ServedDataSet) -> dict[str, str]:
-        """Return a sentence for each model that cannot be compared on `data_set`: why that is."""
+        """Return a sentence for each model that cannot be compared on `data_set`, and why."""
         here, on_it = self.comparable(data_set), self.results_on(data_set)
         return {
             name: f"The model “{name}” {_tested(data_set, result, len(_labels(data_set, on_it)))}"
@@ -210,7 +210,7 @@ def _tested(data_set: ServedDataSet, result: Result, whole: int) -> str:
 
 
 class _Shelf:
-    """Holds the library of one app, and fills it when it is first wanted."""
+    """The place of one app's library, which is read when it is first wanted."""
 
     def __init__(self, app: Flask) -> None:
         self._app = app
@@ -231,13 +231,13 @@ def init_app(app: Flask) -> None:
 
 
 def load_library(app: Flask) -> Library:
-    """The library of `app`; the first call reads it, which takes seconds."""
+    """Return the library of `app`; the first call reads it, which takes seconds."""
     shelf: _Shelf = app.extensions["library"]
     return shelf.library
 
 
 def get_library() -> Library:
-    """The library of the app that is answering."""
+    """Return the library of the app that is answering."""
     return load_library(current_app._get_current_object())  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Answers that are pictures, under addresses that change with their content."""
+"""Responses that are pictures, at addresses that change with their content."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ONE_YEAR = 365 * 24 * 3600
 
 
 def kept_file(file: Path | io.BytesIO, mimetype: str) -> Response:
-    """A picture file that a browser may keep for ever."""
+    """Send a picture file that a browser may keep for ever."""
     response = send_file(file, mimetype=mimetype, max_age=ONE_YEAR)
     response.cache_control.immutable = True
     return response
 
 
 def kept_picture(pixels: NDArray[np.uint8], kind: str, **options: Any) -> Response:
-    """uint8 RGB `pixels` (height, width, 3) as a picture that a browser may keep for ever.
+    """Send uint8 RGB `pixels` (height, width, 3) as a picture that a browser may keep for ever.
 
     Args:
         kind: "PNG" or "WEBP".

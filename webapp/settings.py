@@ -181,7 +181,7 @@ def _checked(setting: Setting, value: Any) -> Any:
 
 
 def _kept_secret(path: Path) -> str:
-    """The key in the file `path`, which is made where there is none."""
+    """Return the key in the file `path`, which is made where there is none."""
     with contextlib.suppress(FileNotFoundError):
         return _read_secret(path)
     # All workers must sign with the same key, so the first to come makes it and the rest read it.

@@ -15,13 +15,13 @@ ONE_WEEK = 7 * 24 * 3600
 
 @bp.get("/about")
 def page() -> ResponseReturnValue:
-    """What a visitor may want to know before a photo is sent."""
+    """Show what the site is, what becomes of photos, and how programs use it."""
     return render_template("about/page.html", library=get_library(), limits=limits())
 
 
 @bp.get("/favicon.ico")
 def favicon() -> ResponseReturnValue:
-    """The icon where browsers look for it without being told of another."""
+    """Send the icon, from the address at which browsers look for one unasked."""
     response = current_app.send_static_file("favicon.ico")
     response.cache_control.max_age = ONE_WEEK
     return response

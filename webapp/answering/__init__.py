@@ -1,5 +1,5 @@
-"""From an upload to an answer: what a request brings, what the model says of it, and the pictures
-that the page shows beside it.
+"""From an upload to an answer: the files of a request, the verdicts of the models, and the pictures
+that the page shows beside them.
 
 Shared by the pages, the API and feedback.
 """

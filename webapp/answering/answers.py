@@ -1,4 +1,4 @@
-"""What the networks say about images, in the form in which pages and programs are told."""
+"""Answers of the networks about images, in the form that pages and programs are given."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ Pixels = NDArray[np.uint8]
 
 
 class NoModel(Refusal):
-    """No network is loaded, so nothing can be answered."""
+    """A request for an answer while no network is loaded."""
 
     status = 503
     code = "no-model"
 
 
 class UnknownModel(Refusal):
-    """A network was asked that is not here."""
+    """A request for a network that is not here."""
 
     code = "unknown-model"
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """Where a network looked: over the picture as a `data:` address, and in words."""
+    """A Grad-CAM heat map: over the picture as a `data:` address, and in words."""
 
     uri: str
     words: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """What a model says of one image.  `shares` are calibrated probabilities, the largest first.
+class Verdict:
+    """A model's verdict on one image.  `shares` are calibrated probabilities, the largest first.
 
     `novelty` is higher the less the image resembles what the network learned from, and `known` is
     false where that is too much for an answer to mean anything (see `Judgement`).
@@ -67,18 +67,18 @@ class Said:
 
     @property
     def label(self) -> str:
-        """The most probable class."""
+        """Return the most probable class."""
         return self.shares[0][0]
 
     @property
     def share(self) -> float:
-        """The probability of the most probable class."""
+        """Return the probability of the most probable class."""
         return self.shares[0][1]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer(Said):
-    """One image's answer, with all that a page shows of it.
+class Answer(Verdict):
+    """A verdict with all else that a page shows about the image.
 
     `threshold` is the novelty above which it is not known.  `views` are what the network was given.
     `photo_uri` is a `data:` address: the photo is shown without being stored.
@@ -97,12 +97,12 @@ class Answer(Said):
 
     @property
     def side(self) -> int:
-        """The side of the squares that the network was given, in pixels."""
+        """Return the side of the squares that the network was given, in pixels."""
         return len(self.views[0].pixels)
 
     @cached_property
     def seen(self) -> list[tuple[str, str]]:
-        """What each view shows, and the view as a `data:` address, pixel for pixel."""
+        """Return a caption for each view, and the view as a `data:` address, pixel for pixel."""
         return [(view.shows, data_uris.cut_as_data_uri(view.pixels)) for view in self.views]
 
     def as_json(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Prepared:
 
 
 def why_no_answer(library: Library) -> str:
-    """What a visitor is told where `library` has no network."""
+    """Return the sentence for a visitor when `library` has no network."""
     if library.problems:
         named = "; ".join(f"{name}: {problem}" for name, problem in library.problems.items())
         return f"No model could be loaded, so no photo can be answered now ({named})."
@@ -140,7 +140,7 @@ def why_no_answer(library: Library) -> str:
 
 
 def choose_classifier(library: Library, name: str | None) -> Classifier:
-    """The network called `name`; where nothing is asked, the one that answers by default.
+    """Return the network called `name`; without a name, the default one.
 
     Raises:
         NoModel: there is none at all.
@@ -181,7 +181,7 @@ def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[
 def answer_photo(
     photo: photos.Photo, classifier: Classifier, library: Library, *, with_heat: bool = False
 ) -> tuple[Answer, list[Answer]]:
-    """The answer of `classifier`, and those of every other network for the same data set."""
+    """Return the answer of `classifier` and those of every other network for its data set."""
     answer, *others = (
         _answer(*said, photo_size=photo.original_size)
         for said in _ask_each(photo.image, classifier, library)
@@ -203,7 +203,7 @@ def answer_test_image(
     *,
     with_heat: bool = False,
 ) -> tuple[Answer, list[Answer]]:
-    """As `answer_photo`, for test image `index`."""
+    """Answer test image `index` as `answer_photo` answers a photo."""
     image = Image.fromarray(test.images[index])
     true = classifier.classes[test.labels[index]]
     answer, *others = (
@@ -217,9 +217,9 @@ def answer_test_image(
 
 
 def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> HeatMap | None:
-    """Where `classifier` looked for its best class, over the picture `shown`.
+    """Draw where `classifier` looked for its most probable class over the picture `shown`.
 
-    None for a network that has no feature maps.
+    Returns None for a network that has no feature maps.
     """
     # The first view is the whole picture, so its map lies over the whole picture.
     whole = answer.views[0]
@@ -232,9 +232,9 @@ def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> Heat
 
 
 def examples(data_set: ServedDataSet | None) -> list[tuple[int, str]]:
-    """Index and class of the first test image of each class: not picked for being easy.
+    """Return index and class of the first test image of each class: not picked for being easy.
 
-    Of many classes some are shown, spread evenly over all.
+    Of many classes, some are taken, spread evenly over all.
     """
     if data_set is None or data_set.test is None:
         return []
@@ -269,7 +269,7 @@ def _ask_each(
 def _ask(
     classifier: Classifier, images: Sequence[Sequence[View]]
 ) -> Iterator[tuple[Judgement, float]]:
-    """Each image's judgement with the milliseconds that all of them took."""
+    """Return each image's judgement with the milliseconds that all of them took."""
     started = time.perf_counter()
     judgements = classifier.judge_views(images)
     milliseconds = (time.perf_counter() - started) * 1000

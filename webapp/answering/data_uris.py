@@ -1,4 +1,4 @@
-"""Pictures as `data:` addresses: they are shown without being stored."""
+"""Pictures as `data:` addresses, shown without being stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TINY = 64
 
 
 def as_data_uri(image: Image.Image, *, long_side: int, pixelated: bool = False) -> str:
-    """An RGB image as a data URI for an <img>, its long side at most long_side pixels.
+    """Return an RGB image as a data URI for an <img>, its long side at most `long_side` pixels.
 
     JPEG, or PNG (without loss) when pixelated or when no side exceeds TINY pixels. The image is
     never enlarged and keeps its shape.
@@ -28,6 +28,6 @@ def as_data_uri(image: Image.Image, *, long_side: int, pixelated: bool = False) 
 
 
 def cut_as_data_uri(pixels: NDArray[np.uint8]) -> str:
-    """uint8 pixels (height, width, 3), such as cut() gives, as a PNG data URI without loss."""
+    """Return uint8 `pixels` (height, width, 3), such as a view's, as a lossless PNG data URI."""
     image = Image.fromarray(pixels)
     return as_data_uri(image, long_side=max(image.size), pixelated=True)

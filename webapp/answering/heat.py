@@ -1,4 +1,4 @@
-"""A heat map over a picture, and in words."""
+"""Heat maps drawn over pictures and put into words."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOSTLY = 0.5
 
 
 def overlay(image: Image.Image, heat: Heat) -> Image.Image:
-    """`heat`, 0 to 1 in a few rows and columns, over an RGB `image` of any size, which it covers.
+    """Draw `heat`, 0 to 1 in a few rows and columns, over the whole of an RGB `image` of any size.
 
-    Where there is none the picture is grey and dark; where there is most, bright.
+    The picture is dark grey where there is no heat, and bright where there is most.
     """
     fine = Image.fromarray(np.asarray(heat, np.float32)).resize(
         image.size, Image.Resampling.BICUBIC
@@ -37,7 +37,7 @@ def overlay(image: Image.Image, heat: Heat) -> Image.Image:
 
 
 def in_words(heat: Heat) -> str:
-    """Where most of `heat` lies, to be put behind "It looked"."""
+    """Say where most of `heat` lies, as the end of a sentence that begins with "It looked"."""
     total = float(heat.sum())
     if total <= 0:
         return "nowhere: nothing in the picture speaks for it"
@@ -63,7 +63,7 @@ def _ninth(row: int, column: int) -> str:
 
 
 def _thirds(heat: Heat) -> Heat:
-    """The rows of `heat` added up to three; one that lies across a border is shared."""
+    """Add up the rows of `heat` to three; one that lies across a border is shared."""
     count = len(heat)
     edges = np.linspace(0, count, 4)
     starts = np.arange(count)

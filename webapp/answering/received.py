@@ -1,4 +1,4 @@
-"""What a request brings: its photos, within the limits that every page names."""
+"""The photos of a request, within the limits that every page names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FORM_BYTES = 1024 * 1024  # what a form may weigh beside its photos
 
 
 class TooManyPhotos(Refusal):
-    """More photos came than are taken at a time."""
+    """An upload of more photos than are accepted at a time."""
 
     status = 413
     code = "too-many-photos"
 
 
 class TooMuch(Refusal):
-    """All that was sent is more than is taken at a time."""
+    """An upload of more bytes than are accepted at a time."""
 
     status = 413
     code = "upload-too-large"
@@ -32,7 +32,7 @@ class TooMuch(Refusal):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a visitor may send: bytes and pixels of one photo, photos and bytes of one upload."""
+    """The most a visitor may send: bytes and pixels of a photo, photos and bytes of an upload."""
 
     photo_bytes: int
     photo_pixels: int
@@ -41,7 +41,7 @@ class Limits:
 
 
 def limits() -> Limits:
-    """The limits of the app that is answering."""
+    """Return the limits of the app that is answering."""
     config = current_app.config
     total: int = config["MAX_CONTENT_LENGTH"]
     return Limits(
@@ -53,11 +53,11 @@ def limits() -> Limits:
 
 
 def sent_files() -> list[FileStorage]:
-    """The files of every field called `image`; a field left empty is none.
+    """Return the files of every field called `image`; a field left empty has none.
 
     Raises:
         photos.NoPhoto: there is none.
-        TooManyPhotos: there are more than are taken at a time.
+        TooManyPhotos: there are more than are accepted at a time.
     """
     files = [file for file in request.files.getlist("image") if file.filename]
     most = limits().photos
@@ -65,17 +65,17 @@ def sent_files() -> list[FileStorage]:
         raise photos.NoPhoto
     if len(files) > most:
         raise TooManyPhotos(
-            f"You chose {len(files)} photos, and {most} at a time is the most. None of them was "
-            "looked at; please choose fewer and try again."
+            f"You chose {len(files)} photos; the most at a time is {most}. None of them was "
+            "looked at: please choose fewer and try again."
         )
     return files
 
 
 def open_file(file: FileStorage) -> photos.Photo:
-    """The photo in `file`.  One is read at a time, so that memory holds no more than one whole.
+    """Open the photo in `file`.  One is read at a time, so memory never holds two whole files.
 
     Raises:
-        photos.PhotoError: it is none that can be used.
+        photos.PhotoError: it is not a photo that can be used.
     """
     allowed = limits()
     if file.stream.seek(0, os.SEEK_END) > allowed.photo_bytes:
@@ -85,18 +85,16 @@ def open_file(file: FileStorage) -> photos.Photo:
 
 
 def too_large(_error: RequestEntityTooLarge) -> Refusal | photos.PhotoError:
-    """What is wrong with a request that was refused before its photos were looked at."""
+    """Explain why a request was refused before its photos were looked at."""
     errors.drain(request)
     allowed = limits()
     limit = request.max_content_length or allowed.total_bytes
     if (request.content_length or limit + 1) <= limit:
-        return TooMuch(
-            "That form has more in it than photos. Please choose your photos and try again."
-        )
+        return TooMuch("The form holds more than photos. Please choose your photos and try again.")
     if limit < allowed.total_bytes or allowed.photo_bytes == allowed.total_bytes:
         return photos.PhotoTooLarge.for_bytes(allowed.photo_bytes)
     return TooMuch(
-        f"All that is too large: {allowed.photo_bytes / 2**20:g} MB a photo and "
-        f"{limit / 2**20:g} MB together is the most. Please choose smaller or fewer photos and "
+        f"That upload is too large: the most is {allowed.photo_bytes / 2**20:g} MB a photo and "
+        f"{limit / 2**20:g} MB together. Please choose smaller or fewer photos and "
         "try again."
     )

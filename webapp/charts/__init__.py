@@ -1,4 +1,4 @@
-"""Charts as numbers, which the SVG macros draw: lines, points and reliability diagrams.
+"""Charts as numbers, which the SVG macros draw: lines, points, bars and reliability diagrams.
 
-One arithmetic for all of them; knows nothing of models.
+They share one set of dimensions and one arithmetic for axes, and know nothing of models.
 """

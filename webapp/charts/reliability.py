@@ -1,24 +1,23 @@
-"""The reliability diagram: is it right as often as it says?"""
+"""Reliability diagrams: accuracy by confidence (C. Guo et al., "On Calibration of Modern Neural
+Networks", 2017)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from model_training.judging.metrics import CalibrationBin
+from webapp.charts.axes import EDGE, SIDE
 
-from model_training.judging.metrics import CALIBRATION_BINS, calibration_bins, calibration_error
-
-SIDE = 240
-EDGE = 40
+FEW = 20
+"""A bar of fewer images is drawn pale: its height is mostly chance."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One range of confidence: how many images are in it, and how often the model was right.
+class ReliabilityBin:
+    """One range of confidence: the images in it, and the share that was answered correctly.
 
-    `x`, `y`, `width`, `height` draw it; `expected_y` is where it would end if it were honest.
+    `x`, `y`, `width`, `height` draw it; at `expected_y` it would end under perfect calibration.
     """
 
     low: float
@@ -32,56 +31,50 @@ class Bar:
     height: float
     expected_y: float
 
+    @property
+    def few(self) -> bool:
+        """Return True if there are too few images for the height to mean much."""
+        return self.count < FEW
+
 
 @dataclass(frozen=True)
-class Diagram:
-    """The bars of one set of probabilities."""
+class ReliabilityDiagram:
+    """The bins that hold images; `error` is the expected calibration error."""
 
     title: str
-    bars: list[Bar]
+    bins: list[ReliabilityBin]
     error: float
+    few: int = FEW
     side: int = SIDE
     edge: int = EDGE
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """The diagram before and after temperature scaling."""
+def reliability_diagram(
+    title: str, bins: Sequence[CalibrationBin], error: float
+) -> ReliabilityDiagram:
+    """Draw `bins`, which divide confidence from 0 to 1 evenly; those without images are left out.
 
-    before: Diagram
-    after: Diagram
-
-
-def make_reliability(
-    before: NDArray[np.floating[Any]],
-    after: NDArray[np.floating[Any]],
-    labels: NDArray[np.integer[Any]],
-) -> Reliability:
-    """Draw both diagrams from probabilities (count, classes) and true labels (count,)."""
-    return Reliability(
-        _diagram("Before", before, labels), _diagram("After temperature scaling", after, labels)
+    Args:
+        error: the expected calibration error of the same probabilities.
+    """
+    width = SIDE / len(bins)
+    return ReliabilityDiagram(
+        title,
+        [
+            ReliabilityBin(
+                low=number / len(bins),
+                high=(number + 1) / len(bins),
+                count=one.count,
+                accuracy=one.accuracy,
+                confidence=one.confidence,
+                x=round(number * width + 1, 1),
+                y=round(SIDE * (1 - one.accuracy), 1),
+                width=round(width - 2, 1),
+                height=round(SIDE * one.accuracy, 1),
+                expected_y=round(SIDE * (1 - one.confidence), 1),
+            )
+            for number, one in enumerate(bins)
+            if one.count
+        ],
+        error,
     )
-
-
-def _diagram(
-    title: str, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
-) -> Diagram:
-    found = calibration_bins(probabilities, labels)
-    width = SIDE / CALIBRATION_BINS
-    bars = [
-        Bar(
-            low=number / CALIBRATION_BINS,
-            high=(number + 1) / CALIBRATION_BINS,
-            count=one.count,
-            accuracy=one.accuracy,
-            confidence=one.confidence,
-            x=round(number * width + 1, 1),
-            y=round(SIDE * (1 - one.accuracy), 1),
-            width=round(width - 2, 1),
-            height=round(SIDE * one.accuracy, 1),
-            expected_y=round(SIDE * (1 - one.confidence), 1),
-        )
-        for number, one in enumerate(found)
-        if one.count
-    ]
-    return Diagram(title, bars, calibration_error(probabilities, labels))

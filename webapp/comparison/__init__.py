@@ -1,4 +1,4 @@
-"""`/models/`: what each network reached, and how that compares with what was reported."""
+"""`/models/`: the results of each network, beside those that were published."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ bp = Blueprint("comparison", __name__)
 
 @bp.get("/models/")
 def index() -> ResponseReturnValue:
-    """Every bundle of one data set, and every recipe for it that has none yet."""
+    """Show every bundle of one data set, and every recipe for it that has none yet."""
     library = get_library()
     data = _data_set(library)
     rows = _rows(library, data)
@@ -54,14 +54,14 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/models.csv")
 def index_csv() -> Response:
-    """The comparison table of the same address, for a spreadsheet."""
+    """Send the comparison table of the same address as CSV."""
     library = get_library()
     return Response(as_csv(_rows(library, _data_set(library))), mimetype="text/csv")
 
 
 @bp.get("/models/compare")
 def compare() -> ResponseReturnValue:
-    """Two models against each other; without a choice, the two best."""
+    """Compare two models; without a choice, the two best."""
     library = get_library()
     data = data_set(library, "left", "right")
     results = library.comparable(data) if data else {}
@@ -92,7 +92,7 @@ def compare() -> ResponseReturnValue:
 
 @bp.get("/models/<name>", strict_slashes=False)
 def model(name: str) -> ResponseReturnValue:
-    """One model's report."""
+    """Show one model's report."""
     library, result = get_library(), _result(name)
     data = library.data_set_of(result.bundle)
     others = library.comparable(data)
@@ -111,14 +111,14 @@ def model(name: str) -> ResponseReturnValue:
 
 @bp.get("/models/<name>.json")
 def model_json(name: str) -> ResponseReturnValue:
-    """The figures of one model's report, for programs."""
+    """Send the figures of one model's report as JSON."""
     result = _result(name)
     return as_json(make_report(result, get_library().audit_of(result)))
 
 
 @bp.get("/models/<name>/files/<file>")
 def bundle_file(name: str, file: str) -> ResponseReturnValue:
-    """One file of a model's bundle, to keep."""
+    """Send one file of a model's bundle."""
     files = _result(name).bundle.files
     if file not in files:
         abort(404, f"The bundle of {name} has no file “{file}”. There is: {', '.join(files)}.")
@@ -136,9 +136,9 @@ def _result(name: str) -> Result:
 
 
 def _data_set(library: Library) -> ServedDataSet:
-    """The data set of the table: as the address says, or else the default model's.
+    """Return the data set of the table: as the address says, or else the default model's.
 
-    Recipes can be shown for the data set that they are made for before anything of it is here.
+    Recipes can be listed before anything of the data set that they are made for is here.
     """
     unseen = {}
     for recipe in RECIPES.values():

@@ -1,7 +1,7 @@
 """The model card: what a model is for, what it is not for, and what it was trained on, in words.
 
-After M. Mitchell et al., "Model Cards for Model Reporting", 2019.  What is peculiar to a network is
-written in its recipe; the rest follows from its bundle.
+After M. Mitchell et al., "Model Cards for Model Reporting", 2019.  What is particular to a network
+is written in its recipe; the rest follows from its bundle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model_training.recipes import Recipe, Use
 from webapp import filters
 
 MOST_LISTED = 20
-"""More classes than so many are counted, not named."""
+"""With more classes than this, they are counted, not named."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class ModelCard:
 def make_model_card(
     card: Card, classification: ClassificationReport, recipes: Mapping[str, Recipe]
 ) -> ModelCard:
-    """Put together what is known of the model of `card`, also where its recipe is no longer there.
+    """Write the model card of `card`, even if its recipe no longer exists.
 
     Args:
-        classification: how it fares on the test images, for its weakest class.
+        classification: its scores on the test images, for its weakest class.
     """
     training = card.training
     recipe = recipes.get(card.recipe)

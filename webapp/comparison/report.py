@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit, PartAccuracy, accuracies
 from model_training.bundles.card import Card
 from model_training.judging.intervals import Interval, accuracy_interval
-from model_training.judging.metrics import ClassificationReport
+from model_training.judging.metrics import (
+    ClassificationReport,
+    calibration_bins,
+    calibration_error,
+)
 from model_training.recipes import RECIPES
-from webapp.charts.lines import Chart, line_chart
-from webapp.charts.reliability import Reliability, make_reliability
+from webapp.charts.lines import LineChart, line_chart
+from webapp.charts.reliability import ReliabilityDiagram, reliability_diagram
 from webapp.comparison.model_card import ModelCard, make_model_card
 from webapp.library import Result
 
@@ -23,7 +29,10 @@ MISTAKES = 12
 
 @dataclass(frozen=True)
 class ConfusionCell:
-    """`heat` is 0 for none to 9 for the most of its kind, right and wrong scaled apart."""
+    """A cell of the confusion matrix.
+
+    `heat` is 0 for none to 9 for the most of its kind, right and wrong scaled apart.
+    """
 
     count: int
     heat: int
@@ -41,7 +50,7 @@ class Confused:
 
 @dataclass(frozen=True)
 class Mistake:
-    """An image that the model names wrongly, and how sure it was."""
+    """A misclassified image and the model's confidence in its answer."""
 
     number: int
     true_class: str
@@ -51,9 +60,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Report:
-    """What the report page shows.  `files` are the bundle's, by name, in bytes; `clean` the
-    accuracies of `auditing.audit.accuracies`, None where its test images were not audited;
-    `judges` the models that judged their labels."""
+    """All that the report page shows.
+
+    `files` are the sizes of the bundle's files in bytes, by name; `clean` the accuracies of
+    `auditing.audit.accuracies`, None where its test images were not audited; `judges` the models
+    that judged their labels.
+    """
 
     card: Card
     accuracy: Interval
@@ -63,9 +75,10 @@ class Report:
     confusion: list[tuple[str, list[ConfusionCell]]]
     confused: list[Confused]
     mistakes: list[Mistake]
-    accuracy_chart: Chart
-    loss_chart: Chart
-    reliability: Reliability
+    accuracy_chart: LineChart
+    loss_chart: LineChart
+    uncalibrated: ReliabilityDiagram
+    calibrated: ReliabilityDiagram
     model_card: ModelCard
     files: dict[str, int]
     clean: dict[str, PartAccuracy] | None
@@ -73,22 +86,22 @@ class Report:
 
     @property
     def calibration_error(self) -> float:
-        """Of the network's own probabilities."""
-        return self.reliability.before.error
+        """Return the expected calibration error of the network's softmax probabilities."""
+        return self.uncalibrated.error
 
     @property
     def calibrated_error(self) -> float:
-        """Of the probabilities that the site shows."""
-        return self.reliability.after.error
+        """Return the expected calibration error of the probabilities that the site shows."""
+        return self.calibrated.error
 
     @property
     def wrong(self) -> int:
-        """How many images it names wrongly."""
+        """Return the number of test images that it misclassifies."""
         return self.images - round(self.accuracy.value * self.images)
 
     @property
     def confused_share(self) -> float:
-        """The commonest confusions, as a share of all mistakes."""
+        """Return the share of all mistakes that are among the commonest confusions."""
         return sum(pair.count for pair in self.confused) / max(1, self.wrong)
 
 
@@ -122,12 +135,20 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             history["epoch"],
             _curves(history, "loss"),
         ),
-        reliability=make_reliability(probabilities, result.probabilities, labels),
+        uncalibrated=_diagram("Before", probabilities, labels),
+        calibrated=_diagram("After temperature scaling", result.probabilities, labels),
         model_card=make_model_card(bundle.card, result.classification, RECIPES),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
         clean=accuracies(audit, result.predicted == labels) if audit else None,
         judges=list(audit.provenance.models) if audit else [],
     )
+
+
+def _diagram(
+    title: str, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
+) -> ReliabilityDiagram:
+    bins, error = calibration_bins(probabilities, labels), calibration_error(probabilities, labels)
+    return reliability_diagram(title, bins, error)
 
 
 def _most_confident_mistakes(

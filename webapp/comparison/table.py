@@ -19,9 +19,9 @@ from webapp.serving.classifier import Classifier
 
 @dataclass(frozen=True)
 class Column:
-    """One column: how its figures are written, and in one sentence what they mean.
+    """One column of figures: the function that writes them, and a sentence that explains them.
 
-    Without a `write` the figures are words.
+    Without a `write`, the figures are words.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """Whether it is aligned and ordered as numbers."""
+        """Return True if it is aligned and sorted as numbers."""
         return self.write is not None
 
 
@@ -41,7 +41,7 @@ class Row:
 
     `measured` is False for a recipe that has no bundle here.  `images` is the number of test images
     that it was measured on, and `whole` is False where these are not all that there are, so that
-    its figures are not to be put beside those of others.
+    its figures cannot be compared with those of others.
     """
 
     name: str
@@ -67,47 +67,70 @@ def _megabytes(size: int) -> str:
 COLUMNS = (
     Column("title", "Model", "The network, by the name of its recipe."),
     Column(
-        "accuracy", "Test accuracy", "The share of test images named correctly, here.", _percent
+        "accuracy",
+        "Test accuracy",
+        "Share of the test images that it classifies correctly, measured here.",
+        _percent,
     ),
-    Column("averaged", "With six views", "The same, six views of each image averaged.", _percent),
+    Column(
+        "averaged",
+        "With six views",
+        "The same, with test-time augmentation: the mean over six views of each image.",
+        _percent,
+    ),
     Column(
         "cleaned",
         "Without doubtful images",
-        "Test accuracy on the images that have neither a near-copy in training nor a suspected "
-        "label.",
+        "Test accuracy on the images that have neither a near-copy in training nor a "
+        "suspected label.",
         _percent,
     ),
-    Column("reported", "Reported", "What its source says it reached.", _percent),
+    Column("reported", "Reported", "Test accuracy published by its source.", _percent),
     Column("loss", "Test loss", "Mean negative log probability of the true class.", _three),
-    Column("f1", "Macro F1", "Mean over the classes of precision and recall joined.", _three),
-    Column("recall", "Recall", "Mean over the classes of the share that is found.", _three),
+    Column(
+        "f1",
+        "Macro F1",
+        "Mean over the classes of the F1 score, the harmonic mean of precision and recall.",
+        _three,
+    ),
+    Column(
+        "recall",
+        "Recall",
+        "Mean over the classes of the share of their images that it finds.",
+        _three,
+    ),
     Column(
         "calibration",
         "Calibration",
-        "By how much its percentages are off, after temperature scaling.",
+        "Expected calibration error after temperature scaling: how far its percentages are off.",
         _percent,
     ),
-    Column("parameters", "Parameters", "Numbers that make up the network.", filters.count),
-    Column("layers", "Layers", "Those that have parameters.", filters.count),
+    Column(
+        "parameters",
+        "Parameters",
+        "Numbers that make up the network, trained or not.",
+        filters.count,
+    ),
+    Column("layers", "Layers", "Layers that have parameters.", filters.count),
     Column("dense", "Dense", "Fully connected layers.", filters.count),
-    Column("input", "Input", "Side of the square that it sees.", lambda size: f"{size} px"),
+    Column("input", "Input", "Side of the square that it is given.", lambda size: f"{size} px"),
     Column("file", "File", "Size of the saved network.", _megabytes),
     Column(
-        "milliseconds", "One image", "Time to answer, measured at start-up.", "{:.1f} ms".format
+        "milliseconds", "One image", "Time for one image, measured at start-up.", "{:.1f} ms".format
     ),
-    Column("seconds", "Training", "Wall time, all sessions together.", filters.duration),
+    Column("seconds", "Training", "Wall-clock time, all sessions together.", filters.duration),
     Column("epochs", "Epochs", "Passes over the training images.", filters.count),
-    Column("batch_norm", "Batch norm", "Whether it normalises batches."),
-    Column("dropout", "Dropout", "Whether parts are switched off while it learns."),
-    Column("augmentation", "Augmentation", "How images are varied while it learns."),
-    Column("optimizer", "Optimizer", "How its weights are learned."),
-    Column("data", "Data set", "What it learned from and was tested on."),
-    Column("source", "Source", "Where the reported figure is from."),
-    Column("comment", "Comment", "In a sentence."),
+    Column("batch_norm", "Batch norm", "Whether it uses batch normalisation."),
+    Column("dropout", "Dropout", "Whether random units are switched off in training."),
+    Column("augmentation", "Augmentation", "How images are varied in training."),
+    Column("optimizer", "Optimizer", "The algorithm that fits its weights."),
+    Column("data", "Data set", "The images that it was trained and tested on."),
+    Column("source", "Source", "The source of the reported figure."),
+    Column("comment", "Comment", "The network in a sentence."),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 FIRST_DOWN = ("accuracy", "averaged", "cleaned", "reported", "f1", "recall")
-"""Columns of which one wants the largest first."""
+"""Columns that are sorted with the largest first, unless the address says otherwise."""
 
 
 def make_rows(
@@ -117,7 +140,7 @@ def make_rows(
     audits: Mapping[str, Audit | None],
     whole: Collection[str],
 ) -> list[Row]:
-    """A row for each bundle, then one for each recipe that has none.
+    """Make a row for each bundle, then one for each recipe that has none.
 
     Args:
         audits: by the names of bundles, of the images that each was tested on.
@@ -142,7 +165,7 @@ def make_rows(
 
 
 def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:
-    """`rows` by the figures of `column`; a row without one comes last either way."""
+    """Sort `rows` by the figures of `column`; a row without one comes last either way."""
     there = [row for row in rows if row.figures.get(column.name) is not None]
     missing = [row for row in rows if row.figures.get(column.name) is None]
     return sorted(there, key=lambda row: row.figures[column.name], reverse=down) + missing

@@ -1,4 +1,4 @@
-"""The figures of the pages in forms that programs read."""
+"""The figures of the pages as CSV and JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from webapp.comparison.table import BY_NAME, Row
 
 
 def as_csv(rows: Iterable[Row]) -> str:
-    """The comparison table for a spreadsheet: shares and seconds as they are, unrounded."""
+    """Return the comparison table as CSV: shares and seconds unrounded."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(["name", *BY_NAME])
@@ -23,7 +23,7 @@ def as_csv(rows: Iterable[Row]) -> str:
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """One model's report: everything measured, and its card."""
+    """Return one model's report for JSON: everything measured, and its card."""
     return {
         "name": report.card.name,
         "data_set": report.card.training.data_set,

@@ -12,7 +12,7 @@ from model_training.judging.intervals import Comparison, Interval
 from webapp.library import Result
 
 SURE = 0.05
-"""Below this p-value a difference is called one: the usual convention."""
+"""Below this p-value a difference is called significant: the usual convention."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,13 @@ class ClassDifference:
 
     @property
     def difference(self) -> float:
-        """Left minus right."""
+        """Return left minus right."""
         return self.left - self.right
 
 
 @dataclass(frozen=True)
 class Versus:
-    """What the page of two models shows.  `answers_differ` counts other answers, right or not."""
+    """A comparison of two models.  `answers_differ` counts different answers, right or not."""
 
     left: Card
     right: Card
@@ -43,13 +43,13 @@ class Versus:
 
     @property
     def images(self) -> int:
-        """On how many images both were tested."""
+        """Return the number of images that both were tested on."""
         one = self.comparison
         return one.both + one.neither + one.left_only + one.right_only
 
     @property
     def better(self) -> Card | None:
-        """The one that is right on more of these images; None where both are on equally many."""
+        """Return the one that is right on more of these images; None if they are level."""
         difference = self.comparison.difference.value
         if not difference:
             return None
@@ -57,7 +57,7 @@ class Versus:
 
     @property
     def differ(self) -> bool:
-        """Whether chance alone would hardly make such a difference."""
+        """Return True if chance alone would hardly make such a difference."""
         return self.comparison.p_value < SURE
 
 

@@ -13,7 +13,7 @@ from model_training.datasets.kept import AUDIT, STATISTICS, TEST
 from model_training.datasets.pictures.sprites import tile
 from model_training.datasets.statistics import PARTS, Statistics
 from webapp.data_sets import ServedDataSet
-from webapp.dataset.reviews import find_review, make_view, review_names
+from webapp.dataset.reviews import find_review, review_names, summarize
 from webapp.dataset.samples import draw_samples
 from webapp.library import get_library
 from webapp.pictures import kept_picture
@@ -27,7 +27,7 @@ PART_TITLES = {TEST: "the test images", STATISTICS: "the figures", AUDIT: "the a
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """The data set, if there is one; of several, a list."""
+    """Show the data set if there is only one, or else a list of all."""
     library = get_library()
     served = list(library.data_sets.values())
     if len(served) == 1 and not library.data_problems:
@@ -43,34 +43,34 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/<name>", strict_slashes=False)
 def one(name: str) -> ResponseReturnValue:
-    """A data set; of a folder that nothing has learned from yet, its review."""
+    """Show a data set, or the review of a folder that nothing has learned from yet."""
     data = _find(name)
     return _page(data) if data else reviewed(name)
 
 
 @bp.get("/<name>.json")
 def one_json(name: str) -> ResponseReturnValue:
-    """The same for programs."""
+    """Send the same as JSON."""
     data = _find(name)
     return _as_json(data) if data else reviewed_json(name)
 
 
 @bp.get("/<name>/review")
 def reviewed(name: str) -> ResponseReturnValue:
-    """What `flask data review` found in a folder of photos."""
+    """Show the findings of `flask data review` in a folder of photos."""
     review = find_review(name)
-    return render_template("dataset/review.html", review=review, view=make_view(review))
+    return render_template("dataset/review.html", review=review, summary=summarize(review))
 
 
 @bp.get("/<name>/review.json")
 def reviewed_json(name: str) -> ResponseReturnValue:
-    """The same for programs, as it is kept."""
+    """Send the review as JSON, as it is kept."""
     return find_review(name).model_dump(mode="json")
 
 
 @bp.get("/means/<version>.png")
 def means(version: str) -> ResponseReturnValue:
-    """The mean image of each class, laid out as in a sheet."""
+    """Send the mean image of each class, laid out as in a sheet."""
     for data in get_library().data_sets.values():
         if data.statistics is not None and version == _version(data.statistics):
             return kept_picture(tile(data.statistics.mean_images), "PNG")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,48 +11,15 @@ from model_training.datasets.folders.review import SIDES, Review, read_review
 from model_training.datasets.kept import REVIEW
 from model_training.files import DamagedFile
 from model_training.naming import is_slug
+from webapp.charts.bars import BarChart, bar_chart
 
 CHARTED = 40
-"""With more classes than so many the chart of them is left out: the table has them all."""
-WIDTH, ROW, LEFT, RIGHT = 400, 24, 124, 56
-LONGEST_LABEL = 16  # letters, in a chart
+"""With more classes than this, their chart is left out: the table has them all."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """One row of a chart; `y` is its middle.  `name` is whole, `label` what there is room for."""
-
-    name: str
-    label: str
-    count: int
-    y: float
-    width: float
-
-
-@dataclass(frozen=True)
-class BarChart:
-    """Counts as bars that lie beneath each other, in the chart's own units."""
-
-    title: str
-    bars: list[Bar]
-    width: int = WIDTH
-    left: int = LEFT
-    thickness: int = ROW - 8
-
-    @property
-    def height(self) -> int:
-        """Of the whole chart."""
-        return ROW * len(self.bars)
-
-    @property
-    def text(self) -> str:
-        """All of it in words."""
-        return f"{self.title}: " + ", ".join(f"{bar.name} {bar.count:,}" for bar in self.bars) + "."
-
-
-@dataclass(frozen=True)
-class View:
-    """What the page shows beside the review itself.
+class ReviewSummary:
+    """Sums and charts that the page shows beside the review itself.
 
     `commonest` and `rarest` are the classes with the most and the fewest pictures of those that
     have any, `greyest` the one with the most grey pictures.
@@ -72,7 +38,7 @@ class View:
 
 
 def review_names() -> list[str]:
-    """Return the names of the reviews that are there, in order."""
+    """Return the names of the reviews, in order."""
     return sorted(_paths())
 
 
@@ -102,8 +68,8 @@ def _paths() -> dict[str, Path]:
     return {name: path for name, path in paths.items() if is_slug(name)}
 
 
-def make_view(review: Review) -> View:
-    """Add up and draw `review`."""
+def summarize(review: Review) -> ReviewSummary:
+    """Add up the classes of `review` and draw its charts."""
     filled = sorted(
         ((one.name, one.pictures) for one in review.classes if one.pictures),
         key=lambda pair: -pair[1],
@@ -117,7 +83,7 @@ def make_view(review: Review) -> View:
     for one in review.classes:
         for form, count in one.formats.items():
             formats[form] = formats.get(form, 0) + count
-    return View(
+    return ReviewSummary(
         charts=charts,
         commonest=filled[0] if filled else None,
         rarest=filled[-1] if filled else None,
@@ -128,25 +94,6 @@ def make_view(review: Review) -> View:
         copies=sum(one.copies for one in review.classes),
         bad=sum(one.bad for one in review.classes),
         small=review.sides[0],
-    )
-
-
-def bar_chart(title: str, names: Sequence[str], counts: Sequence[int]) -> BarChart:
-    """Draw `counts`, the longest bar as wide as there is room."""
-    most = max(1, *counts)
-    room = WIDTH - LEFT - RIGHT
-    return BarChart(
-        title,
-        [
-            Bar(
-                name,
-                name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…",
-                count,
-                ROW * (number + 0.5),
-                round(room * count / most, 1),
-            )
-            for number, (name, count) in enumerate(zip(names, counts, strict=True))
-        ],
     )
 
 

@@ -11,10 +11,10 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.sprites import GRID, SHEET_IMAGES
 
 EACH = 10
-"""Images of each class, where there are so many."""
+"""Images of each class, where there are enough."""
 EACH_OF_MANY = 5
 MANY = 20
-"""With more classes than so many fewer images of each are shown."""
+"""With more classes than this, fewer images of each are shown."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Row:
+class SampleRow:
     """The samples of one class; `sheet` is the place of their picture file in `Samples.sheets`."""
 
     name: str
@@ -37,18 +37,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Samples:
-    """What the page shows: a row for each class, and the images that each picture file holds."""
+    """A row for each class, and the images that each picture file holds."""
 
     each: int
-    rows: list[Row]
+    rows: list[SampleRow]
     sheets: list[list[int]]
 
 
 def draw_samples(test: ImageSet, classes: Sequence[str], seed: int) -> Samples:
-    """Draw a few images of each class; the same ones for the same seed."""
+    """Pick a few images of each class at random; the same ones for the same seed."""
     rng = np.random.default_rng(seed)
     most = EACH if len(classes) <= MANY else EACH_OF_MANY
-    rows: list[Row] = []
+    rows: list[SampleRow] = []
     sheets: list[list[int]] = [[]]
     for label, name in enumerate(classes):
         members = np.flatnonzero(test.labels == label)
@@ -63,5 +63,5 @@ def draw_samples(test: ImageSet, classes: Sequence[str], seed: int) -> Samples:
             for number, (row, column) in zip(drawn, places, strict=True)
         ]
         sheets[-1] += drawn
-        rows.append(Row(name, len(sheets) - 1, samples))
+        rows.append(SampleRow(name, len(sheets) - 1, samples))
     return Samples(max(len(row.samples) for row in rows), rows, sheets)

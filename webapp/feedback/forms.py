@@ -18,7 +18,7 @@ from flask import current_app, request
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 
 from model_training.datasets.pictures import opener as photos
-from webapp.answering.answers import SHOWN_SIDE, Answer, Said
+from webapp.answering.answers import SHOWN_SIDE, Answer, Verdict
 from webapp.errors import Refusal
 from webapp.feedback.store import NONE_OF_THESE, Entry
 
@@ -33,7 +33,7 @@ class BrokenForm(Refusal):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen(Said):
+class Seen(Verdict):
     """What a visitor was told about a photo; `ticket` will be what takes it back."""
 
     ticket: str

@@ -1,4 +1,4 @@
-"""`/gallery/`: the test images of a data set, with what a model made of each."""
+"""`/gallery/`: the test images of a data set, with a model's answer to each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from model_training.datasets.pictures.sprites import (
 )
 from webapp.data_sets import ServedDataSet
 from webapp.gallery.cells import evidence, finding
+from webapp.gallery.pages import Selection, decode_numbers, encode_numbers
 from webapp.gallery.selection import read_filters
-from webapp.gallery.view import View, decode_numbers, encode_numbers
 from webapp.library import NO_AUDIT, get_library
 from webapp.pictures import kept_file, kept_picture
 from webapp.query import LARGEST_SEED, data_set, whole_number
@@ -30,18 +30,18 @@ bp = Blueprint("gallery", __name__)
 
 @bp.get("/gallery/")
 def index() -> ResponseReturnValue:
-    """A page of a hundred of the chosen test images, with the true and the predicted class."""
-    view = _read_view()
-    page = view.page()
+    """Show up to a hundred of the selected test images, with the true and the predicted class."""
+    selection = _read_selection()
+    page = selection.page()
     library = get_library()
     return render_template(
         "gallery/index.html",
-        view=view,
+        selection=selection,
         page=page,
-        data=view.data_set,
+        data=selection.data_set,
         last_seed=LARGEST_SEED,
         others=[
-            (one.title, url_for("gallery.index", **library.query(one)), one is view.data_set)
+            (one.title, url_for("gallery.index", **library.query(one)), one is selection.data_set)
             for one in library.data_sets.values()
             if one.test is not None
         ],
@@ -50,14 +50,14 @@ def index() -> ResponseReturnValue:
 
 @bp.get("/gallery.json")
 def index_json() -> ResponseReturnValue:
-    """What the page of the same address shows, for programs."""
-    view = _read_view()
-    page = view.page()
+    """Send the content of the page of the same address as JSON."""
+    selection = _read_selection()
+    page = selection.page()
     return {
-        "data_set": view.data_set.name,
-        "model": view.filters.model,
-        "count": len(view.chosen),
-        "right": view.right,
+        "data_set": selection.data_set.name,
+        "model": selection.filters.model,
+        "count": len(selection.chosen),
+        "right": selection.right,
         "page": page.number,
         "pages": page.count,
         "images": [
@@ -77,21 +77,24 @@ def index_json() -> ResponseReturnValue:
 
 @bp.get("/gallery/<int:number>")
 def image(number: int) -> ResponseReturnValue:
-    """One test image, large, with every model's probabilities, and its place in the selection."""
-    view = _read_view()
-    if number >= len(view.test):
-        abort(404, f"The test images go from 0 to {len(view.test) - 1:,}; there is no {number:,}.")
-    data = view.data_set
+    """Show one test image, large, with every model's probabilities."""
+    selection = _read_selection()
+    if number >= len(selection.test):
+        abort(
+            404,
+            f"The test images go from 0 to {len(selection.test) - 1:,}; there is no {number:,}.",
+        )
+    data = selection.data_set
     names = data.kept.description.test_names if data.kept else ()
     return render_template(
         "gallery/image.html",
         number=number,
-        view=view,
+        selection=selection,
         data=data,
-        place=view.place_of(number),
-        true_class=view.true_class(number),
-        evidence=evidence(view.results.values(), number),
-        finding=finding(view.audit, number, data.classes) if view.audit else None,
+        position=selection.position_of(number),
+        true_class=selection.true_class(number),
+        evidence=evidence(selection.results.values(), number),
+        finding=finding(selection.audit, number, data.classes) if selection.audit else None,
         file_name=names[number] if names else None,
         no_audit=NO_AUDIT,
     )
@@ -99,17 +102,19 @@ def image(number: int) -> ResponseReturnValue:
 
 @bp.get("/gallery/at")
 def at() -> ResponseReturnValue:
-    """Go to the image at a place of the selection, counted from 1: where the slider leads."""
-    view = _read_view()
-    if not len(view.chosen):
-        return redirect(url_for("gallery.index", **view.query))
-    place = whole_number("place", 1, len(view.chosen), default=1)
-    return redirect(url_for("gallery.image", number=int(view.chosen[place - 1]), **view.query))
+    """Redirect to the image at a place of the selection, counted from 1, for the slider."""
+    selection = _read_selection()
+    if not len(selection.chosen):
+        return redirect(url_for("gallery.index", **selection.query))
+    place = whole_number("place", 1, len(selection.chosen), default=1)
+    return redirect(
+        url_for("gallery.image", number=int(selection.chosen[place - 1]), **selection.query)
+    )
 
 
 @bp.get("/gallery/sheets/<version>/<int:number>.webp")
 def sheet(version: str, number: int) -> ResponseReturnValue:
-    """A hundred test images in one file, as they are kept; each cell shows a part of it."""
+    """Send a hundred test images in one file, as they are kept; each cell shows a part of it."""
     data, test = _of_version(version)
     if data.kept is None or number * SHEET_IMAGES >= len(test):
         abort(404)
@@ -118,7 +123,7 @@ def sheet(version: str, number: int) -> ResponseReturnValue:
 
 @bp.get("/gallery/mosaics/<version>/<code>.webp")
 def mosaic(version: str, code: str) -> ResponseReturnValue:
-    """Up to a hundred test images in one file, chosen by the address."""
+    """Send up to a hundred test images, chosen by the address, in one file."""
     _data, test = _of_version(version)
     numbers = decode_numbers(code, len(test))
     if numbers is None:
@@ -132,7 +137,7 @@ def mosaic(version: str, code: str) -> ResponseReturnValue:
 
 @bp.get("/gallery/images/<version>/<int:number>.png")
 def image_file(version: str, number: int) -> ResponseReturnValue:
-    """One test image, pixel for pixel, as PNG."""
+    """Send one test image, pixel for pixel, as PNG."""
     _data, test = _of_version(version)
     if number >= len(test):
         abort(404)
@@ -141,7 +146,7 @@ def image_file(version: str, number: int) -> ResponseReturnValue:
 
 @bp.get("/gallery/copies/<version>/<int:number>.png")
 def copy_file(version: str, number: int) -> ResponseReturnValue:
-    """The training image of which test image `number` is a near-copy, pixel for pixel, as PNG."""
+    """Send the training image that test image `number` nearly duplicates, as PNG."""
     for data in get_library().data_sets.values():
         if data.audit is not None and data.audit.version == version:
             copy = data.audit.copies.get(number)
@@ -152,13 +157,13 @@ def copy_file(version: str, number: int) -> ResponseReturnValue:
 
 @bp.app_template_global()
 def test_image_url(data: ServedDataSet, number: int) -> str:
-    """The address of one test image of `data`, for every template."""
+    """Return the address of one test image of `data`, for every template."""
     return url_for("gallery.image_file", version=data.version, number=number)
 
 
 @bp.app_template_global()
 def grid_url(data: ServedDataSet, numbers: Sequence[int] | NDArray[np.int64]) -> str:
-    """The address of the one file that shows the images `numbers`, laid out as in a sheet."""
+    """Return the address of the file that shows the images `numbers`, laid out as in a sheet."""
     assert data.test is not None  # Who shows images has found that they are there.
     numbers, count = np.asarray(numbers), len(data.test)
     first = int(numbers[0])
@@ -170,14 +175,14 @@ def grid_url(data: ServedDataSet, numbers: Sequence[int] | NDArray[np.int64]) ->
 
 
 def _of_version(version: str) -> tuple[ServedDataSet, ImageSet]:
-    """The data set whose test images have this version, and these."""
+    """Return the data set whose test images have this version, and these images."""
     for data in get_library().data_sets.values():
         if data.test is not None and data.version == version:
             return data, data.test
     abort(404)
 
 
-def _read_view() -> View:
+def _read_selection() -> Selection:
     library = get_library()
     data = data_set(library, "model")
     if data is None:
@@ -196,4 +201,4 @@ def _read_view() -> View:
         library.not_comparable(data),
         library.query(data).get("data"),
     )
-    return View(data, data.test, library.comparable(data), filters)
+    return Selection(data, data.test, library.comparable(data), filters)

@@ -1,4 +1,4 @@
-"""What the gallery says about each image: arithmetic on stored predictions."""
+"""The gallery's findings about each image: arithmetic on stored predictions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Cell:
 
     @property
     def right(self) -> bool | None:
-        """Whether the prediction is the truth."""
+        """Return True if the prediction is the true class, None without a prediction."""
         return None if self.predicted_class is None else self.predicted_class == self.true_class
 
 
@@ -47,7 +47,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the audit of the data set says of one image.
+    """The findings of the data set's audit about one image.
 
     `rank` is its place among the most doubtful labels, from 1; `suggested` the class that the
     models would give it if it were not the one that it has; `doubt` as in `LabelDoubts`.
@@ -62,7 +62,7 @@ class Finding:
 
 
 def finding(audit: Audit, number: int, classes: Sequence[str]) -> Finding:
-    """What `audit` says of image `number`."""
+    """Return the findings of `audit` about image `number`."""
     copy = audit.copies.get(number)
     return Finding(
         suspected=bool(audit.doubts.suspected[number]),
@@ -81,7 +81,7 @@ def cells(
     audit: Audit | None,
     numbers: Iterable[int],
 ) -> list[Cell]:
-    """The cells of the images `numbers`, laid out as in a sheet."""
+    """Return the cells of the images `numbers`, laid out as in a sheet."""
     shown = []
     for position, number in enumerate(numbers):
         predicted = None if result is None else int(result.predicted[number])
@@ -103,7 +103,7 @@ def cells(
 
 
 def evidence(results: Iterable[Result], number: int) -> list[Evidence]:
-    """What each model made of image `number`."""
+    """Return each model's probabilities for image `number`."""
     found = []
     for result in results:
         classes = result.bundle.card.classes

@@ -1,4 +1,4 @@
-"""For whoever operates the site: is the process alive, and can it answer?"""
+"""Health checks for operators: the process is alive, and it can answer."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/livez")
 def livez() -> ResponseReturnValue:
-    """The process answers requests."""
+    """Report that the process answers requests."""
     return jsonify(status="alive")
 
 
 @bp.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """A model is loaded, so photos are answered: 200, else 503.  What else is missing is named."""
+    """Report 200 if a model is loaded, so that photos are answered, or else 503.
+
+    Whatever else is missing is named.
+    """
     library = get_library()
     ready = library.default_model is not None
     shown = library.default_data_set

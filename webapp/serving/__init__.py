@@ -1,4 +1,4 @@
-"""Where a network's output comes from: this process' TensorFlow.
+"""The source of a network's output: TensorFlow in this process.
 
 The only room of the site that calls Keras.
 """

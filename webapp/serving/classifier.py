@@ -18,7 +18,7 @@ Pixels = NDArray[np.uint8]
 
 
 class ClassifierError(Exception):
-    """A bundle's network cannot be loaded or run here; the message says why."""
+    """A bundle whose network cannot be loaded or run here; the message says why."""
 
 
 class Classifier:
@@ -105,7 +105,7 @@ class Classifier:
 
 
 def _time(run: Callable[[], object], rounds: int = 5) -> float:
-    """Return the least time of a few runs, in milliseconds: what else runs here only adds."""
+    """Return the shortest time of a few runs, in milliseconds: other load only adds to it."""
     times = []
     for _ in range(rounds):
         started = time.perf_counter()

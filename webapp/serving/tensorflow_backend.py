@@ -1,5 +1,4 @@
-"""A loaded network as compiled TensorFlow functions: the judge's backend, and where in an image a
-class was seen."""
+"""A loaded network as compiled TensorFlow functions: the judge's backend, and its Grad-CAM."""
 
 from __future__ import annotations
 

@@ -23,15 +23,15 @@ bp = Blueprint("upload", __name__)
 
 
 class NoExamples(errors.Refusal):
-    """An example is asked for, and the test images are not there."""
+    """A request for an example when the test images are not here."""
 
     status = 503
     code = "no-examples"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one of several files: an answer, or a problem with its HTTP status."""
+class UploadedFile:
+    """One of several files: its name, and its answer or its problem with an HTTP status."""
 
     name: str
     answer: Answer | None = None
@@ -41,7 +41,7 @@ class Outcome:
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """The form; with `?example=<index>` the answer for one test image.
+    """Show the form, or with `?example=<index>` the answer for one test image.
 
     `?model=<name>` chooses another model, whose classes and examples are shown.
     """
@@ -80,29 +80,29 @@ def classify() -> ResponseReturnValue:
 @bp.errorhandler(photos.PhotoError)
 @bp.errorhandler(errors.Refusal)
 def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
-    """The form again, with what is wrong."""
+    """Show the form again, with what is wrong."""
     headers = errors.retry_headers(error)
     return _page(get_library(), problem=error.message, status=error.status, headers=headers)
 
 
 @bp.errorhandler(RequestEntityTooLarge)
 def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
-    """The form again: the upload is over the limit."""
+    """Show the form again: the upload is over the limit."""
     return refused(received.too_large(error))
 
 
 @bp.errorhandler(CSRFError)
 def stale_form(error: CSRFError) -> ResponseReturnValue:
-    """The form again, fresh: the one that was sent had expired."""
+    """Show a fresh form: the one that was sent had expired."""
     return _page(get_library(), problem=errors.form_problem(error), status=400)
 
 
 def _several(
     library: Library, files: Sequence[FileStorage], classifier: Classifier
 ) -> ResponseReturnValue:
-    """A page of answers: a file that cannot be used is said beside its name, the rest answered."""
+    """Answer several files; beside the name of one that cannot be used stands the reason."""
     ready: list[answers.Prepared] = []
-    outcomes: list[Outcome | None] = []  # None for each of `ready`, in order
+    uploaded: list[UploadedFile | None] = []  # None for each of `ready`, in order
     busy: photos.Busy | None = None
     for file in files:
         try:
@@ -111,17 +111,17 @@ def _several(
             photo = received.open_file(file)
         except photos.PhotoError as error:
             busy = error if isinstance(error, photos.Busy) else None
-            outcomes.append(
-                Outcome(file.filename or "", problem=error.message, status=error.status)
+            uploaded.append(
+                UploadedFile(file.filename or "", problem=error.message, status=error.status)
             )
         else:
             side = answers.SHOWN_SIDE_AMONG_MANY
             ready.append(answers.prepare(photo, classifier, shown_side=side))
-            outcomes.append(None)
+            uploaded.append(None)
     given = iter(answers.answer_photos(ready, classifier))
     rows = [
-        outcome or Outcome(file.filename or "", answer=next(given))
-        for file, outcome in zip(files, outcomes, strict=True)
+        one or UploadedFile(file.filename or "", answer=next(given))
+        for file, one in zip(files, uploaded, strict=True)
     ]
     if not ready:
         statuses = {row.status for row in rows}

@@ -33,8 +33,8 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where an image is in the selection, counted from 1, with its neighbours' indices."""
+class Position:
+    """The position of an image in the selection, counted from 1, and its neighbours' indices."""
 
     number: int
     page: int
@@ -43,8 +43,8 @@ class Place:
 
 
 @dataclass(frozen=True)
-class View:
-    """What a visitor sees of the test images of a data set."""
+class Selection:
+    """The test images of a data set that a visitor asks to see, in order."""
 
     data_set: ServedDataSet
     test: ImageSet
@@ -53,68 +53,68 @@ class View:
 
     @cached_property
     def chosen(self) -> NDArray[np.int64]:
-        """The indices of the selected images, in their order."""
+        """Return the indices of the selected images, in their order."""
         classes = self.data_set.classes
         return select(self.filters, classes, self.test, self.results, self.audit)
 
     @property
     def audit(self) -> Audit | None:
-        """What is known of the faults of the images."""
+        """Return the audit of the images, if there is one."""
         return self.data_set.audit
 
     def true_class(self, number: int) -> str:
-        """What image `number` shows, by its label."""
+        """Return the class of image `number`, by its label."""
         return self.data_set.classes[int(self.test.labels[number])]
 
     @cached_property
     def query(self) -> dict[str, Any]:
-        """The parameters of an address that shows the same selection."""
+        """Return the parameters of an address that shows the same selection."""
         return self.filters.query()
 
     @property
     def class_options(self) -> list[tuple[str, str]]:
-        """Each class as a choice of a form: its value and its text."""
+        """Return each class as a choice of a form: its value and its text."""
         return [(name, name) for name in self.data_set.classes]
 
     @property
     def model_options(self) -> list[tuple[str, str]]:
-        """Each model as a choice of a form."""
+        """Return each model as a choice of a form."""
         return [(name, one.bundle.card.title) for name, one in self.results.items()]
 
     @property
     def order_options(self) -> list[tuple[str, str]]:
-        """Each order that there is here as a choice of a form."""
+        """Return each order that is possible here as a choice of a form."""
         missing = (() if self.result else tuple(SORTS)) + (() if self.audit else ("doubt",))
         return [(name, text) for name, text in ORDERS.items() if name not in missing]
 
     @property
     def result(self) -> Result | None:
-        """The model whose predictions are shown."""
+        """Return the result of the model whose predictions are shown."""
         return self.results[self.filters.model] if self.filters.model is not None else None
 
     @property
     def right(self) -> int | None:
-        """How many of the selected images the model names rightly."""
+        """Return the number of selected images that the model classifies correctly."""
         if self.result is None:
             return None
         agree = self.result.predicted[self.chosen] == self.test.labels[self.chosen]
         return int(agree.sum())
 
     def page(self) -> Page:
-        """The page that the address asks for."""
+        """Return the page that the address asks for."""
         pages = max(1, -(-len(self.chosen) // SHEET_IMAGES))
         number = whole_number("page", 1, pages, default=1)
         indices = self.chosen[(number - 1) * SHEET_IMAGES : number * SHEET_IMAGES]
         shown = cells(self.test, self.data_set.classes, self.result, self.audit, indices.tolist())
         return Page(number, pages, indices, shown)
 
-    def place_of(self, number: int) -> Place | None:
-        """Where image `number` is in the selection; None if it is not in it."""
+    def position_of(self, number: int) -> Position | None:
+        """Return the position of image `number`; None if it is not in the selection."""
         found = np.flatnonzero(self.chosen == number)
         if not len(found):
             return None
         place = int(found[0])
-        return Place(
+        return Position(
             number=place + 1,
             page=place // SHEET_IMAGES + 1,
             previous=int(self.chosen[place - 1]) if place > 0 else None,
@@ -123,12 +123,12 @@ class View:
 
 
 def encode_numbers(numbers: NDArray[np.int64], count: int) -> str:
-    """Up to 100 indices below `count` as a word that an address can hold."""
+    """Encode up to 100 indices below `count` as a word that an address can hold."""
     return base64.urlsafe_b64encode(numbers.astype(_kind(count)).tobytes()).decode().rstrip("=")
 
 
 def decode_numbers(code: str, count: int) -> NDArray[np.int64] | None:
-    """The inverse of `encode_numbers`; None if `code` is not of its making."""
+    """Decode a word of `encode_numbers`; None if it is not one."""
     kind = _kind(count)
     try:
         raw = base64.b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
