@@ -8,8 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from webapp.cli import bars
-from webapp.cli.bars import Bars
+from webapp.cli.common import bars
+from webapp.cli.common.bars import Bars
 
 
 @pytest.fixture

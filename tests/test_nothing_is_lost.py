@@ -27,8 +27,8 @@ from model_training.training.options import QUICK_IMAGES, Options, Parts, some
 from model_training.training.run import run
 from tests.conftest import TINY, place_in
 from webapp.cli import train
-from webapp.cli.bars import Bars
-from webapp.cli.data_sources import Source
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.data_sources import Source
 
 ONE_EPOCH = Options(epochs=1)
 STAGES = [

@@ -19,8 +19,8 @@ from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.folders.folder import divide
 from model_training.datasets.kept import AUDIT, find_description
-from webapp.cli.bars import Bars
-from webapp.cli.data_sources import (
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.data_sources import (
     Source,
     check_kept,
     data_options,

@@ -9,9 +9,9 @@ from flask.cli import with_appcontext
 
 from model_training.bundles.writing import replace_judge
 from model_training.datasets.dataset import split
-from webapp.cli.bars import Bars
-from webapp.cli.data_sources import data_options, data_set_of, find_source
-from webapp.cli.shared import find_bundle
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.data_sources import data_options, data_set_of, find_source
 
 
 @click.command("calibrate")

@@ -11,8 +11,8 @@ from flask.cli import AppGroup
 from model_training.datasets.folders.class_folders import FolderError
 from model_training.datasets.kept import REVIEW, TEST, keep
 from model_training.datasets.sources import write_cache
-from webapp.cli.bars import Bars
-from webapp.cli.data_sources import (
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.data_sources import (
     cache_of,
     check_kept,
     data_options,

@@ -16,8 +16,8 @@ from model_training.bundles.exporting.export import CHECKED_IMAGES, Exported, Ex
 from model_training.bundles.exporting.formats import FORMATS, Format
 from model_training.datasets.kept import find_description, read_kept
 from model_training.files import DamagedFile
-from webapp.cli.data_sources import kept_folder
-from webapp.cli.shared import find_bundle
+from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.data_sources import kept_folder
 
 
 @click.command("export")

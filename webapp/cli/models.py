@@ -25,7 +25,7 @@ from model_training.bundles.reading import read_bundles
 from model_training.networks.features import kept
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError, Unfinished
-from webapp.cli.shared import find_bundle
+from webapp.cli.common.bundles import find_bundle
 
 FEATURES = "features"
 

@@ -18,7 +18,8 @@ from model_training.bundles.reading import read_bundles
 from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
 from webapp.answering.answers import Answer, Prepared, answer_photos, prepare
 from webapp.answering.received import limits
-from webapp.cli.shared import Bars, find_bundle
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.bundles import find_bundle
 from webapp.filters import percent
 from webapp.serving.classifier import Classifier, ClassifierError
 

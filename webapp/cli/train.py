@@ -20,9 +20,9 @@ from model_training.recipes import Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
-from webapp.cli.bars import Bars
-from webapp.cli.data_sources import check_kept, data_options, find_source, keep_data
-from webapp.cli.results import epoch_line, print_outcome, print_recipes
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
+from webapp.cli.common.results import epoch_line, print_outcome, print_recipes
 
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle

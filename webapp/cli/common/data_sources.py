@@ -30,7 +30,7 @@ from model_training.datasets.registry import (
 )
 from model_training.datasets.sources import Progress, read_cache_name
 from model_training.naming import is_slug, slug
-from webapp.cli.bars import Bars
+from webapp.cli.common.bars import Bars
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
