@@ -1,4 +1,4 @@
-"""`/`: photos in, answers out."""
+"""`/`: photos in, answers out; nothing of a photo is kept."""
 
 from __future__ import annotations
 
