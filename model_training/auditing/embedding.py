@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.augmentation import View
+from model_training.datasets.augmentation import Transform
 from model_training.datasets.pictures.resizing import resized
 from model_training.networks.cutting import split_network
 from model_training.networks.features import extract
@@ -51,7 +51,7 @@ def embed(
     if network.input_shape[1] is not None:
         images = resized(images, network.input_shape[1])
     lower, _decision, _name = split_network(network)
-    return extract(lower, images, (View(),), folder, on_images=on_images).views[0]
+    return extract(lower, images, (Transform(),), folder, on_images=on_images).views[0]
 
 
 def _at_most(network: keras.Model, side: int) -> keras.Model:

@@ -19,7 +19,7 @@ class KerasBackend:
     """The features of `model`, the input of its last dense layer, and that layer's head.
 
     Raises:
-        ValueError: the network has no dense layer, or does more than a softmax behind it.
+        ValueError: the network has no dense layer, or more than a softmax behind it.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -36,8 +36,8 @@ def head(model: keras.Model, name: str) -> tuple[Floats, Floats]:
     """Return kernel (features, classes) and bias (classes,) of the dense layer `name` of `model`.
 
     Raises:
-        ValueError: what stands behind the layer is not just a softmax, so that its weights alone
-            do not tell the network's probabilities.
+        ValueError: more than a softmax follows the layer, so its weights alone do not determine
+            the network's probabilities.
     """
     import keras
 

@@ -1,4 +1,4 @@
-"""A trained network as it answers, in operations that every runtime has."""
+"""A trained network for inference, in operations that every runtime has."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ if TYPE_CHECKING:
     import keras
 
 INPUT = "image"
-"""The name of its input."""
+"""The name of the network's input."""
 
 
 def for_inference(network: keras.Model, size: int | None = None) -> keras.Model:
-    """`network` as it answers: dropout, augmentation and batch statistics are off for good.
+    """Return `network` for inference: dropout, augmentation and batch statistics are off for good.
 
-    Keras' exporter to ONNX calls a network without saying so, and random layers then stay on.
+    Keras' exporter to ONNX does not call a network as for inference, and random layers then stay
+    on.
 
     Args:
         size: the side of the pictures that it takes, for a network that begins with a resizing.
-            That becomes a multiplication by two constant matrices, which gives the same pixels
-            where a runtime has no bicubic resizing or one of its own making.
+            The resizing becomes a multiplication by two constant matrices, which gives the same
+            pixels where a runtime has no bicubic resizing, or one that differs.
     """
     import keras
 
@@ -33,8 +34,8 @@ def for_inference(network: keras.Model, size: int | None = None) -> keras.Model:
     inputs = keras.Input((size, size, 3), name=INPUT)
     pixels = inputs
     if size != resizing.height:
-        # A dense layer without a bias is the product that every runtime has: once over what stands
-        # above each other, once over what stands beside each other.
+        # A dense layer without a bias is a product that every runtime has: one over the columns of
+        # pixels, one over the rows.
         kernel = resizing_matrix(resizing, size).T
         for turn, back in (((2, 3, 1), (3, 1, 2)), ((1, 3, 2), (1, 3, 2))):
             product = keras.layers.Dense(resizing.height, use_bias=False)
@@ -45,10 +46,13 @@ def for_inference(network: keras.Model, size: int | None = None) -> keras.Model:
 
 
 def resizing_matrix(resizing: keras.layers.Resizing, size: int) -> NDArray[np.float32]:
-    """What `resizing` does to one column of a picture of `size` pixels, float32 (height, size).
+    """Return the matrix by which `resizing` multiplies a column of `size` pixels.
 
-    Resizing is linear in the pixels and does the same to rows as to columns, so what it makes of
-    the identity matrix, stretched in one direction, is all that it does.
+    Resizing is linear in the pixels and treats rows as it treats columns, so resizing the identity
+    matrix in one direction gives all of it.
+
+    Returns:
+        float32 (height, size), where `height` is that of `resizing`.
     """
     import keras
 

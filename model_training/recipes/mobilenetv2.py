@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
@@ -45,7 +45,12 @@ def build(size: int, classes: int = 10) -> keras.Model:
 
 # A CIFAR-10 image enlarged five times with hard edges looks sharp to a network, and a resized one
 # blurred; a photo is something between.
-FOUR_VIEWS = (View(), View(flip=True), View(enlarge=5), View(flip=True, enlarge=5))
+FOUR_VIEWS = (
+    Transform(),
+    Transform(flip=True),
+    Transform(enlarge=5),
+    Transform(flip=True, enlarge=5),
+)
 
 HEAD = Phase(
     epochs=20,

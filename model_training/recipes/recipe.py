@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmentation, View, describe_views
+from model_training.datasets.augmentation import Augmentation, Transform, describe_transforms
 from model_training.networks.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Phase:
     augmentation: Augmentation = Augmentation()
     lookahead: Lookahead | None = None
     learns_from: str | None = None
-    views: tuple[View, ...] = (View(),)
+    views: tuple[Transform, ...] = (Transform(),)
     input_size: int | None = None
 
     def on_larger(self, times: float) -> Phase:
@@ -193,7 +193,7 @@ class Recipe:
         each_phase = (
             phase.augmentation.describe()
             if phase.learns_from is None
-            else describe_views(phase.views)
+            else describe_transforms(phase.views)
             for phase in self.phases
         )
         first, *rest = [words for words, _same in groupby(each_phase)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
@@ -71,8 +71,8 @@ def build_large(classes: int = 10) -> keras.Model:
     return keras.Model(inputs, outputs, name="vgg16_224")
 
 
-BOTH_SIDES = (View(), View(flip=True))
-FOUR_VIEWS = (*BOTH_SIDES, View(down=2, right=-2), View(flip=True, down=-2, right=-2))
+BOTH_SIDES = (Transform(), Transform(flip=True))
+FOUR_VIEWS = (*BOTH_SIDES, Transform(down=2, right=-2), Transform(flip=True, down=-2, right=-2))
 
 HEAD = Phase(
     epochs=8,
@@ -106,7 +106,7 @@ FINETUNED = Recipe(
     input_size=64,
     parameters=14_850_634,
     phases=(
-        replace(HEAD, views=(View(),)),
+        replace(HEAD, views=(Transform(),)),
         Phase(
             epochs=4,
             batch_size=64,
