@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build_base(size: int) -> tuple[Any, Any]:
-    """VGG16 without its top behind its own preprocessing, for RGB of any size from 0 to 255.
+    """Build VGG16 without its top, with its preprocessing: RGB of any size, 0 to 255.
 
     Returns:
         The input, and the output of shape (batch, size / 32, size / 32, 512).
@@ -40,7 +40,7 @@ def build_base(size: int) -> tuple[Any, Any]:
 
 
 def build_small(size: int, classes: int = 10) -> keras.Model:
-    """VGG16 with one hidden layer of 256 on its pooled output."""
+    """Build VGG16 with one hidden layer of 256 on its pooled output."""
     import keras
     from keras import layers
 
@@ -54,7 +54,7 @@ def build_small(size: int, classes: int = 10) -> keras.Model:
 
 
 def build_large(classes: int = 10) -> keras.Model:
-    """The reference's VGG16 at 224 pixels: three hidden layers on the flattened output.
+    """Build the reference's VGG16 at 224 pixels: three hidden layers on the flattened output.
 
     Not given in the source: the dropout rates; 0.5 here.
     """
