@@ -18,8 +18,9 @@ from math import ceil
 MOST_SCANS = 100
 """The most scans of a JPEG.  A progressive one has about ten, whichever program wrote it."""
 MOST_SCANNED = 16
-"""Every scan goes over the whole picture: all of them together may cover as many pixels as
-this many pictures of the largest size.  At 64 megapixels the worst such scans were measured at a second."""
+"""Every scan goes over the whole picture: all of them together may cover as many pixels as this
+many pictures of the largest size.  The worst such scans at 64 megapixels were measured to take a
+second."""
 MOST_PARTS = 65_536
 """The most segments of a JPEG, chunks of a PNG, or blocks before the picture of a GIF.  A segment
 holds up to 64 kB and a chunk usually 8 kB or more, so honest files of 20 MB have some hundreds or
