@@ -116,7 +116,7 @@ ANOTHER_SEED = "another seed"
 CHANGES: dict[str, Change] = {
     ANOTHER_SEED: lambda recipe: recipe,
     "first layer learned, not whitening": without_whitening,
-    "Keras' initial weights in convolutions": partial(replace, prepare=whiten_first),
+    "convolutions begin as Keras has them": partial(replace, prepare=whiten_first),
     "flips drawn anew each epoch": partial(with_augmentation, flip="random"),
     "no flips": partial(with_augmentation, flip="none"),
     "no shifts": partial(with_augmentation, shift=0),

@@ -1,4 +1,4 @@
-"""The judge: the same answer wherever it is asked, and photos of none of the classes recognised without training on any."""
+"""The judge: the same answer wherever it is asked, and photos of none of the classes recognised."""
 
 from __future__ import annotations
 

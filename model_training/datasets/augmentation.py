@@ -1,7 +1,7 @@
 """What is done to images before a network sees them: random augmentation while it learns, and the
 fixed transforms of frozen features and of test-time augmentation.
 
-A transform changes small test images; a view (`datasets.pictures.views`) is cut from a photo.
+A transform changes images of a data set; a view (`datasets.pictures.views`) is cut from a photo.
 
 Arithmetic on uint8 arrays, (count, height, width, 3): the same on every backend, and a function of
 the seed alone, so that a resumed training sees what it would have seen.
