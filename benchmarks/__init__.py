@@ -1,1 +1,1 @@
-"""What the README claims about speed, measured: each claim a ratio taken within one run."""
+"""Benchmarks for the README's claims about speed: each is a ratio measured within one run."""

@@ -2,8 +2,8 @@
 
 Trains the recipe for a few epochs on the 45,000 images as it is, then again with one part changed
 at a time, and compares each with the first on the 5,000 validation images.  The test images are not
-looked at.  A difference is given with its paired bootstrap interval, which tells of the images that
-were drawn only: another seed changes a run too, so the first change of all is another seed.
+used.  Each difference has a paired bootstrap interval, which only covers the choice of images:
+another seed changes a run too, so the first change tried is another seed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Answers = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trained network reaches on the validation images; `right` one by one."""
+    """The results of a trained network on the validation images; `right` is one value per image."""
 
     right: Answers
     averaged: float
@@ -48,7 +48,7 @@ Change = Callable[[Recipe], Recipe]
 
 
 def main() -> None:
-    """Train, measure and print, a row as soon as it is known."""
+    """Train, measure and print each row as soon as it is known."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
@@ -72,39 +72,39 @@ def main() -> None:
 
 
 def with_phase(recipe: Recipe, **changes: object) -> Recipe:
-    """`recipe` with its one phase changed."""
+    """Return `recipe` with its one phase changed."""
     (phase,) = recipe.phases
     changed: Phase = replace(phase, **changes)  # type: ignore[arg-type]
     return replace(recipe, phases=(changed,))
 
 
 def with_optimizer(recipe: Recipe, **changes: object) -> Recipe:
-    """`recipe` with the optimizer of its one phase changed."""
+    """Return `recipe` with the optimizer of its one phase changed."""
     optimizer = replace(recipe.phases[0].optimizer, **changes)  # type: ignore[arg-type]
     return with_phase(recipe, optimizer=optimizer)
 
 
 def with_augmentation(recipe: Recipe, **changes: object) -> Recipe:
-    """`recipe` with the augmentation of its one phase changed."""
+    """Return `recipe` with the augmentation of its one phase changed."""
     augmentation = replace(recipe.phases[0].augmentation, **changes)  # type: ignore[arg-type]
     return with_phase(recipe, augmentation=augmentation)
 
 
 def with_batch(recipe: Recipe, batch_size: int) -> Recipe:
-    """`recipe` with another batch, and the rate that goes with it: as the root of its size."""
+    """Return `recipe` with another batch size, its rate scaled by the root of the size."""
     (phase,) = recipe.phases
     rate = phase.optimizer.learning_rate * (batch_size / phase.batch_size) ** 0.5
     return with_phase(with_optimizer(recipe, learning_rate=rate), batch_size=batch_size)
 
 
 def with_activations(recipe: Recipe, activations: tuple[str, ...]) -> Recipe:
-    """`recipe` with other activations, behind the whitening and in each group."""
+    """Return `recipe` with other activations, after the whitening and in each group."""
     build = partial(recipe.build, activations=activations)  # type: ignore[call-arg]
     return replace(recipe, build=build)
 
 
 def without_whitening(recipe: Recipe) -> Recipe:
-    """`recipe` with a first layer that begins as Keras has it, and learns."""
+    """Return `recipe` with a first layer that has Keras' initial weights, and learns."""
 
     def build(classes: int = 10) -> keras.Model:
         model = recipe.build(classes=classes)
@@ -138,7 +138,7 @@ CHANGES: dict[str, Change] = {
 
 
 def measure(recipe: Recipe, seed: int, fit: ImageSet, validation: ImageSet) -> Outcome:
-    """Train `recipe` and judge it on `validation`."""
+    """Train `recipe` and measure it on `validation`."""
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder) / "state", Path(folder) / "features")
         trained = train(recipe, recipe.phases, seed, fit, None, place)
@@ -153,7 +153,7 @@ def measure(recipe: Recipe, seed: int, fit: ImageSet, validation: ImageSet) -> O
 
 
 def print_row(name: str, outcome: Outcome, base: Outcome | None) -> None:
-    """Print what was reached, and how far that is from `base`."""
+    """Print the results of a run, and their difference from `base`."""
     difference = ""
     if base is not None:
         found = compare(outcome.right, base.right).difference

@@ -1,9 +1,9 @@
-"""Is `fast-cnn` as quick to train as airbench94's network in PyTorch?
+"""The training speed of `fast-cnn` beside airbench94's network in PyTorch.
 
-    pip install torch==2.13.0     # any build for the processor will do
+    pip install torch==2.13.0     # any CPU build will do
     python -m benchmarks.against_pytorch
 
-The same batch, precision (bfloat16) and number of images for both, in turns within one process.
+Both take the same batches, precision (bfloat16) and number of images, in turns within one process.
 The PyTorch network is that of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024:
 GELU where ours has what its recipe says, otherwise layer by layer the same.  PyTorch is used for
 nothing else in this project.

@@ -1,6 +1,6 @@
-"""Does the audit find what people found?  `python -m benchmarks.audit`
+"""The audit beside what people found: `python -m benchmarks.audit`
 
-Holds the audit that ships against two published lists, which do not ship:
+Compares the audit that ships with two published lists, which do not ship:
 
 - `--near-copies duplicates_cifar10.csv`: the test images of CIFAR-10 with a near-copy in training
   that B. Barz and J. Denzler found by eye (ciFAIR, 2020), in the column `TestID`; with
@@ -55,19 +55,19 @@ def main() -> None:
 
 
 def published_near_copies(path: Path) -> set[int]:
-    """The test images on the list of near-copies."""
+    """Return the test images on the list of near-copies."""
     with path.open(newline="", encoding="utf-8") as file:
         return {int(row["TestID"]) for row in csv.DictReader(file)}
 
 
 def published_label_errors(path: Path) -> set[int]:
-    """The test images whose label people rejected."""
+    """Return the test images whose label people rejected."""
     judged = json.loads(path.read_text(encoding="utf-8"))
     return {one["id"] for one in judged if one["mturk"]["given"] < PEOPLE_FOR_THE_LABEL}
 
 
 def compare_near_copies(audit: Audit, published: set[int]) -> None:
-    """Print how many of the published near-copies the audit reports, and how many more."""
+    """Print the number of published near-copies that the audit reports, and of others."""
     reported = set(audit.copies)
     found = len(reported & published)
     print(f"near-copies: {len(reported)} test images reported, {len(published)} on the list")
@@ -88,7 +88,7 @@ def draw_pairs(audit: Audit, numbers: Sequence[int], path: Path) -> None:
 
 
 def compare_label_errors(audit: Audit, published: set[int]) -> None:
-    """Print how many of the confirmed errors are among the first most doubtful labels."""
+    """Print the number of confirmed errors among the most doubtful labels."""
     order = most_doubtful(audit.doubts.doubt).tolist()
     suspected = {number for number in order if audit.doubts.suspected[number]}
     print(f"label errors: {len(published)} confirmed by people")

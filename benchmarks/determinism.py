@@ -1,7 +1,7 @@
-"""What does `--deterministic` cost?  `python -m benchmarks.determinism`
+"""The cost of `--deterministic`: `python -m benchmarks.determinism`
 
-Training steps of a recipe with and without it, in turns.  The switch cannot be turned back within a
-process, so each turn is a process of its own that measures its steps after warming up.
+Times training steps of a recipe with and without it, in turns.  The switch cannot be undone within
+a process, so each turn is a process of its own, which measures its steps after warming up.
 """
 
 from __future__ import annotations

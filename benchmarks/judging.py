@@ -1,9 +1,9 @@
-"""Which score, and which views?  `python -m benchmarks.judging PHOTOS [NAME] [--data PATH]`
+"""The choice of score and views: `python -m benchmarks.judging PHOTOS [NAME] [--data PATH]`
 
-Tries ways to tell strangers from the classes, and ways to cut a photo, on both halves of a folder
-of photos (see `benchmarks.photos`), and prints a table of each: what `docs/judging-photos.md` says
-was tried.  Every score is fitted on 8,000 training images and 2,500 validation images alone, in
-full precision, which the bundle rounds.
+Tries out-of-distribution scores, and ways to cut a photo, on both halves of a folder of photos (see
+`benchmarks.photos`), and prints a table of each: those in `docs/judging-photos.md`.  Every score is
+fitted on 8,000 training images and 2,500 validation images alone, in full precision, which the
+bundle rounds.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Score = Callable[[Floats], NDArray[np.floating]]
 
 
 def reduce(image: Image.Image, *sides: int) -> NDArray[np.uint8]:
-    """The whole of `image`, reduced or enlarged to each of `sides` in turn."""
+    """Return the whole of `image`, reduced or enlarged to each of `sides` in turn."""
     for side in sides:
         image = image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0)
     return np.array(image)
 
 
 def ways(size: int) -> dict[str, Callable[[Image.Image], NDArray[np.uint8]]]:
-    """Ways to look at a photo; a capital M means mirrored."""
+    """Return the views of a photo by name; a capital M means mirrored."""
     plain: dict[str, Callable[[Image.Image], NDArray[np.uint8]]] = {
         "whole": lambda image: reduce(image, size),
         "middle": lambda image: reduced(middle_square(image), size),
@@ -74,12 +74,12 @@ SMALL_VIEWS = ("middle", "whole", "whole middle", "whole wholeM", "whole wholeM 
 
 
 def unit(rows: Floats) -> Floats:
-    """Each of `rows` at length 1."""
+    """Return each of `rows` scaled to length 1."""
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
 def root(rows: Floats) -> Floats:
-    """The square root of each feature, signs kept."""
+    """Return the square root of each feature, signs kept."""
     return np.asarray(np.sign(rows) * np.sqrt(np.abs(rows)))
 
 
@@ -94,11 +94,11 @@ class Learned:
     bias: Floats
 
     def logits(self, features: Floats) -> Floats:
-        """What the last layer says of `features`."""
+        """Return the last layer's logits for `features`."""
         return np.asarray(features @ self.kernel + self.bias)
 
     def neighbours(self, shape: Callable[[Floats], Floats], near: int, guessed: bool) -> Score:
-        """Distance to the nearest training images, of the guessed class only or of all."""
+        """Return the distance to the nearest training images, of the guessed class or of all."""
         remembered = unit(shape(self.train))
 
         def score(features: Floats) -> NDArray[np.floating]:
@@ -111,7 +111,7 @@ class Learned:
         return score
 
     def together(self, *scores: Score) -> Score:
-        """The sum of `scores`, each in its standard deviations on validation."""
+        """Return the sum of `scores`, each in its standard deviations on validation."""
         spread = [(found.mean(), found.std()) for found in (one(self.validation) for one in scores)]
         return lambda features: np.sum(
             [
@@ -123,7 +123,7 @@ class Learned:
 
 
 def scores(learned: Learned) -> dict[str, Score]:
-    """Everything that is tried, the one that ships last."""
+    """Return all scores that are tried, the one that ships last."""
 
     def energy(features: Floats) -> NDArray[np.floating]:
         return np.asarray(-np.logaddexp.reduce(learned.logits(features), axis=1))
@@ -204,9 +204,7 @@ def main() -> None:
     ships = "whole middleM 32" if size > 64 else "whole wholeM middle middleM"
     every = scores(learned)
     last = next(reversed(every))
-    header = (
-        "| {} | right | AUROC | true photos refused | strangers caught |\n" + "| --- " * 5 + "|"
-    )
+    header = "| {} | right | AUROC | true photos refused | unknown refused |\n" + "| --- " * 5 + "|"
     print(header.format("score"))
     for title, score in every.items():
         print_row(title, score, learned, averaged(seen, ships), true, chosen)
@@ -217,12 +215,12 @@ def main() -> None:
 
 
 def averaged(seen: Mapping[str, Floats], views: str) -> Floats:
-    """The mean of the features of the `views`, names with spaces between."""
+    """Return the mean of the features of the `views`, whose names are separated by spaces."""
     return np.asarray(np.mean([seen[name] for name in views.split()], axis=0))
 
 
 def read(folder: Path) -> tuple[list[Image.Image], NDArray[np.int64], NDArray[np.bool_]]:
-    """All photos, their classes (-1 for strangers), and whether each is to choose by."""
+    """Return all photos, their classes (-1 for none), and whether each is in the chosen half."""
     images, true, chosen = [], [], []
     for kind in sorted(path for path in folder.iterdir() if path.is_dir()):
         paths = sorted(kind.iterdir())
@@ -242,7 +240,7 @@ def print_row(
     true: NDArray[np.int64],
     chosen: NDArray[np.bool_],
 ) -> None:
-    """One row of a table: each figure on the half to choose on, then on the other."""
+    """Print one row of a table: each figure on the half to choose by, then on the other."""
     threshold = np.quantile(score(learned.validation), KEPT)
     novelty = score(found)
     right = learned.logits(found).argmax(axis=1) == true

@@ -1,7 +1,7 @@
-"""How long does the server take for each page about results?  `python -m benchmarks.pages`
+"""The server's time for each page about results: `python -m benchmarks.pages`
 
-The shipped models, copied until there are six, in one process; each page asked for again and again
-by turns.  No network is run for any of them.
+Serves the shipped models, copied until there are six, in one process, and requests the pages in
+turns, again and again.  No network is run for any of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
             answer = client.get(address)
             took = time.perf_counter() - started
             assert answer.status_code == 200, (address, answer.status_code)
-            if number:  # The first round fills what is computed once.
+            if number:  # The first round fills the caches.
                 seconds[address].append(took)
     print(f"{len(library.results)} models, {arguments.rounds} rounds\n")
     print(f"{'':64} {'median ms':>10} {'most':>8}")

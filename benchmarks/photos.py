@@ -1,17 +1,19 @@
-"""How good is a model on real photos?  `python -m benchmarks.photos FOLDER [NAME] [--half ...]`
+"""A model's figures on real photos: `python -m benchmarks.photos FOLDER [NAME] [--half ...]`
 
-FOLDER has one folder for each kind of photo.  Those that are called after a class of the model hold
-photos of that class; every other one holds strangers, which the model should refuse.  Each file
-goes the way that a visitor's photo goes: opened, cut into views, judged.  Measured are
+FOLDER has one folder for each kind of photo.  Those that are named after a class of the model hold
+photos of that class; every other one holds photos of none of the classes, which the model should
+refuse.  Each file is treated as a visitor's photo is: opened, cut into views, judged.  Measured are
 
 - right: the share of true photos that are given their class, refused or not;
-- AUROC: how often a stranger is rated more novel than a true photo, 0.5 by chance;
-- FPR at 95 %: the share of strangers that would be taken if 95 % of the true photos were;
-- refused, caught: the shares of true photos and of strangers above the threshold that ships.
+- AUROC: how often a photo of none of the classes is rated more novel than a true one, 0.5 by
+  chance;
+- FPR at 95 %: the share of photos of none of the classes that would be accepted if 95 % of the true
+  photos were;
+- refused: the shares of both above the threshold that ships.
 
 The photos are not part of this project, and nothing is fitted on them.  Where something is chosen
 by them (such as how a photo is cut), choose on one half and report the other: `--half chosen` takes
-every other photo of each folder, in the order of their names, and `--half reported` the rest.
+every second photo of each folder, in the order of their names, and `--half reported` the rest.
 """
 
 from __future__ import annotations
@@ -38,7 +40,10 @@ AT_A_TIME = 16
 
 @dataclass(frozen=True)
 class Judged:
-    """All photos of one folder, judged: `answers` are class names, `true` is None for strangers."""
+    """The judged photos of one folder.
+
+    `answers` are class names; `true` is None for photos of none of the classes.
+    """
 
     name: str
     true: str | None
@@ -48,7 +53,7 @@ class Judged:
 
     @property
     def right(self) -> float:
-        """The share that is given its class."""
+        """Return the share of photos that are given their class."""
         return float(np.mean([answer == self.true for answer in self.answers]))
 
 
@@ -105,9 +110,9 @@ def measure(folder: Path, classifier: Classifier, half: str) -> list[Judged]:
 
 
 def print_report(judged: Sequence[Judged]) -> None:
-    """Print a row for each class, one for all of them, and one for the strangers."""
-    strangers = [one for one in judged if one.true is None]
-    novelty = np.concatenate([one.novelty for one in strangers] or [np.empty(0)])
+    """Print a row for each class, one for all of them, and one for photos of none of them."""
+    unknown = [one for one in judged if one.true is None]
+    novelty = np.concatenate([one.novelty for one in unknown] or [np.empty(0)])
     print(f"{'':12}{'photos':>8}{'right':>8}{'refused':>9}{'AUROC':>8}{'FPR at 95 %':>13}")
     classes = [one for one in judged if one.true is not None]
     together = Judged(
@@ -124,28 +129,31 @@ def print_report(judged: Sequence[Judged]) -> None:
             f"{one.name:12}{len(one.answers):8,}{one.right:8.3f}{1 - one.known.mean():9.3f}"
             f"{auroc(one.novelty, novelty):8.3f}{false_positive_rate(one.novelty, novelty):13.3f}"
         )
-    if strangers:
-        known = np.concatenate([one.known for one in strangers])
-        print(f"{'strangers':12}{len(known):8,}{'':8}{1 - known.mean():9.3f}  (caught)")
+    if unknown:
+        known = np.concatenate([one.known for one in unknown])
+        print(f"{'none':12}{len(known):8,}{'':8}{1 - known.mean():9.3f}")
 
 
-def auroc(known: NDArray[np.float64], strangers: NDArray[np.float64]) -> float:
-    """How often a stranger has the higher novelty; a tie counts half.  NaN without strangers."""
-    if not len(strangers):
+def auroc(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float:
+    """Return how often one of `unknown` has the higher novelty, a tie counting half.
+
+    NaN without `unknown`.
+    """
+    if not len(unknown):
         return float("nan")
     ordered = np.sort(known)
-    below = np.searchsorted(ordered, strangers, "left")
-    not_above = np.searchsorted(ordered, strangers, "right")
+    below = np.searchsorted(ordered, unknown, "left")
+    not_above = np.searchsorted(ordered, unknown, "right")
     return float((below + not_above).mean() / 2 / len(known))
 
 
 def false_positive_rate(
-    known: NDArray[np.float64], strangers: NDArray[np.float64], kept: float = 0.95
+    known: NDArray[np.float64], unknown: NDArray[np.float64], kept: float = 0.95
 ) -> float:
-    """The share of strangers that is taken where the threshold keeps `kept` of the known."""
-    if not len(strangers):
+    """Return the share of `unknown` that is accepted where a threshold keeps `kept` of `known`."""
+    if not len(unknown):
         return float("nan")
-    return float((strangers <= np.quantile(known, kept)).mean())
+    return float((unknown <= np.quantile(known, kept)).mean())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Is an answer as quick as it can be?  `python -m benchmarks.serving`
+"""The time of an answer: `python -m benchmarks.serving`
 
 Compares the compiled function that the site calls with `model.predict`, and the decoding of a
 12-megapixel JPEG straight to a smaller size with decoding all of it.

@@ -1,4 +1,4 @@
-"""Timing that survives a noisy machine: the candidates take turns, and ratios are pairwise."""
+"""Timing on a noisy machine: the candidates take turns, and ratios are taken pairwise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def alternate(
     """Run all candidates in turn, one round to warm up and `rounds` that count.
 
     Returns:
-        Seconds of each counted run, by candidate.
+        The seconds of each counted run, by candidate.
     """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds + 1):
@@ -26,7 +26,7 @@ def alternate(
 
 
 def print_table(seconds: dict[str, list[float]], per_run: int, unit: str) -> None:
-    """Print milliseconds per `unit` (of which a run has `per_run`) and the ratio to the first."""
+    """Print milliseconds per `unit` (of which a run has `per_run`) and ratios to the first."""
     first = next(iter(seconds))
     print(f"{'':44} {'ms per ' + unit:>16} {'ratio (min..max)':>24}")
     for name, values in seconds.items():

@@ -1,8 +1,8 @@
-"""Does anything around the training step cost time?  `python -m benchmarks.training_step`
+"""The cost of what surrounds the training step: `python -m benchmarks.training_step`
 
-Compares, for the custom CNN in its own precision and batch: the bare step, compiled, on tensors
-that are there; the trainer's loop, with its gathering of shuffled images; Keras' `fit` on NumPy
-arrays; and `fit` compiled by XLA.
+Compares, for the custom CNN in its own precision and batch size: the bare compiled step on tensors
+in memory; the trainer's loop, which gathers shuffled images; Keras' `fit` on NumPy arrays; and
+`fit` compiled by XLA.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--xla", action="store_true", help="measure XLA too; it compiles long")
+    parser.add_argument("--xla", action="store_true", help="measure XLA too, slow to compile")
     arguments = parser.parse_args()
 
     recipe = find_recipe("custom-cnn")

@@ -28,8 +28,8 @@ from model_training.auditing.audit import (
     write_audit,
 )
 from model_training.auditing.embedding import embed
-from model_training.auditing.label_errors import CleanlabMissing, judge_labels, most_doubtful
-from model_training.auditing.models_audit import able_judges, make_audit
+from model_training.auditing.label_errors import CleanlabMissing, most_doubtful, score_labels
+from model_training.auditing.models_audit import make_audit, select_ensemble
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
 from model_training.auditing.registration import likeness
 from model_training.bundles.bundle import Bundle
@@ -132,7 +132,7 @@ def test_labels_that_models_contradict_are_suspected() -> None:
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     given = labels.copy()
     given[[0, 1, 150]] = [1, 2, 0]
-    doubts = judge_labels([probabilities, probabilities], given)
+    doubts = score_labels([probabilities, probabilities], given)
     assert set(most_doubtful(doubts.doubt)[:3]) == {0, 1, 150}
     assert doubts.suggested[[0, 1, 150]].tolist() == [0, 0, 1]
     assert {0, 1, 150} >= set(np.flatnonzero(doubts.suspected))
@@ -147,7 +147,7 @@ def test_a_class_that_models_are_seldom_sure_of_is_suspected_sooner() -> None:
     probabilities = np.where(labels[:, None] == [0, 1], 0.95, 0.05)
     probabilities[50:] = [0.45, 0.55]
     probabilities[[0, 1]] = [[0.4, 0.6], [0.5, 0.5]]
-    doubts = judge_labels([probabilities], labels)
+    doubts = score_labels([probabilities], labels)
     assert np.flatnonzero(doubts.suspected).tolist() == [0]
 
 
@@ -159,7 +159,7 @@ def test_a_label_that_models_still_find_most_probable_is_not_suspected() -> None
     probabilities[0] = [0.44, 0.56]
     probabilities[50] = [0.96, 0.04]
     probabilities[1] = [0.56, 0.44]
-    doubts = judge_labels([probabilities], labels)
+    doubts = score_labels([probabilities], labels)
     assert np.flatnonzero(doubts.suspected).tolist() == [0, 50]
     assert doubts.doubt[1] == pytest.approx(0.44)
 
@@ -169,14 +169,14 @@ def test_there_may_be_more_classes_than_eight_bits_count_and_classes_without_ima
     probabilities = np.full((400, 301), 0.1 / 300)
     probabilities[np.arange(400), labels] = 0.9
     probabilities[5, [5, 299]] = [0.1 / 300, 0.9]
-    doubts = judge_labels([probabilities], labels)
+    doubts = score_labels([probabilities], labels)
     assert int(doubts.suggested[5]) == 299
     assert np.flatnonzero(doubts.suspected).tolist() == [5]
 
 
 def test_images_of_one_class_alone_leave_nothing_to_suspect() -> None:
     probabilities = np.tile([0.3, 0.1, 0.6], (20, 1))
-    doubts = judge_labels([probabilities], np.ones(20, np.uint8))
+    doubts = score_labels([probabilities], np.ones(20, np.uint8))
     assert not doubts.suspected.any()
     assert doubts.doubt == pytest.approx(np.full(20, 0.75))
 
@@ -258,11 +258,11 @@ def test_only_able_models_judge_unless_there_are_none(
     card = tiny_bundle.card.model_copy(update={"training": facts})
     of_other_data = dataclasses.replace(able, card=card)
     every = [tiny_bundle, able, unknown, elsewhere, of_other_data]
-    assert able_judges(every, small_data) == [able, unknown]
-    assert able_judges([tiny_bundle, elsewhere, of_other_data], small_data) == [tiny_bundle]
-    for stranger in (elsewhere, of_other_data):
+    assert select_ensemble(every, small_data) == [able, unknown]
+    assert select_ensemble([tiny_bundle, elsewhere, of_other_data], small_data) == [tiny_bundle]
+    for wrong in (elsewhere, of_other_data):
         with pytest.raises(ValueError, match="tested on other images than those of CIFAR-10"):
-            make_audit(small_data, tiny_bundle, [able, stranger], lambda *_arguments: np.zeros(0))
+            make_audit(small_data, tiny_bundle, [able, wrong], lambda *_arguments: np.zeros(0))
 
 
 @pytest.fixture(scope="module")
@@ -383,7 +383,7 @@ def test_without_cleanlab_an_audit_says_how_to_install_it(
     assert "\ncleanlab==" in (PROJECT / "requirements-audit.txt").read_text("utf-8")
     assert "cleanlab" not in (PROJECT / "requirements.txt").read_text("utf-8")
     with pytest.raises(CleanlabMissing):
-        judge_labels([np.eye(3)], np.arange(3))
+        score_labels([np.eye(3)], np.arange(3))
 
 
 def test_an_audit_is_kept_under_names_that_do_not_change(written: Path) -> None:
@@ -442,12 +442,12 @@ def test_every_copy_that_ships_is_one(shipped: Audit, test_images: ImageSet) -> 
 
 def test_the_doubts_that_ship_are_those_of_the_models_that_ship(shipped: Audit) -> None:
     bundles = {bundle.name: bundle for bundle in read_bundles(SHIPPED_MODELS)[0]}
-    judges = [bundles[name] for name in shipped.provenance.models]
-    for judge in judges:
-        assert predictions_digest(judge) == shipped.provenance.models[judge.name], (
-            f"{judge.name} was trained again: run `flask data audit`"
+    ensemble = [bundles[name] for name in shipped.provenance.models]
+    for model in ensemble:
+        assert predictions_digest(model) == shipped.provenance.models[model.name], (
+            f"{model.name} was trained again: run `flask data audit`"
         )
-    doubts = judge_labels([calibrated(judge) for judge in judges], shipped.labels)
+    doubts = score_labels([calibrated(model) for model in ensemble], shipped.labels)
     assert np.allclose(doubts.doubt, shipped.doubts.doubt, rtol=0, atol=1e-6)
     assert np.array_equal(doubts.suspected, shipped.doubts.suspected)
     assert np.array_equal(doubts.suggested, shipped.doubts.suggested)

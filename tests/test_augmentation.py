@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from model_training.datasets.augmentation import GREY, Augmentation, Augmenter, Images, View
+from model_training.datasets.augmentation import GREY, Augmentation, Augmenter, Images, Transform
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.statistics import read_statistics
 from model_training.recipes import find_recipe
@@ -32,20 +32,22 @@ def test_no_augmentation_leaves_images_as_they_are(images: Images) -> None:
 
 def test_a_shift_moves_each_image_by_whole_pixels_and_reflects_the_edge(images: Images) -> None:
     moved = drawn(images, Augmentation(shift=2))
-    views = [View(down=d, right=r)(images) for d in range(-2, 3) for r in range(-2, 3)]
+    views = [Transform(down=d, right=r)(images) for d in range(-2, 3) for r in range(-2, 3)]
     found = [[np.array_equal(view[n], moved[n]) for view in views] for n in range(len(images))]
     assert all(any(row) for row in found)
     used = {row.index(True) for row in found}
     assert len(used) > 15, "images of one batch move each their own way"
 
 
-def test_a_view_moves_content_down_and_to_the_right() -> None:
+def test_a_transform_moves_content_down_and_to_the_right() -> None:
     image = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(1, 5, 5, 3)
-    moved = View(down=1, right=2)(image)
+    moved = Transform(down=1, right=2)(image)
     assert np.array_equal(moved[0, 1:, 2:], image[0, :-1, :-2])
     assert np.array_equal(moved[0, 0, 2:], image[0, 1, :-2]), "reflected, not repeated"
-    assert np.array_equal(View(flip=True)(image)[0, :, 0], image[0, :, -1])
-    assert np.array_equal(View(enlarge=3)(image)[0, 3:6, 0:3], np.tile(image[0, 1, 0], (3, 3, 1)))
+    assert np.array_equal(Transform(flip=True)(image)[0, :, 0], image[0, :, -1])
+    assert np.array_equal(
+        Transform(enlarge=3)(image)[0, 3:6, 0:3], np.tile(image[0, 1, 0], (3, 3, 1))
+    )
 
 
 def test_alternating_flips_show_each_image_from_both_sides_in_two_epochs(images: Images) -> None:

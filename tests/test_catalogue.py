@@ -125,7 +125,7 @@ def test_an_unknown_name_is_told_which_there_are() -> None:
         ("import nothing_of_that_name", "ModuleNotFoundError"),
         ("def load(:", "SyntaxError"),
         ("DATA_SET = 'my-shapes'", "its DATA_SET is a str"),
-        (MY_SHAPES.replace('"my-shapes"', '"My Shapes"'), "'My Shapes' is no name"),
+        (MY_SHAPES.replace('"my-shapes"', '"My Shapes"'), "'My Shapes' is not a name"),
     ],
 )
 def test_a_broken_module_is_named_and_the_others_are_there(

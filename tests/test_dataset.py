@@ -20,27 +20,27 @@ from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient
 
 
-def test_the_overview_is_that_of_the_images(small_data: DataSet, tmp_path: Path) -> None:
-    overview = make_statistics(small_data)
+def test_the_statistics_are_those_of_the_images(small_data: DataSet, tmp_path: Path) -> None:
+    statistics = make_statistics(small_data)
     images = small_data.train.images.astype(np.float64)
-    assert np.allclose(overview.mean, images.mean(axis=(0, 1, 2)))
-    assert np.allclose(overview.deviation, images.std(axis=(0, 1, 2)))
+    assert np.allclose(statistics.mean, images.mean(axis=(0, 1, 2)))
+    assert np.allclose(statistics.deviation, images.std(axis=(0, 1, 2)))
     cats = images[small_data.train.labels == 3].mean(axis=0)
-    assert np.abs(overview.mean_images[3] - cats).max() <= 0.5
-    assert overview.counts[:2].sum() == 800 and overview.counts[2].tolist() == [1000] * 10
-    write_statistics(tmp_path / "overview.npz", overview)
-    with np.load(tmp_path / "overview.npz") as stored:
+    assert np.abs(statistics.mean_images[3] - cats).max() <= 0.5
+    assert statistics.counts[:2].sum() == 800 and statistics.counts[2].tolist() == [1000] * 10
+    write_statistics(tmp_path / "statistics.npz", statistics)
+    with np.load(tmp_path / "statistics.npz") as stored:
         assert set(stored.files) == {"counts", "mean", "deviation", "mean_images"}
-    again = read_statistics(tmp_path / "overview.npz", 10)
-    assert all(np.array_equal(value, vars(again)[name]) for name, value in vars(overview).items())
+    again = read_statistics(tmp_path / "statistics.npz", 10)
+    assert all(np.array_equal(value, vars(again)[name]) for name, value in vars(statistics).items())
 
 
-def test_the_overview_that_ships_is_of_the_whole_data_set() -> None:
-    overview = read_statistics(SHIPPED_DATA / "cifar10" / "statistics.npz", 10)
-    assert overview.counts.tolist() == [[4500] * 10, [500] * 10, [1000] * 10]
+def test_the_statistics_that_ships_is_of_the_whole_data_set() -> None:
+    statistics = read_statistics(SHIPPED_DATA / "cifar10" / "statistics.npz", 10)
+    assert statistics.counts.tolist() == [[4500] * 10, [500] * 10, [1000] * 10]
     # As published for the CIFAR-10 training images.
-    assert np.allclose(overview.mean / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
-    assert np.allclose(overview.deviation / 255, [0.2470, 0.2435, 0.2616], atol=1e-4)
+    assert np.allclose(statistics.mean / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)
+    assert np.allclose(statistics.deviation / 255, [0.2470, 0.2435, 0.2616], atol=1e-4)
 
 
 def test_ten_images_of_each_class_are_shown(client: PageClient, test_images: ImageSet) -> None:

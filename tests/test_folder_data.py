@@ -13,7 +13,7 @@ from PIL import Image
 
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.folders.class_folders import FolderError
@@ -132,7 +132,7 @@ def test_a_recipe_is_fitted_to_larger_and_fewer_pictures() -> None:
     recipe = find_recipe("mobilenetv2-finetuned")
     fitted = for_other_images(recipe, side=128, count=300)
     head, *rest = fitted.phases
-    assert head.views == (View(), View(flip=True))
+    assert head.views == (Transform(), Transform(flip=True))
     assert rest[0].augmentation == Augmentation(shift=8, flip="alternating")
     assert {phase.batch_size for phase in fitted.phases} == {300 // LEAST_STEPS}
     assert fitted.reported is None and fitted.parameters is None

@@ -1,4 +1,4 @@
-"""The judge: the same answer wherever it is asked, and strangers told without having seen one."""
+"""The judge: the same answer wherever it is asked, and photos of none of the classes recognised."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_a_plan_is_data_and_cuts_the_same_when_it_comes_back() -> None:
 
 
 def test_auroc_and_false_positive_rate_are_what_their_names_say() -> None:
-    known, strangers = np.arange(100.0), np.array([50.0, 120.0, 94.0, 95.0])
+    known, unknown = np.arange(100.0), np.array([50.0, 120.0, 94.0, 95.0])
     # 50.5, 100, 94.5 and 95.5 of the hundred known are below, a tie counting half.
-    assert auroc(known, strangers) == pytest.approx((50.5 + 100 + 94.5 + 95.5) / 400)
-    assert false_positive_rate(known, strangers, kept=0.95) == 0.5
+    assert auroc(known, unknown) == pytest.approx((50.5 + 100 + 94.5 + 95.5) / 400)
+    assert false_positive_rate(known, unknown, kept=0.95) == 0.5

@@ -21,7 +21,7 @@ from keras import layers
 
 from model_training import recipes
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.augmentation import Augmentation, View, describe_views
+from model_training.datasets.augmentation import Augmentation, Transform, describe_transforms
 from model_training.datasets.catalog import cifar10
 from model_training.datasets.dataset import DataSet
 from model_training.networks.checking import find_doubts
@@ -196,8 +196,10 @@ def test_what_is_done_to_images_is_told_in_words() -> None:
         "shifts of up to 2 pixels each way, reflected at the edge; every image mirrored in every "
         "second epoch; a grey square of 8 pixels; one batch in 3 enlarged 5 times with hard edges"
     )
-    assert describe_views((View(),)) == ""
-    assert describe_views((View(), View(flip=True), View(down=-2), View(enlarge=5))) == (
+    assert describe_transforms((Transform(),)) == ""
+    assert describe_transforms(
+        (Transform(), Transform(flip=True), Transform(down=-2), Transform(enlarge=5))
+    ) == (
         "a different one of 4 views each epoch (mirrored or not, moved by up to 2 pixels, "
         "enlarged 5 times with hard edges or not)"
     )

@@ -92,8 +92,8 @@ def test_results_of_another_version_of_a_data_set_are_kept_apart(
     grown: dict[str, Any] = {"data_digest": OTHER_DIGEST}
     client = site_with(of(sprout, "older", **grown), turned(of(sprout, "oldest", **grown)))
     name, title = "garden-finds", "Garden finds (another version, 01234567)"
-    overview = client.get("/dataset/")
-    assert title in overview.text and "Only results are here" in overview.text
+    index = client.get("/dataset/")
+    assert title in index.text and "Only results are here" in index.text
     page = client.get(f"/dataset/{name}")
     assert title in page.text and "Only results of this data set are here" in page.text
     assert client.fetch(f"/dataset/{name}.json").get_json()["models"] == ["older", "oldest"]

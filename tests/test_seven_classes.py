@@ -213,8 +213,8 @@ def test_both_data_sets_have_all_their_pages(both: PageClient) -> None:
         "/?example=3&model=tiny",
     ):
         assert both.get(address).status == 200, address
-    overview = both.get("/dataset/").text
-    assert garden.TITLE in overview and "CIFAR-10" in overview
+    index = both.get("/dataset/").text
+    assert garden.TITLE in index and "CIFAR-10" in index
 
 
 def test_each_data_set_is_a_click_away_from_the_other(both: PageClient) -> None:

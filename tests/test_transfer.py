@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import signal
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from model_training.datasets.augmentation import View
+from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import DataSet
 from model_training.networks import features
 from model_training.networks.cutting import cut
@@ -70,7 +71,7 @@ TWO_PHASES = (
         Optimizer("adam", 0.02),
         Schedule(),
         learns_from="head_pool",
-        views=(View(), View(flip=True)),
+        views=(Transform(), Transform(flip=True)),
     ),
     Phase(2, 64, Optimizer("sgd", 0.05), Schedule(warmup=0.2), learns_from="base_conv2"),
 )
@@ -152,7 +153,7 @@ def test_the_two_parts_of_a_cut_network_are_the_whole(few_data: DataSet) -> None
 
 def test_frozen_layers_run_once_per_image_and_view(few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
-    images, views = few_data.train.images[:90], (View(), View(flip=True))
+    images, views = few_data.train.images[:90], (Transform(), Transform(flip=True))
     told: list[int] = []
     first = extract(lower, images, views, tmp_path, on_images=told.append)
     assert sum(told) == 180
@@ -166,10 +167,28 @@ def test_frozen_layers_run_once_per_image_and_view(few_data: DataSet, tmp_path: 
         extract(lower, images[:89], views, tmp_path)
 
 
+def test_features_that_were_kept_before_transforms_had_this_name_are_still_found(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    former = "View(flip=True, down=-2, right=3, enlarge=5)"
+    transform = Transform(flip=True, down=-2, right=3, enlarge=5)
+    assert transform.key == former
+    assert Transform().key == "View(flip=False, down=0, right=0, enlarge=1)"
+
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    images = few_data.train.images[:20]
+    of_network = features._digest(lower, images)
+    name = hashlib.sha256(f"{of_network} {former}".encode()).hexdigest()[:32]
+    kept = np.full((20, 3), 7, np.float16)
+    np.save(tmp_path / f"{name}.npy", kept)
+    (tmp_path / f"{name}.seconds").write_text("1.5")
+    assert np.array_equal(extract(lower, images, (transform,), tmp_path).views[0], kept)
+
+
 def test_other_weights_have_other_features(few_data: DataSet, tmp_path: Path) -> None:
     images = few_data.train.images[:20]
     found = [
-        extract(cut(TRANSFER.build(), "base_conv2")[0], images, (View(),), tmp_path).views[0]
+        extract(cut(TRANSFER.build(), "base_conv2")[0], images, (Transform(),), tmp_path).views[0]
         for _ in range(2)
     ]
     assert not np.allclose(found[0], found[1])
@@ -178,7 +197,7 @@ def test_other_weights_have_other_features(few_data: DataSet, tmp_path: Path) ->
 def test_a_stop_leaves_no_half_features(few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     with pytest.raises(Stopped):
-        extract(lower, few_data.train.images, (View(),), tmp_path, stop=lambda: True)
+        extract(lower, few_data.train.images, (Transform(),), tmp_path, stop=lambda: True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -186,19 +205,19 @@ def test_features_of_another_configuration_are_not_taken(few_data: DataSet, tmp_
     model = TRANSFER.build()
     images = few_data.train.images[:20]
     lower, _upper = cut(model, "base_conv2")
-    extract(lower, images, (View(),), tmp_path)
+    extract(lower, images, (Transform(),), tmp_path)
     next(one for one in lower.layers if isinstance(one, layers.Rescaling)).scale = 1 / 100
-    extract(cut(model, "base_conv2")[0], images, (View(),), tmp_path)
+    extract(cut(model, "base_conv2")[0], images, (Transform(),), tmp_path)
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
 def test_damaged_features_are_computed_again(few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images = few_data.train.images[:20]
-    first = np.array(extract(lower, images, (View(),), tmp_path).views[0])
+    first = np.array(extract(lower, images, (Transform(),), tmp_path).views[0])
     (stored,) = tmp_path.glob("*.npy")
     stored.write_bytes(stored.read_bytes()[:300])
-    assert np.array_equal(extract(lower, images, (View(),), tmp_path).views[0], first)
+    assert np.array_equal(extract(lower, images, (Transform(),), tmp_path).views[0], first)
 
 
 def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
@@ -210,7 +229,7 @@ def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
         features, "whole_file", lambda _path: contextlib.nullcontext(Path("/dev/full"))
     )
     with pytest.raises(OSError, match="No space left"):
-        extract(lower, few_data.train.images, (View(),), tmp_path)
+        extract(lower, few_data.train.images, (Transform(),), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,5 +1,5 @@
-"""What is wrong with the data itself: near-copies between test and training images, and suspected
-label errors.
+"""Audits of the data itself: near-copies between test and training images, and suspected label
+errors.
 
-Asks networks that are trained already; trains none.
+They use networks that are trained already, and train none.
 """

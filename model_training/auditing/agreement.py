@@ -1,10 +1,10 @@
-"""Whether networks that learned from the data find two of its images alike.
+"""Agreement of networks that learned from the data on whether two of its images are alike.
 
-Two photographs of one car model are alike in their details, and so are two silhouettes before a
-clear sky.  A network that learned from the training images tells most of them apart: of a copy of
-one it makes nearly what it made of that.  What it cannot do is vouch for a copy that has another
-label, which it was taught to tell apart; where details alone had found such pairs of CIFAR-10, they
-were birds and airplanes before a clear sky, and no copies.
+Two photographs of one car model are alike in their details, and so are two silhouettes against a
+clear sky.  A network that learned from the training images tells most of them apart: only a copy of
+one gets nearly the same embedding.  It cannot confirm a copy that has another label, as it was
+taught to tell the two apart; such pairs that details alone had found in CIFAR-10 were birds and
+airplanes against a clear sky, not copies.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ from model_training.judging.vectors import unit
 Floats = NDArray[np.floating[Any]]
 Images = NDArray[np.uint8]
 Embedding = Callable[[Bundle, Images], Floats]
-"""What the network of a bundle makes of each image, (count, any)."""
+"""Returns the embedding of each image by the network of a bundle, (count, any)."""
 
 LEAST_AGREEMENT = 0.52
-"""From here on networks agree that two images are alike."""
+"""The agreement from which on two images count as alike."""
 LEAST_WORD = 0.25
-"""No network says less than that, so that one that errs does not outweigh the others."""
-STRANGERS = 600
+"""The least that a network contributes, so that one that errs does not outweigh the others."""
+DRAWN = 600
+"""Images drawn to measure how far apart two images of one class commonly are."""
 SHORTEST = 1e-6
-"""Embeddings are kept in 16 bits, of which the smallest is 6e-8; anything real is far longer."""
+"""Embeddings are kept in 16 bits, whose smallest number is 6e-8; a real embedding is far longer."""
 
 
 def agreement(
     pairs: Pairs, known: ImageSet, others: Images, networks: Sequence[Bundle], embedding: Embedding
 ) -> Floats:
-    """How alike the networks find the two of each pair: the mean of what each says, (pairs,).
+    """Return the mean agreement of the networks that the two of each pair are alike, (pairs,).
 
-    A network says 1 where it makes the same of both, and 0 where they are as far apart for it as
-    two images of one class commonly are.  So networks that spread a class widely and those that
-    draw it together can be asked side by side, and the threshold is the same for any of them.
+    A network's agreement is 1 where both have the same embedding, and 0 where they are as far apart
+    as two images of one class commonly are.  So networks that spread a class widely and those that
+    draw it together can be used side by side, with one threshold for all.
 
     Args:
-        known: what `pairs.first` indexes; some of it, by its labels, shows how far apart two images
-            of one class are.
-        others: what `pairs.second` indexes, uint8 (count, side, side, 3).
-        networks: one or more, each with a network.
+        known: the images that `pairs.first` indexes; some of them, by their labels, show how far
+            apart two images of one class are.
+        others: the images that `pairs.second` indexes, uint8 (count, side, side, 3).
+        networks: one or more bundles, each with a network.
     """
-    one, another = _strangers(known.labels)
-    # A network is loaded each time it is asked, so it is asked once for all that is known.
+    one, another = _unrelated_pairs(known.labels)
+    # A network is loaded for each call, so one call embeds all images of `known`.
     first, places = np.unique(np.concatenate([pairs.first, one, another]), return_inverse=True)
     at_first, at_one, at_another = np.split(places, [len(pairs), len(pairs) + len(one)])
     second, at_second = np.unique(pairs.second, return_inverse=True)
@@ -64,9 +65,9 @@ def agreement(
     return np.asarray(np.mean(said, axis=0))
 
 
-def _strangers(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of images that have nothing in common but their label."""
-    drawn = np.random.default_rng(0).permutation(len(labels))[:STRANGERS]
+def _unrelated_pairs(labels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs of images that have nothing in common but their label."""
+    drawn = np.random.default_rng(0).permutation(len(labels))[:DRAWN]
     one = drawn[np.argsort(labels[drawn], kind="stable")]
     another = np.roll(one, -1)
     same = (labels[one] == labels[another]) & (one != another)

@@ -1,6 +1,6 @@
-"""What is wrong with a data set's test images, as far as models that learned from it can tell.
+"""The audit of a data set's test images, as models that learned from the data set see them.
 
-Which of them have a near-copy among the training images (`auditing.near_copies`), and how
+It holds which of them have a near-copy among the training images (`auditing.near_copies`), and how
 doubtful the label of each is (`auditing.label_errors`).  `auditing.models_audit` makes it.  The
 training images do not ship, so the near-copies among them are part of the result.
 """
@@ -39,15 +39,18 @@ from model_training.naming import Sha256
 Floats = NDArray[np.floating[Any]]
 
 _WIDTH = 20
-"""Near-copies a row of the picture in which they ship."""
+"""Near-copies per row of the picture in which they ship."""
 _WEBP_SIDE = 16_383
-"""Pixels that a WebP picture has at most each way."""
+"""The most pixels of a side of a WebP picture."""
 
 
 class Provenance(BaseModel):
-    """How an audit came about.  `models` maps those that judged the labels to the SHA-256 of their
-    predictions; `least_likeness` and `least_agreement` are the thresholds of
-    `auditing.near_copies` and `auditing.agreement`."""
+    """The provenance of an audit.
+
+    `models` maps the names of the ensemble that scored the labels to the SHA-256 of their
+    predictions; `least_likeness` and `least_agreement` are the thresholds of `auditing.near_copies`
+    and `auditing.agreement`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -64,8 +67,8 @@ class Provenance(BaseModel):
 class NearCopy:
     """A training image that a test image is a near-copy of.
 
-    `image` is uint8 (side, side, 3), at most as large as test images are kept; `label` the class
-    that it has there; `likeness` is that of `auditing.near_copies.Pairs`.
+    `image` is uint8 (side, side, 3), at most as large as test images are kept; `label` its class in
+    the training set; `likeness` is that of `auditing.near_copies.Pairs`.
     """
 
     train_index: int
@@ -76,7 +79,7 @@ class NearCopy:
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found: for each test image what models think of its label, and its near-copies.
+    """The findings: how doubtful the label of each test image is, and its near-copies.
 
     `labels` are those of the test images, uint8 (count,).  `copies` maps the index of each test
     image that has near-copies to the most alike of them.
@@ -89,35 +92,35 @@ class Audit:
 
     @cached_property
     def has_copy(self) -> NDArray[np.bool_]:
-        """Whether each test image has a near-copy among the training images, (count,)."""
+        """Return whether each test image has a near-copy among the training images, (count,)."""
         found = np.zeros(len(self.labels), bool)
         found[list(self.copies)] = True
         return found
 
     @cached_property
     def is_contradicted(self) -> NDArray[np.bool_]:
-        """Whether each test image has another label than its near-copy, (count,)."""
+        """Return whether each test image has another label than its near-copy, (count,)."""
         found = np.zeros(len(self.labels), bool)
         found[[n for n, copy in self.copies.items() if copy.label != self.labels[n]]] = True
         return found
 
     @cached_property
     def rank(self) -> NDArray[np.int64]:
-        """The place of each label among all, the most doubtful being 1, (count,)."""
+        """Return the rank of each label among all, the most doubtful being 1, (count,)."""
         rank = np.empty(len(self.labels), np.int64)
         rank[most_doubtful(self.doubts.doubt)] = np.arange(1, len(rank) + 1)
         return rank
 
     @cached_property
     def version(self) -> str:
-        """A word that changes with the near-copies' pictures."""
+        """Return a version string that changes with the near-copies' pictures."""
         digest = hashlib.sha256()
         for copy in self.copies.values():
             digest.update(copy.image.tobytes())
         return digest.hexdigest()[:12]
 
     def parts(self) -> dict[str, NDArray[np.bool_]]:
-        """Which test images are left when some are set aside, (count,) each."""
+        """Return by name the parts of the test images that are measured alone, (count,) each."""
         return {
             "without_copies": ~self.has_copy,
             "without_suspects": ~self.doubts.suspected,
@@ -128,17 +131,17 @@ class Audit:
 
 @dataclass(frozen=True)
 class PartAccuracy:
-    """A model's accuracy on some of the test images, and how many these are."""
+    """A model's accuracy on some of the test images, and their number."""
 
     images: int
     accuracy: Interval
 
 
 def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy]:
-    """Accuracy on each of `audit.parts()` that has images.
+    """Return the accuracy on each of `audit.parts()` that has images.
 
     Args:
-        right: whether a model names each test image rightly, (count,).
+        right: whether a model classifies each test image correctly, (count,).
     """
     return {
         name: PartAccuracy(int(part.sum()), accuracy_interval(right[part]))
@@ -148,12 +151,12 @@ def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy
 
 
 def calibrated(bundle: Bundle) -> Floats:
-    """A model's probabilities on the test images at its temperature, (count, classes)."""
+    """Return a model's probabilities on the test images at its temperature, (count, classes)."""
     return scale_by_temperature(bundle.predictions.test, bundle.card.calibration.temperature)
 
 
 def predictions_digest(bundle: Bundle) -> str:
-    """SHA-256 of a model's predictions on the test images."""
+    """Return the SHA-256 of a model's predictions on the test images."""
     return hashlib.sha256(np.ascontiguousarray(bundle.predictions.test).data).hexdigest()
 
 
@@ -180,7 +183,7 @@ def read_audit(path: Path, of: Description) -> Audit:
     """Read what `write_audit` wrote, and check it.
 
     Args:
-        of: the data set that it must be of.
+        of: the data set to which it must belong.
 
     Raises:
         DamagedFile: the file is not whole, holds something else, or is of another data set.
@@ -203,7 +206,7 @@ def read_audit(path: Path, of: Description) -> Audit:
 def _packed(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Return images, laid out in one picture, as the bytes of a WebP file.
 
-    Without loss where they are small: two thirds of their size in a compressed array.
+    Lossless where they are small: two thirds of their size in a compressed array.
     """
     if not images:
         return np.zeros(0, np.uint8)

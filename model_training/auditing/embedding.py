@@ -1,6 +1,6 @@
-"""What a trained network makes of an image before it decides: the input of its last dense layer.
+"""The embedding of an image by a trained network: the input of its last dense layer.
 
-Images that show the same thing lie near each other there, whatever their pixels are.
+Images that show the same thing lie near each other in it, whatever their pixels are.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle
-from model_training.datasets.augmentation import View
+from model_training.datasets.augmentation import Transform
 from model_training.datasets.pictures.resizing import resized
 from model_training.networks.cutting import split_network
 from model_training.networks.features import extract
 from model_training.networks.loading import load_network
 
 QUICK_SIDE = 97
-"""Where many images are compared, a network that enlarges them need not do so further: for that it
-is as good as the side that it was trained at, and takes a third of the time of 161."""
+"""Where many images are compared, a network that enlarges them need not go beyond this side:
+for that it is as good as the side at which the network was trained, and takes a third of the time
+of 161."""
 
 
 def embed(
@@ -31,14 +32,13 @@ def embed(
     on_images: Callable[[int], None] = lambda count: None,
     largest_side: int | None = None,
 ) -> NDArray[np.float16]:
-    """The embedding of each image, (count, any), from `folder` where it is there already.
+    """Return the embedding of each image, (count, any), from `folder` if it is kept there.
 
     Args:
         bundle: one with a network.
-        images: uint8 (count, height, width, 3); brought to the size of a network that takes only
-            one.
-        on_images: told how many more are done.
-        largest_side: pixels to which a network that enlarges images does so at most.
+        images: uint8 (count, height, width, 3); resized for a network that takes only one size.
+        on_images: called with the number of images just done.
+        largest_side: the largest side, in pixels, to which a network may enlarge images.
 
     Raises:
         ValueError: the bundle has no network, or one that cannot be loaded or cut.
@@ -51,7 +51,7 @@ def embed(
     if network.input_shape[1] is not None:
         images = resized(images, network.input_shape[1])
     lower, _decision, _name = split_network(network)
-    return extract(lower, images, (View(),), folder, on_images=on_images).views[0]
+    return extract(lower, images, (Transform(),), folder, on_images=on_images).views[0]
 
 
 def _at_most(network: keras.Model, side: int) -> keras.Model:

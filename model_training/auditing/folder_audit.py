@@ -1,6 +1,6 @@
-"""The audit of a data set of one's own: pictures that are there twice, and labels that are doubted.
+"""The audit of a data set of one's own: pictures that are there twice, and doubtful labels.
 
-No model has been trained on such a folder, so each label is judged by its neighbours: the labels of
+No model has been trained on such a folder, so each label is compared with those of its neighbours,
 the pictures that a network finds most alike (T. Cover and P. Hart, "Nearest Neighbor Pattern
 Classification", 1967), each picture left out of its own vote.
 """
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.auditing.label_errors import LabelDoubts, judge_labels, most_doubtful
+from model_training.auditing.label_errors import LabelDoubts, most_doubtful, score_labels
 from model_training.auditing.near_copies import Pairs, find_near_copies, whitening
 from model_training.datasets.folders.folder import FolderData
 from model_training.files import whole_file
@@ -27,13 +27,13 @@ SIDE = 96
 """Pictures are read at this size, and compared pixel by pixel at a third of it."""
 NEIGHBOURS = 15
 SHARPNESS = 10.0
-"""A neighbour's vote counts e times as much for every tenth by which its cosine is larger."""
+"""A neighbour's vote counts e times as much for every 0.1 by which its cosine is larger."""
 _AT_A_TIME = 500
 
 
 @dataclass(frozen=True)
 class FolderAudit:
-    """What was found in `data`: near-copies among its own pictures, and doubts about its labels."""
+    """The findings on `data`: near-copies among its own pictures, and doubts about its labels."""
 
     data: FolderData
     copies: Pairs
@@ -41,13 +41,13 @@ class FolderAudit:
 
     @property
     def contradictions(self) -> Pairs:
-        """The near-copies of which the one is labelled otherwise than the other."""
+        """Return the near-copies whose two pictures have different labels."""
         labels = self.data.labels
         return self.copies.where(labels[self.copies.first] != labels[self.copies.second])
 
     @property
     def suspects(self) -> NDArray[np.int64]:
-        """The pictures whose label is suspected, the most doubtful first."""
+        """Return the indices of pictures with a suspected label, the most doubtful first."""
         order = most_doubtful(self.doubts.doubt)
         return order[self.doubts.suspected[order]]
 
@@ -60,26 +60,26 @@ def audit_folder(
     """Audit pictures of `SIDE` pixels.
 
     Args:
-        features: what a network makes of each, (count, any).
+        features: a network's embedding of each, (count, any).
     """
     count, small = len(data.images), SIDE // 3
     thirds = data.images.reshape(count, small, 3, small, 3, 3).mean(axis=(2, 4))
     copies = find_near_copies(np.rint(thirds).astype(np.uint8), features, on_pairs=on_pairs)
     vote = neighbours_vote(whitening(features)(features), data.labels, len(data.classes))
-    return FolderAudit(data, copies, judge_labels([vote], data.labels))
+    return FolderAudit(data, copies, score_labels([vote], data.labels))
 
 
 def neighbours_vote(
     vectors: Floats, labels: NDArray[np.int64], classes: int, neighbours: int = NEIGHBOURS
 ) -> Floats:
-    """For each image the shares of the classes among its nearest others, (count, classes).
+    """Return for each image the shares of the classes among its neighbours, (count, classes).
 
     Args:
         vectors: unit vectors, (count, any).
     """
     count = len(vectors)
     neighbours = min(neighbours, count - 1)
-    # As if every class had one vote among all: no share is nothing or everything.
+    # As if every class had one vote in all, so that no share is 0 or 1.
     shares = np.full((count, classes), 1 / classes)
     for start in range(0, count, _AT_A_TIME):
         cosines = vectors[start : start + _AT_A_TIME] @ vectors.T
@@ -93,10 +93,10 @@ def neighbours_vote(
 
 
 def write_findings(path: Path, audit: FolderAudit) -> int:
-    """Write what was found as a table, CSV, one row a finding.
+    """Write the findings as a CSV table, one row each.
 
     Returns:
-        How many rows there are.
+        The number of rows.
     """
     data, copies, doubts = audit.data, audit.copies, audit.doubts
     rows: list[tuple[object, ...]] = []

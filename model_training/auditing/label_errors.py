@@ -1,9 +1,10 @@
-"""Suspected label errors: images on whose label several models, asked together, cast doubt.
+"""Suspected label errors: images on whose label an ensemble of models casts doubt.
 
 Confident learning (C. Northcutt, L. Jiang and I. Chuang, "Confident Learning: Estimating
 Uncertainty in Dataset Labels", Journal of Artificial Intelligence Research 70, 2021) by its
-authors' own package, cleanlab, on what the models say together.  No model may have learned from the
-images that it judges here.
+authors' own package, cleanlab, on the ensemble's predictions.  No model may have learned from the
+images whose labels it scores here.  The `Judge` of `judging.judge`, which judges single photos, has
+no part in this.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ Labels = NDArray[np.integer[Any]]
 
 
 class CleanlabMissing(Exception):
-    """cleanlab is not installed, which only an audit needs; the message says what to do."""
+    """cleanlab, which only an audit needs, is not installed; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class LabelDoubts:
-    """What models think of the labels of images, (count,) each.
+    """Doubts of an ensemble about the labels of images, (count,) each.
 
     `doubt` is float32, 0 to 1: (1 - margin) / 2, where the margin is the probability of the given
     label less that of the most probable other class; above a half another class is more probable.
-    `suggested` is that other class, in the smallest unsigned integers that hold all classes.
-    `suspected` says which labels confident learning takes to be wrong.
+    `suggested` is that other class, in the smallest unsigned integer type that holds all classes.
+    `suspected` marks the labels that confident learning takes to be wrong.
     """
 
     doubt: NDArray[np.float32]
@@ -42,7 +43,7 @@ class LabelDoubts:
 
 
 def require_cleanlab() -> None:
-    """Make sure that labels can be judged, before hours are spent on what comes first.
+    """Raise an error if labels cannot be scored, before hours are spent on what comes first.
 
     Raises:
         CleanlabMissing: cleanlab is not installed.
@@ -54,11 +55,11 @@ def require_cleanlab() -> None:
         )
 
 
-def judge_labels(probabilities: Sequence[Floats], labels: Labels) -> LabelDoubts:
-    """Judge each label by several models together: their logits are averaged.
+def score_labels(probabilities: Sequence[Floats], labels: Labels) -> LabelDoubts:
+    """Score each label by an ensemble of models, whose logits are averaged.
 
     A label is suspected where another class is more probable and confident: at least as probable
-    as it is, on average, for the images that are labelled so.
+    as it is, on average, for the images that have its label.
 
     Args:
         probabilities: one array (count, classes) a model, calibrated; two or more classes.
@@ -68,12 +69,13 @@ def judge_labels(probabilities: Sequence[Floats], labels: Labels) -> LabelDoubts
         CleanlabMissing: cleanlab is not installed.
     """
     require_cleanlab()
-    # Here, as pages that show an audit do without: it brings pandas, which takes seconds.
+    # Imported here, as pages that show an audit do not need it: it imports pandas, which takes
+    # seconds.
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
     from scipy.special import softmax
 
-    # Averaged probabilities would be less sure than any model is where all agree.
+    # Averaged probabilities would be less confident than any of the models where all agree.
     together = softmax(np.mean([logits(each) for each in probabilities], axis=0), axis=1)
     # cleanlab computes with the labels, and 8 bits would overflow.
     given = labels.astype(np.int64)
@@ -92,5 +94,5 @@ def judge_labels(probabilities: Sequence[Floats], labels: Labels) -> LabelDoubts
 
 
 def most_doubtful(doubt: Floats) -> NDArray[np.int64]:
-    """Return the indices of all images, that with the most doubtful label first."""
+    """Return the indices of all images, the most doubtful label first."""
     return np.argsort(-doubt, kind="stable")

@@ -1,6 +1,6 @@
-"""Make the audit of a data set by what models that learned from it say.
+"""The making of an audit by an ensemble of models that learned from the data set.
 
-A folder on which no model was trained is judged by neighbours instead (`auditing.folder_audit`).
+In a folder on which no model was trained, neighbours take their place (`auditing.folder_audit`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from model_training.auditing.audit import (
     calibrated,
     predictions_digest,
 )
-from model_training.auditing.label_errors import judge_labels
+from model_training.auditing.label_errors import score_labels
 from model_training.auditing.near_copies import Pairs, find_near_copies
 from model_training.bundles.bundle import MODEL, Bundle
 from model_training.datasets.dataset import DataSet
@@ -30,38 +30,39 @@ LEAST_ACCURACY = 0.9
 """On the validation images: a model that is wrong on more of them than one in ten says little about
 labels of which one in two hundred is wrong."""
 DETAIL_SIDE = 32
-"""Pixels at which two images are laid over each other, where they have more."""
+"""In pixels; larger images are reduced to it before they are laid over each other."""
 
 
 def make_audit(
     data: DataSet,
     features_of: Bundle,
-    judges: Sequence[Bundle],
+    ensemble: Sequence[Bundle],
     embedding: Embedding,
     on_pairs: Callable[[int, int], None] = lambda done, total: None,
 ) -> Audit:
     """Audit the test images of `data`.
 
     Args:
-        features_of: by what its network makes of images, near-copies are looked for.
-        judges: the models that judge the labels, by their stored predictions, and whose networks
-            must agree that a near-copy is one.
-        embedding: asks a network.
+        features_of: the model by whose features near-copies are searched for.
+        ensemble: the models whose stored predictions score the labels, and whose networks must
+            agree that a near-copy is one.
+        embedding: computes embeddings by the network of a model.
         on_pairs: see `find_near_copies`.
 
     Raises:
-        ValueError: there is no judge, or one that was tested on other images, or no network.
+        ValueError: the ensemble is empty, or a model of it was tested on other images, or
+            `features_of` has no network.
     """
-    if not judges:
+    if not ensemble:
         raise ValueError(
             f"No model here was tested on {data.title}, so none can judge its labels. Train one on "
             "it first."
         )
-    for judge in judges:
-        if not was_tested_on(judge, data):
+    for model in ensemble:
+        if not was_tested_on(model, data):
             raise ValueError(
-                f"{judge.name} was tested on other images than those of {data.title} "
-                f"({judge.card.training.data_set})"
+                f"{model.name} was tested on other images than those of {data.title} "
+                f"({model.card.training.data_set})"
             )
     if features_of.model_path is None:
         raise ValueError(f"{features_of.name} has no network here")
@@ -71,19 +72,19 @@ def make_audit(
         resized(images, min(data.side, DETAIL_SIDE)) for images in (test, train)
     )
     pairs = find_near_copies(small_test, of_test, small_train, of_train, on_pairs)
-    networks = [judge for judge in judges if judge.model_path is not None]
+    networks = [model for model in ensemble if model.model_path is not None]
     if networks and len(pairs):
         agreed = agreement.agreement(pairs, data.test, train, networks, embedding)
         pairs = pairs.where(agreed >= agreement.LEAST_AGREEMENT)
     return Audit(
         labels=data.test.labels,
-        doubts=judge_labels([calibrated(judge) for judge in judges], data.test.labels),
+        doubts=score_labels([calibrated(model) for model in ensemble], data.test.labels),
         copies=_most_alike(pairs, data),
         provenance=Provenance(
             data_digest=data.digest,
             features_of=features_of.name,
             features_sha256=features_of.card.files[MODEL],
-            models={judge.name: predictions_digest(judge) for judge in judges},
+            models={model.name: predictions_digest(model) for model in ensemble},
             least_likeness=near_copies.LEAST_LIKENESS,
             least_agreement=agreement.LEAST_AGREEMENT,
         ),
@@ -97,11 +98,11 @@ def was_tested_on(bundle: Bundle, data: DataSet) -> bool:
     )
 
 
-def able_judges(bundles: Sequence[Bundle], data: DataSet) -> list[Bundle]:
-    """Return the models that judge labels unless some are named: tested on `data`, and able.
+def select_ensemble(bundles: Sequence[Bundle], data: DataSet) -> list[Bundle]:
+    """Return the models that score labels unless some are named: tested on `data`, and accurate.
 
-    One whose validation images are not known, since it learned from them, is taken to be able.
-    Where none is able all judge that were tested on the images.
+    One without validation images, since it learned from them, is taken to be accurate.  Where none
+    is accurate, all that were tested on the images are returned.
     """
     tested = [one for one in bundles if was_tested_on(one, data)]
     able = [

@@ -1,13 +1,13 @@
-"""Near-copies: pairs of images that are one photograph, though not one file.
+"""Near-copies: pairs of images that are the same photograph, though not the same file.
 
-A network that has learned one of a pair and is tested on the other is asked what it has been told.
+A network that has learned one of a pair and is tested on the other has been given the answer.
 B. Barz and J. Denzler found by eye that some 3 % of CIFAR-10's test images have a copy among the
 training images ("Do We Train on Test Data?  Purging CIFAR of Near-Duplicates", 2020).
 
-All pairs are compared by what a network makes of them, which is rough and quick.  The few that are
-alike in that way are laid over each other, and must be alike in their details too
-(`auditing.registration`): the network alone takes two red cars for one, the details alone take
-two silhouettes before a clear sky for one.
+All pairs are compared by a network's features, which is rough and quick.  The few that are alike in
+these are laid over each other, and must be alike in their details too (`auditing.registration`):
+the network alone takes two red cars for the same, the details alone do so with two silhouettes
+against a clear sky.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Images = NDArray[np.uint8]
 
 DIRECTIONS = 192
 IMAGES_PER_DIRECTION = 10
-"""With fewer images than that, whitening would push all of them equally far apart."""
+"""With fewer images per direction, whitening would push all of them equally far apart."""
 LEAST_LIKENESS = 0.7
-"""From here on two images are called near-copies."""
+"""The likeness from which on two images count as near-copies."""
 SHORTEST = 1e-3
 """Whitened features are of a length near the root of their number; one far shorter is noise."""
 _AT_A_TIME = 500
@@ -37,10 +37,10 @@ _AT_A_TIME = 500
 
 @dataclass(frozen=True)
 class Pairs:
-    """Image `first[i]` of one set and `second[i]` of another are alike by `likeness[i]`, 0 to 1.
+    """Pairs of images, `first[i]` of one set and `second[i]` of another, and their `likeness[i]`.
 
-    That is the geometric mean of two cosines: of what a network makes of the two, whitened, and of
-    their details, laid over each other.  Both must be high.
+    Likeness, 0 to 1, is the geometric mean of two cosines: of a network's features of the two,
+    whitened, and of their details, laid over each other.  Both must be high.
     """
 
     first: NDArray[np.int64]
@@ -51,7 +51,7 @@ class Pairs:
         return len(self.first)
 
     def where(self, keep: NDArray[np.bool_]) -> Pairs:
-        """Those of the pairs that `keep` says."""
+        """Return the pairs for which `keep`, (pairs,), is true."""
         return Pairs(self.first[keep], self.second[keep], self.likeness[keep])
 
 
@@ -62,16 +62,16 @@ def find_near_copies(
     other_features: Floats | None = None,
     on_pairs: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pairs:
-    """The near-copies of `images` among `others`, or among themselves where there are no others.
+    """Return the near-copies of `images` among `others`, or among themselves without `others`.
 
     Args:
         images, others: uint8 (count, side, side, 3).
-        features, other_features: what a network makes of each, (count, any).
-        on_pairs: told how many of the pairs that a network finds alike have been compared.
+        features, other_features: a network's features of each, (count, any).
+        on_pairs: called with the number of candidate pairs compared so far and their total.
 
     Returns:
-        Every pair of at least `LEAST_LIKENESS`, the most alike first; of a set with itself each
-        pair once, `first` below `second`.
+        Every pair of at least `LEAST_LIKENESS`, the most alike first; within one set each pair
+        once, `first` below `second`.
     """
     itself = others is None or other_features is None
     if others is None or other_features is None:
@@ -94,14 +94,14 @@ def find_near_copies(
 
 
 def whitening(features: Floats, directions: int = DIRECTIONS) -> Callable[[Floats], Floats]:
-    """A function that turns features into unit vectors whose products are cosines.
+    """Return a function that whitens features into unit vectors, whose products are cosines.
 
-    Features that vary together count once: they are turned onto their principal directions, and
-    what varies much is shrunk (H. Jegou and O. Chum, "Negative Evidences and Co-occurrences in
+    Features that vary together count once: they are rotated onto their principal directions, and
+    those that vary much are shrunk (H. Jegou and O. Chum, "Negative Evidences and Co-occurrences in
     Image Retrieval: the Benefit of PCA and Whitening", 2012).
 
     Args:
-        features: (count, any), of the images that say which vary together.
+        features: (count, any), of the images to whose variation whitening is fitted.
     """
     sample = features[:: max(1, len(features) // 10_000)].astype(np.float32)
     mean = sample.mean(axis=0)
@@ -109,7 +109,7 @@ def whitening(features: Floats, directions: int = DIRECTIONS) -> Callable[[Float
     directions = min(directions, max(8, len(sample) // IMAGES_PER_DIRECTION))
     variances, axes = np.linalg.eigh(sample.T @ sample / len(sample))
     variances, axes = variances[::-1][:directions], axes[:, ::-1][:, :directions]
-    # A tenth of the mean variance keeps directions of mere noise from counting as much as others.
+    # A tenth of the mean variance keeps mere noise from counting as much as other directions.
     floor = 0.1 * variances.mean() + 1e-12
     turn = (axes / np.sqrt(np.maximum(variances, 0) + floor)).astype(np.float32)
 
@@ -126,7 +126,7 @@ def whitening(features: Floats, directions: int = DIRECTIONS) -> Callable[[Float
 def alike(
     vectors: Floats, others: Floats, least: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Every pair of unit vectors whose product is at least `least`.
+    """Return every pair of unit vectors whose product is at least `least`.
 
     Returns:
         Indices into both, and the products.

@@ -1,12 +1,12 @@
-"""Is one small picture a copy of another?  Lay the two over each other and compare their details.
+"""Registration: lay one small picture over another and compare their details.
 
 A copy may have been cut, enlarged or stretched a little, brightened, saved again or mirrored, so
-pixels cannot be compared as they stand.  First the one is moved and scaled, each axis on its own,
-until it lies on the other as well as it can: the inverse compositional algorithm of S. Baker and
+pixels cannot be compared as they stand.  First one is moved and scaled, each axis on its own,
+until it lies on the other as well as possible: the inverse compositional algorithm of S. Baker and
 I. Matthews, "Lucas-Kanade 20 Years On: A Unifying Framework", 2004, from coarse to fine.  Then the
-details that are left when the broad light and dark is taken away are correlated: two photographs
-of blue sky share the broad part, two copies of one photograph share the details.  Details count
-beside what is around them, so that a frame or an outline does not drown the rest.
+details that are left when broad light and dark are removed are correlated: two photographs of blue
+sky share the broad part, two copies of one photograph share the details.  Details are measured
+relative to their surroundings, so that a frame or an outline does not drown out the rest.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ Images = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
 
 COARSE_TO_FINE = (2.0, 1.0)
-"""Widths in pixels of the blur under which images are laid over each other, one after the other."""
+"""Widths in pixels of the blurs under which images are laid over each other, in turn."""
 STEPS = 8
 BROAD, FINE = 3.0, 0.7
-"""Details are what a blur of `FINE` pixels leaves and one of `BROAD` pixels takes away."""
+"""Details are what a blur of `FINE` pixels leaves and one of `BROAD` pixels removes."""
 MOST_SCALE = 1.5
 LEAST_OVERLAP = 0.4
-"""Beyond these the one is not laid over the other but lost."""
+"""Beyond these the registration has failed."""
 AROUND = 3.0
-"""Pixels: how far around it is what a detail is measured by."""
+"""In pixels: the reach of the surroundings by which a detail is measured."""
 FAINT = 3.0
-"""Grey levels: details weaker than this are noise, and count little even where there are no
+"""In grey levels: details weaker than this are noise, and count little even where there are no
 others."""
 _AT_A_TIME = 500
 
 
 def likeness(images: Images, others: Images) -> NDArray[np.float32]:
-    """How alike each of `images` and the one of `others` beside it are in their details.
+    """Return how alike each of `images` and its counterpart in `others` are in their details.
 
     Args:
         images, others: uint8 (count, side, side, 3).
 
     Returns:
         float32 (count,): the correlation of details, -1 to 1, where they lie over each other;
-        of the image as it is or of its mirror image, whichever is roughly more like the other.
+        of the image as it is or of its mirror image, whichever is more like the other at the
+        coarsest scale.
     """
     found = []
     for start in range(0, len(images), _AT_A_TIME):
@@ -84,7 +85,7 @@ def _likeness(moving: Floats, fixed: Floats) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class _Placement:
-    """For each axis (0: down, 1: right) by what factor and how far an image is drawn from.
+    """The scale and shift of an image along each axis (0: down, 1: right).
 
     Pixel `x` of the fixed image, counted from its middle, lies on `scale * x + shift` of the other;
     float64 (2, count) each.
@@ -103,14 +104,14 @@ class _Placement:
         return np.asarray(beyond.any(axis=0))
 
     def followed_by(self, steps: Floats) -> _Placement:
-        """This, after the inverse of a small change: (count, 4), scale and shift of each axis."""
+        """Return it after the inverse of small `steps`, (count, 4): scale and shift by axis."""
         scale_step, shift_step = steps[:, [0, 2]].T, steps[:, [1, 3]].T
         scale_step = np.clip(scale_step, -0.2, 0.2)
         scale = self.scale / (1 + scale_step)
         return _Placement(scale, self.shift - scale * np.clip(shift_step, -3, 3))
 
     def weights(self, side: int) -> list[tuple[Floats, NDArray[np.bool_]]]:
-        """Each axis: matrices that draw a line of pixels, and which pixels lie inside."""
+        """Return for each axis matrices that resample a line of pixels, and which lie inside."""
         return [
             _drawing(scale, shift, side)
             for scale, shift in zip(self.scale, self.shift, strict=True)
@@ -121,7 +122,7 @@ def _drawing(scale: Floats, shift: Floats, side: int) -> tuple[Floats, NDArray[n
     middle = (side - 1) / 2
     source = scale[:, np.newaxis] * (np.arange(side) - middle) + shift[:, np.newaxis] + middle
     inside = (source > -0.5) & (source < side - 0.5)
-    # Linear interpolation, with the edge pixels going on for ever.
+    # Linear interpolation, with the edge pixels repeated without end.
     distance = np.abs(np.clip(source, 0, side - 1)[:, :, np.newaxis] - np.arange(side))
     weights = np.maximum(0, 1 - distance).astype(np.float32)
     return weights[:, np.newaxis], inside
@@ -134,7 +135,7 @@ def _lay_over(moving: Floats, fixed: Floats, place: _Placement) -> _Placement:
     slopes = np.stack([down * along, down, right * along.T, right], axis=1)
     slopes = slopes.reshape(len(fixed), 4, -1)
     curvature = slopes @ slopes.swapaxes(1, 2)
-    # A picture of one colour has no slopes; a little on the diagonal keeps it solvable.
+    # A picture of one colour has no slopes; a little on the diagonal keeps the system solvable.
     curvature += 1e-3 * np.trace(curvature, axis1=1, axis2=2)[:, None, None] * np.eye(4) / 4 + (
         1e-6 * np.eye(4)
     )
@@ -152,7 +153,7 @@ def _channels_first(images: Images) -> Floats:
 
 
 def _bands(pixels: Floats, width: float) -> Floats:
-    """What is of about `width` pixels' size, in pictures of equal contrast."""
+    """Return details of about `width` pixels' size, in pictures of equal contrast."""
     pixels = _blurred(pixels, width) - _blurred(pixels, 3 * width)
     deviation = pixels.std(axis=(1, 2, 3), keepdims=True)
     return np.asarray(pixels / np.maximum(deviation, 1e-3))
@@ -170,7 +171,7 @@ def _blurred(pixels: Floats, width: float) -> Floats:
 
 @cache
 def _blur(side: int, width: float) -> NDArray[np.float32]:
-    """A matrix that blurs a line of pixels by a Gaussian; at the ends it takes in what there is."""
+    """Return a matrix that blurs a line of pixels by a Gaussian, normalised anew at the ends."""
     distance = np.subtract.outer(np.arange(side), np.arange(side)) / width
     weights = np.exp(-0.5 * distance**2)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)

@@ -1,13 +1,13 @@
-"""The bundle: the folder that a trained model is, between training and serving.
+"""The bundle: the folder of a trained model, written by training and read by serving.
 
     model.keras       the network; takes raw RGB, 0 to 255, and does its own scaling
-    card.json         everything known about it (see `bundles.card`)
+    card.json         everything known about the model (see `bundles.card`)
     history.csv       one row per epoch
     predictions.npz   probabilities on the validation and test images, with their labels
     judge.npz         what turns the network's features into answers (see `judging.judge`)
 
-A bundle without a network is a report: everything but the network and its judge.  What a folder
-holds is checked by `bundles.reading`; `bundles.writing` makes one.
+A bundle without a network is a report: everything but the network and its judge.
+`bundles.reading` checks what a folder holds; `bundles.writing` makes one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FILES = (MODEL, JUDGE, PREDICTIONS, CARD, HISTORY)
 
 
 class BundleError(Exception):
-    """A bundle is damaged or incomplete; the message says in what way."""
+    """A bundle is damaged or incomplete; the message says how."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Predictions:
 class Bundle:
     """A bundle that was read whole and passed its checks.
 
-    `history` maps each column of the table to its values, one per epoch; without the columns of
-    validation where there was none.  `model_path` is None in a bundle that is only a report, of a
+    `history` maps each column of the table to its values, one per epoch; the columns of validation
+    are left out where there was none.  `model_path` is None in a bundle that is only a report, of a
     network too large to ship.  `judge` is None there too, and where nobody has made one yet.
     """
 
@@ -58,7 +58,7 @@ class Bundle:
 
     @property
     def files(self) -> dict[str, Path]:
-        """Return every file of it by its name, the largest first."""
+        """Return every file of the bundle by its name, the largest first."""
         there = [self.path / name for name in FILES]
         return {path.name: path for path in there if path.is_file()}
 
@@ -69,5 +69,5 @@ class Bundle:
 
 
 def is_bundle(path: Path) -> bool:
-    """Return whether `path` is a folder that holds a bundle, be it a damaged one."""
+    """Return whether `path` is a folder that holds a bundle, which may be damaged."""
     return (path / CARD).is_file()

@@ -14,12 +14,12 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    # A field that we do not know means that the card was written by another version.
+    # An unknown field means that the card was written by another version.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ReportedFigures(_Part):
-    """Figures that the source of the network states: not measured here."""
+    """Figures that the source of the network reports; they were not measured here."""
 
     source: str
     test_accuracy: Share
@@ -37,10 +37,10 @@ class Layer(_Part):
 
 
 class TrainingFacts(_Part):
-    """The run that made the weights.  `seconds` is wall time, validation after each epoch included.
+    """The training run.  `seconds` is wall time, validation after each epoch included.
 
-    `pretrained` says where the first weights came from.  `calibrated_by` is the command of the run
-    that the figures on validation are from, where this one learned from all images.
+    `pretrained` names the source of the initial weights.  `calibrated_by` is the command of the run
+    from which the figures on validation are, where this one learned from all images.
     """
 
     command: str
@@ -83,10 +83,10 @@ class Calibration(_Part):
 class Card(_Part):
     """Schema of `card.json`, version 2.
 
-    `files` maps every other file of the bundle to the SHA-256 of its bytes.  `test_reads` is how
-    often the test images had been read for this recipe when this bundle was measured, itself
-    included; None where nobody counted.  `averaged` is measured with test-time augmentation: six
-    views of each image averaged.
+    `files` maps every other file of the bundle to the SHA-256 of its bytes.  `test_reads` is the
+    number of times that the test images had been read for this recipe when this bundle was
+    measured, this time included; None if unknown.  `averaged` is measured with test-time
+    augmentation: predictions for six transforms of each image are averaged.
     """
 
     schema_version: Literal[2] = 2

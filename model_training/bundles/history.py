@@ -1,4 +1,4 @@
-"""What a training tells of each epoch."""
+"""The history of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of a training's history.  Losses are the objective: with smoothing and penalties.
+    """One row of a training history.  Losses are the objective, with smoothing and penalties.
 
-    What is of validation is None where every image is learned from.
+    The figures of validation are None where every image is learned from.
     """
 
     epoch: int

@@ -1,7 +1,7 @@
-"""Reading a bundle: everything in it is checked, and what is wrong with a bad one is said.
+"""Reading a bundle: everything in it is checked, and the message says what is wrong with a bad one.
 
-Whoever writes a bundle may be another program, an earlier version or a failing disk, so nothing in
-it is believed: sizes before anything is unpacked, digests, schema, types, shapes and ranges.
+A bundle may come from another program, an earlier version or a failing disk, so nothing in it is
+trusted: sizes are checked before anything is unpacked, then digests, schema, types, shapes, ranges.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def read_bundle(path: Path, name: str | None = None) -> Bundle:
         name: of the bundle, where that is not its folder's, since it is still being written.
 
     Raises:
-        BundleError: with what is wrong.
+        BundleError: something is wrong with it; the message says what.
     """
     card = _read_card(path / CARD)
     name = name or path.name
@@ -64,7 +64,7 @@ def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
     """Read every bundle in `folder`, in the order of their names.
 
     Returns:
-        The good ones, and for each bad one its name and what is wrong with it.
+        The valid ones, and what is wrong with each invalid one, by its name.
     """
     good: list[Bundle] = []
     bad: dict[str, str] = {}
@@ -78,7 +78,7 @@ def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
                 bad[path.name] = str(error)
             except OSError as error:
                 bad[path.name] = f"it cannot be read ({error.strerror})"
-            except Exception as error:  # Whatever is wrong with one, the others still serve.
+            except Exception as error:  # Whatever is wrong with one, the others are still served.
                 bad[path.name] = f"it cannot be read ({type(error).__name__}: {error})"
     return good, bad
 
@@ -136,7 +136,7 @@ def _read_history(path: Path) -> dict[str, list[float]]:
         _check_size(path, MOST_TEXT_BYTES)
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        # An empty column is of something that was not measured, such as validation with all data.
+        # An empty column was not measured, such as validation in a run on all data.
         columns = {
             name: [float(row[name]) for row in rows]
             for name in HISTORY_COLUMNS

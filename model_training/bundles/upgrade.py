@@ -1,4 +1,4 @@
-"""Bringing a bundle of version 1 up to date, without training: the network stays to the last bit.
+"""Upgrading a bundle of version 1 without training: the network stays the same, bit by bit.
 
 Version 1 had a card without digests of history and predictions, and `novelty.npz` where version 2
 has a judge.
@@ -33,7 +33,8 @@ from model_training.networks.backend import KerasBackend
 
 NOVELTY = "novelty.npz"
 SMALL_SIDE = 32
-"""Pixels: what every network of version 1 was shown a view of, whatever it had learned from."""
+"""In pixels: every network of version 1 was shown a view reduced to this side, whatever it had
+learned from."""
 
 
 def is_outdated(path: Path) -> bool:
@@ -48,7 +49,7 @@ def upgrade(path: Path, test_reads: int | None = None) -> Bundle:
     """Bring the bundle in the folder `path` from version 1 to version 2.
 
     Args:
-        test_reads: how often the test images were read for its recipe, where somebody counted.
+        test_reads: the number of times that the test images were read for its recipe, if known.
 
     Raises:
         BundleError: it is not of version 1, or damaged; it stays as it was.

@@ -39,9 +39,9 @@ def write_bundle(
     model: keras.Model | None,
     judge: Judge | None = None,
 ) -> Bundle:
-    """Write a bundle to the folder `path`, whole or not at all, replacing the one before.
+    """Write a bundle to the folder `path`, whole or not at all, replacing any earlier one.
 
-    The digests in `card` are set here, from the files.
+    The digests in `card` are computed here, from the files.
     """
     with whole_folder(path) as folder:
         if model is not None:
@@ -62,7 +62,7 @@ def write_bundle(
 
 
 def replace_judge(bundle: Bundle, judge: Judge) -> Bundle:
-    """Give `bundle` another judge; every other file but the card stays as it is, to the bit."""
+    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit."""
     with whole_folder(bundle.path) as folder:
         for name in (MODEL, HISTORY, PREDICTIONS):
             if (bundle.path / name).is_file():
@@ -72,7 +72,7 @@ def replace_judge(bundle: Bundle, judge: Judge) -> Bundle:
 
 
 def write_card(folder: Path, card: Card, judge: Judge | None) -> None:
-    """Write `judge`, if any, and then `card` with the digests of all that lies in `folder`."""
+    """Write `judge`, if any, and then `card` with the digests of all files in `folder`."""
     if judge is not None:
         np.savez_compressed(folder / JUDGE, **judge.arrays())  # type: ignore[arg-type]
     digests = {

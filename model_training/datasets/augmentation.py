@@ -1,5 +1,7 @@
-"""What is done to images before a network sees them: varied while it learns, fixed when it is
-judged by several views.
+"""What is done to images before a network sees them: random augmentation while it learns, and the
+fixed transforms of frozen features and of test-time augmentation.
+
+A transform changes images of a data set; a view (`datasets.pictures.views`) is cut from a photo.
 
 Arithmetic on uint8 arrays, (count, height, width, 3): the same on every backend, and a function of
 the seed alone, so that a resumed training sees what it would have seen.
@@ -17,12 +19,12 @@ Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class View:
-    """One way to look at an image: mirrored or not, moved by whole pixels, reflected at the edge.
+class Transform:
+    """A fixed change of images: mirrored or not, shifted by whole pixels, reflected at the edge.
 
     Args:
-        down, right: pixels by which the content moves.
-        enlarge: repeat each pixel so many times each way, which keeps its edges sharp where a
+        down, right: pixels by which the content is shifted.
+        enlarge: how many times each pixel is repeated each way, which keeps edges sharp where a
             network's own resizing would blur them.
     """
 
@@ -31,14 +33,22 @@ class View:
     right: int = 0
     enlarge: int = 1
 
-    def on_larger(self, times: float) -> View:
-        """The same on images so many times as large, whose edges need no sharpening."""
+    @property
+    def key(self) -> str:
+        """Return the name by which features are kept: it must not change, or they are lost."""
+        # `View` was the name of this class when the first features were kept.
+        return (
+            f"View(flip={self.flip}, down={self.down}, right={self.right}, enlarge={self.enlarge})"
+        )
+
+    def on_larger(self, times: float) -> Transform:
+        """Return the same transform for images `times` as large, whose edges need no sharpening."""
         return replace(
             self, down=round(self.down * times), right=round(self.right * times), enlarge=1
         )
 
     def __call__(self, images: Images) -> Images:
-        """`images` seen so; the size changes by `enlarge`."""
+        """Return `images` transformed, `enlarge` times as large."""
         reach = max(abs(self.down), abs(self.right))
         if reach:
             count, height, width, _ = images.shape
@@ -60,15 +70,16 @@ class Augmentation:
     """Random changes of each image while a network learns.
 
     Args:
-        shift: up to so many pixels each way, reflected at the edge.
+        shift: the most pixels that an image is shifted each way, reflected at the edge.
         flip: mirror half of the images: "random" draws anew each epoch; "alternating" draws once
             and then mirrors each image in every second epoch, so that two epochs show both sides
             (K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024).
-        enlarge: repeat pixels so many times each way, another number each batch (as in `View`).
+        enlarge: how many times pixels are repeated each way (as in `Transform`); batches take
+            these numbers in turn.
         cutout: side in pixels of a square put over each image at a random place (T. DeVries and
             G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
             2017).
-        grey: how bright that square is, 0 to 255.  A run puts the mean of its data set here.
+        grey: the brightness of that square, 0 to 255.  A run sets it to the mean of its data set.
     """
 
     shift: int = 0
@@ -78,7 +89,7 @@ class Augmentation:
     grey: int = GREY
 
     def describe(self) -> str:
-        """Return what is done, in words for the card; nothing where nothing is done."""
+        """Return a description of the augmentation for the card; empty if there is none."""
         words = []
         if self.shift:
             words.append(f"shifts of up to {_pixels(self.shift)} each way, reflected at the edge")
@@ -95,7 +106,7 @@ class Augmentation:
         return "; ".join(words)
 
     def on_larger(self, times: float) -> Augmentation:
-        """The same on images so many times as large, whose edges need no sharpening."""
+        """Return the same for images `times` as large, whose edges need no sharpening."""
         return replace(
             self,
             shift=round(self.shift * times),
@@ -104,15 +115,15 @@ class Augmentation:
         )
 
 
-def describe_views(views: tuple[View, ...]) -> str:
-    """Return how `views` differ, in words for the card; nothing where an image is only itself."""
+def describe_transforms(views: tuple[Transform, ...]) -> str:
+    """Return a description of `views` for the card; empty if images are left as they are."""
     words = []
-    flips = {view.flip for view in views}
+    flips = {one.flip for one in views}
     if True in flips:
         words.append("mirrored or not" if False in flips else "mirrored")
-    if reach := max(max(abs(view.down), abs(view.right)) for view in views):
+    if reach := max(max(abs(one.down), abs(one.right)) for one in views):
         words.append(f"moved by up to {_pixels(reach)}")
-    if factors := [view.enlarge for view in views if view.enlarge > 1]:
+    if factors := [one.enlarge for one in views if one.enlarge > 1]:
         words.append(_enlarged(factors) + (" or not" if len(factors) < len(views) else ""))
     told = ", ".join(words)
     return told if len(views) == 1 else f"a different one of {len(views)} views each epoch ({told})"
@@ -122,19 +133,19 @@ class Augmenter:
     """Draws batches of augmented images.
 
     Args:
-        images: all images that are learned from, uint8 (count, height, width, 3).
+        images: all images to learn from, uint8 (count, height, width, 3).
     """
 
     def __init__(self, images: Images, augmentation: Augmentation, seed: int) -> None:
         self._augmentation = augmentation
         self._seed = seed
         self._size = images.shape[1:3]
-        # Padded once, not once a batch.
+        # Padded once, not for every batch.
         self._padded = _padded(images, augmentation.shift)
         self._first_flip = np.random.default_rng([seed, 1]).random(len(images)) < 0.5
 
     def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> Images:
-        """Images `chosen`, as batch `number` of `epoch`."""
+        """Return the images `chosen`, augmented, as batch `number` of `epoch`."""
         rng = np.random.default_rng([self._seed, 2, epoch, number])
         what, (height, width) = self._augmentation, self._size
         images: Images
@@ -154,7 +165,7 @@ class Augmenter:
             images[mirrored] = images[mirrored, :, ::-1]
         if what.cutout:
             _cut_out(images, what.cutout, what.grey, rng)
-        return View(enlarge=what.enlarge[number % len(what.enlarge)])(images)
+        return Transform(enlarge=what.enlarge[number % len(what.enlarge)])(images)
 
 
 def _pixels(count: int) -> str:

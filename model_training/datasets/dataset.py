@@ -19,7 +19,7 @@ MOST_CLASSES = 256
 
 
 class DataError(Exception):
-    """A data set could not be had; the message says what was tried and what to do."""
+    """A data set could not be obtained; the message says what was tried and what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def content_digest(classes: tuple[str, ...], train: ImageSet, test: ImageSet) ->
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images to train on and to test on, with what is known of them.
+    """Images to train on and to test on, with what is known about them.
 
     Args:
-        name: a folder, an address and a word of a command (`naming.SLUG`).
+        name: as in folders, addresses and commands (`naming.SLUG`).
         title: the name as people write it.
         classes: the meaning of each label.
         digest: a SHA-256 that names exactly these images, in this order, with these labels.
-        source: where the images were found, in words.
+        source: a description of where the images were found.
         about: sentences for the page about it.
         test_names: the file that each test image is from, where images are files.
     """
@@ -101,12 +101,12 @@ class DataSet:
     def for_network(self, input_size: int, takes_any: bool) -> DataSet:
         """Return the same data set with its images as large as a network takes them.
 
-        Images larger than `input_size` are reduced to it: a network sees no more of them.  Smaller
-        ones are left to a network that resizes, which takes less memory.
+        Images larger than `input_size` are reduced to it, as the network sees no more of them.
+        Smaller ones are left for the network to resize, which takes less memory.
 
         Args:
-            input_size: the side of what the network sees, in pixels.
-            takes_any: whether it resizes whatever it is given.
+            input_size: the side of the images that the network sees, in pixels.
+            takes_any: whether the network resizes whatever it is given.
         """
         if self.side > input_size or not takes_any:
             return self.at_side(input_size)

@@ -1,4 +1,4 @@
-"""A data set in words and names: small enough to ship, and all that a page needs to know of it."""
+"""The description of a data set: small enough to ship, and all that a page needs to know."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class About(_Part):
 
 
 class Description(_Part):
-    """All that is said of a data set where its images are not at hand, version 1.
+    """All that is known about a data set where its images are not at hand, version 1.
 
     `digest` names the data set; `test_digest` is `ImageSet.digest` of the test images as they are
     kept, `image_size` the side of the images that networks learn from and `kept_size` that of the

@@ -1,4 +1,4 @@
-"""What is kept of a data set for whoever has not its training images: the folder `data/NAME/`.
+"""What is kept of a data set where its training images are not at hand: the folder `data/NAME/`.
 
     dataset.json     its description (`datasets.description`)
     test/            its test images in sheets (`datasets.pictures.sprites`)
@@ -7,9 +7,9 @@
 An audit and a review of it lie beside these, where they were made; the rooms that make them read
 them.  `images.npz` is the cache of all its images, and does not ship.
 
-A folder is of one data set, by its digest.  Where pictures of one's own were added or taken away
-the digest is another: what is kept is never replaced by that unasked, since the results of models
-that were tested on the images before would lose them.
+A folder belongs to one data set, identified by its digest.  When pictures are added to a data set
+of one's own or removed from it, the digest changes.  What is kept is then replaced only on request,
+since models that were tested on the earlier images would lose them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ CACHE, AUDIT, REVIEW = "images.npz", "audit.npz", "review.json"
 class Kept:
     """A data set without its training images.
 
-    `test` and `statistics` are None where they are missing or damaged, and `problems` says of each
-    such file what is wrong with it.
+    `test` and `statistics` are None where they are missing or damaged; `problems` maps each such
+    file to what is wrong with it.
     """
 
     folder: Path
@@ -69,7 +69,7 @@ class NameTaken(DataError):
 
 
 def check_name(folder: Path, name: str, digest: str) -> None:
-    """Make sure that the data set of that name and digest may be kept in the folder `folder`.
+    """Raise an error unless the data set of that name and digest may be kept in `folder`.
 
     Raises:
         NameTaken: another one is kept there, or something else is.
@@ -98,7 +98,7 @@ def keep_once(
     data: DataSet,
     on_images: Callable[[int, int], None] = lambda done, total: None,
 ) -> Kept:
-    """Keep `data` as `keep` does, unless it is kept there already, whole and as large.
+    """Keep `data` as `keep` does, unless it is kept there already, whole and at the same size.
 
     Args:
         on_images: as in `keep`.
@@ -122,17 +122,17 @@ def keep(
 ) -> Kept:
     """Keep the test images, the figures and the description of `data` in the folder `folder`.
 
-    What is kept there is replaced.  The audit of another data set, which would be of no use, goes.
+    What is kept there is replaced.  An audit of another data set, then of no use, is removed.
 
     Args:
-        on_images: told how many of how many test images are written.
+        on_images: called with the number of test images written so far and their total.
     """
     with contextlib.suppress(DamagedFile, OSError):
         if read_description(folder).digest != data.digest:
             (folder / AUDIT).unlink(missing_ok=True)
     test = as_kept(data.test)
     write_test_images(folder / TEST, test, on_images)
-    # As they are read back: what is kept of larger images is not what was given, to the last bit.
+    # As they are read back: larger images are kept with a loss, so not to the last bit as given.
     test = read_test_images(folder / TEST, test.side)
     statistics = make_statistics(data)
     means = resized(statistics.mean_images, min(data.side, LARGEST_SIDE))
@@ -148,14 +148,14 @@ def keep(
         about=data.about,
         test_names=data.test_names,
     )
-    # Last, since a folder without it is none.
+    # Last, since a folder without it does not count as a kept data set.
     with whole_file(folder / DESCRIPTION) as temporary:
         temporary.write_text(description.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return read_kept(folder)
 
 
 def read_kept(folder: Path) -> Kept:
-    """Read what `keep` wrote; a part that is missing or damaged is left out, and named.
+    """Read what `keep` wrote; a part that is missing or damaged is left out and named.
 
     Raises:
         DamagedFile: the description is damaged, or of another data set.
@@ -176,7 +176,7 @@ def read_kept(folder: Path) -> Kept:
 
 
 def read_description(folder: Path) -> Description:
-    """Read the description of the data set that is kept in `folder`, and nothing else of it.
+    """Read only the description of the data set that is kept in `folder`.
 
     Raises:
         DamagedFile: the description is damaged, or of another data set.
@@ -198,7 +198,7 @@ def read_description(folder: Path) -> Description:
 def find_description(data_folder: Path, digest: str) -> Description | None:
     """Return the description of the data set that `digest` names, if it is kept in `data_folder`.
 
-    Damaged ones are passed over.
+    Damaged descriptions are skipped.
     """
     for folder in _folders(data_folder):
         with contextlib.suppress(DamagedFile, OSError):
@@ -212,7 +212,7 @@ def read_all_kept(data_folder: Path) -> tuple[list[Kept], dict[str, str]]:
     """Read every data set that is kept in `data_folder`, in the order of their names.
 
     Returns:
-        The good ones, and for each bad one its name and what is wrong with it.
+        The valid ones, and what is wrong with each invalid one, by its name.
     """
     good: list[Kept] = []
     bad: dict[str, str] = {}
@@ -230,7 +230,7 @@ def _folders(data_folder: Path) -> list[Path]:
 
 
 def _is_of_others(folder: Path) -> bool:
-    """Return whether something lies in `folder` that was not kept here."""
+    """Return whether `folder` holds something that was not written by `keep`."""
     ours = {DESCRIPTION, TEST, STATISTICS, CACHE, AUDIT, REVIEW}
     there = (
         {one.name for one in folder.iterdir() if one.name[0] != "."} if folder.is_dir() else set()

@@ -2,11 +2,11 @@
 
 The names are those by which Keras' own data sets are commonly saved.  Images are (count, height,
 width, 3), RGB, or (count, height, width) in grey, which becomes RGB; uint8, or floats from 0 to 1.
-Of images that are not square the middle square counts, as of pictures in folders.  Labels are whole
-numbers from 0, (count,) or (count, 1).  `classes`, texts, may name them; without, they are called
-by their numbers.
+Images that are not square are cut to their middle square, as pictures in folders are.  Labels are
+whole numbers from 0, (count,) or (count, 1).  `classes`, an array of strings, may name them;
+without it, classes are called by their numbers.
 
-The file is a stranger's: what each array says of itself is checked before anything is unpacked.
+The file is not trusted: the header of each array is checked before anything is unpacked.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from model_training.datasets.dataset import (
 PARTS = ("train", "test")
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 MOST_BYTES = 4 * 2**30
-"""Of all arrays together when they are unpacked."""
+"""The most bytes that all arrays together may take when they are unpacked."""
 SIDES = range(8, 513)
-"""Pixels that an image may be high or wide."""
+"""The heights and widths that an image may have, in pixels."""
 LONGEST_NAME = 64
-"""Letters in the name of a class."""
+"""The most letters in the name of a class."""
 _ROUNDING = 1e-6
 _AT_A_TIME = 1000
 
 
 class _Problem(Exception):
-    """What is wrong with the file, for a message that begins with its path."""
+    """A fault of the file, for a message that begins with its path."""
 
 
 def read_npz(path: Path, name: str) -> DataSet:
     """Read the data set in the file `path`.
 
     Args:
-        name: what it is called.
+        name: the name of the data set.
 
     Raises:
         DataError: there is no such file, or it is malformed; the message says in what way and what
@@ -81,7 +81,7 @@ def read_npz(path: Path, name: str) -> DataSet:
 
 @dataclass(frozen=True)
 class _Header:
-    """What an array says of itself."""
+    """The header of an array: what it claims to be."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -212,7 +212,7 @@ def _images(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     for start in range(0, len(array), _AT_A_TIME):
         part = array[start : start + _AT_A_TIME]
         if array.dtype != np.uint8:
-            # Not a number is neither.
+            # NaN is neither.
             if not ((part >= -_ROUNDING) & (part <= 1 + _ROUNDING)).all():
                 raise _Problem(
                     f"{name} holds floats that are not from 0 to 1. Divide by the largest value, "

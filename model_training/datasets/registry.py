@@ -1,4 +1,4 @@
-"""The data sets that can be asked for by name: every module of `datasets.catalog` that has one."""
+"""The data sets that can be requested by name: every module of `datasets.catalog` that has one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from model_training.datasets.sources import Progress, file_names
 from model_training.naming import is_slug
 
 DEFAULT_DATA_SET = "cifar10"
-"""The name of the data set that is meant where nothing is said of one."""
+"""The name of the data set that is used where none is given."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ class KnownDataSet:
         name, title, classes, about: as in `DataSet`.
         image_size: the side of its images, in pixels.
         digest: that of the `DataSet`, where it is known before the images are read; else None.
-        load: finds it, checks it, and keeps it in a cache file for the next time: takes that file,
-            the path that the caller was given for it or None, and a `Progress`.  Raises DataError.
-            `datasets.sources.find` does most of it.
-        marks: names of files that lie together where a copy of it is; each set of them is enough to
-            recognise a folder or an archive by.
+        load: finds it, checks it, and keeps it in a cache file for the next time.  Takes that file,
+            the path of a copy that the user gave or None, and a `Progress`.  Raises DataError.
+            `datasets.sources.find` does most of the work.
+        marks: sets of file names; a folder or archive that has all names of one set together is
+            recognised as a copy.
     """
 
     name: str
@@ -48,11 +48,11 @@ class KnownDataSet:
 
 
 class CatalogueError(DataError):
-    """Two modules of the catalogue have a data set of one name; the message names both."""
+    """Two modules of the catalogue have data sets of the same name; the message names both."""
 
 
 class UnknownDataSet(DataError):
-    """There is no data set of that name; the message says which there are."""
+    """There is no data set of that name; the message lists those that there are."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def find_known(name: str) -> KnownDataSet:
 
 
 def recognise(path: Path) -> KnownDataSet | None:
-    """Return the data set of which a copy, a folder or an archive, is at `path`; None if of none.
+    """Return the data set of which the folder or archive `path` is a copy; None if of none.
 
     Raises:
         CatalogueError: two modules have a data set of one name.
@@ -112,7 +112,7 @@ def recognise(path: Path) -> KnownDataSet | None:
     )
 
 
-# By its paths, so that a package that is added to them is seen.
+# Cached by its paths, so that a package that is added to them is seen.
 @cache
 def _read(paths: tuple[str, ...]) -> Catalogue:
     found: dict[str, KnownDataSet] = {}
@@ -123,11 +123,11 @@ def _read(paths: tuple[str, ...]) -> Catalogue:
         try:
             one = getattr(importlib.import_module(module_name), "DATA_SET", None)
             if one is None:
-                continue  # A helper of others.
+                continue  # A helper of other modules.
             if not isinstance(one, KnownDataSet):
                 raise TypeError(f"its DATA_SET is a {type(one).__name__}, not a KnownDataSet")
             if not is_slug(one.name):
-                raise ValueError(f"{one.name!r} is no name: give lower-case letters and digits")
+                raise ValueError(f"{one.name!r} is not a name: give lower-case letters and digits")
         except Exception as error:  # Whatever a module raises, the others are still there.
             broken[module_name] = f"{type(error).__name__}: {error}"
             _LOG.error("%s is left out: %s", module_name, broken[module_name])

@@ -1,7 +1,7 @@
 """Arrays of labelled images as they are found somewhere, and the file in which they are kept.
 
-What the modules of the catalogue share: the cache that `flask data fetch` writes, and the order in
-which a data set is looked for.  Nothing here judges whether the images are the right ones: each
+The modules of the catalogue share this: the cache that `flask data fetch` writes, and the order in
+which a data set is looked for.  Nothing here checks whether the images are the right ones: each
 data set does so itself.
 """
 
@@ -23,10 +23,10 @@ Arrays = dict[str, NDArray[np.uint8]]
 """`train_images` (count, side, side, 3), `train_labels` (count,) and the two of `test_`; uint8."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is to do."""
+"""Called with what is being done, how much of it is done, and the total."""
 
 Fetchers = Mapping[str, Callable[[Progress], Arrays]]
-"""Where a data set can be had from, in the order of trying.  Each raises SourceError."""
+"""Sources of a data set by name, in the order in which they are tried.  Each raises SourceError."""
 
 ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -34,7 +34,7 @@ _NAME_BYTES = 1000
 
 
 class SourceError(Exception):
-    """One source has not the data set, or a damaged one; the message says what is wrong with it."""
+    """A source does not have the data set, or a damaged one; the message says what is wrong."""
 
 
 def no_progress(_doing: str, _done: int, _total: int) -> None:
@@ -54,13 +54,13 @@ def find(
 ) -> DataSet:
     """Find a data set, have it checked, and keep it in the file `cache` for the next time.
 
-    With `path` only that is tried.  Otherwise the cache is, and then `fetchers`, one by one.
+    With `path`, only that is tried.  Otherwise the cache is tried first, then each of `fetchers`.
 
     Args:
-        read_path: reads any form of it.  Raises SourceError.
-        verified: makes the data set of arrays and of the words for where they were found.  Raises
-            SourceError where they are others.
-        advice: a sentence that says what to do where it is found nowhere.
+        read_path: reads the data set in any of its forms.  Raises SourceError.
+        verified: makes the data set from arrays and a description of where they were found.
+            Raises SourceError if they are not those of the data set.
+        advice: a sentence that says what to do if it is found nowhere.
 
     Raises:
         DataError: nothing was found, or what was found is another data set.
@@ -127,7 +127,7 @@ def read_cache_name(path: Path) -> str | None:
     """Return the name of the data set in the cache file `path`.
 
     Returns:
-        An empty name where the file tells none, as older ones do not; None where it is no cache.
+        An empty name if the file has none, as older ones do; None if it is not a cache.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -145,8 +145,8 @@ def read_cache_name(path: Path) -> str | None:
 def file_names(path: Path) -> list[set[str]]:
     """Return the names of the files that lie together at `path`, folder by folder.
 
-    Of a folder: in itself and in each folder in it.  Of a `.tar.gz` or `.tgz`: in each of its
-    folders.  Of anything else, and of what is damaged: nothing.
+    For a folder: those in it and in each of its folders.  For a `.tar.gz` or `.tgz`: those in each
+    of its folders.  For anything else: none.
     """
     if path.is_dir():
         folders = (path, *sorted(child for child in path.iterdir() if child.is_dir()))
@@ -159,5 +159,5 @@ def file_names(path: Path) -> list[set[str]]:
                 if member.isfile():
                     found.setdefault(folder, set()).add(name)
     except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error):
-        pass  # What was read of half an archive may be enough to know it by.
+        pass  # The part of an archive that could be read may be enough to recognise it by.
     return list(found.values())

@@ -1,4 +1,4 @@
-"""A data set in a few figures: counts, channel means, and the mean image of each class.
+"""Statistics of a data set: counts, channel means, and the mean image of each class.
 
 The training images do not ship, so these are computed once and ship instead.
 """
@@ -19,11 +19,11 @@ PARTS = ("training", "validation", "test")
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of a data set.
+    """The statistics of a data set.
 
-    `counts` are images by part and class, int64 (3, classes).  `mean` and `deviation` are of each
-    channel of all training images, 0 to 255, float64 (3,).  `mean_images` are the mean of each
-    class over these, uint8 (classes, side, side, 3).
+    `counts` are numbers of images by part and class, int64 (3, classes).  `mean` and `deviation`
+    are those of each channel over all training images, 0 to 255, float64 (3,).  `mean_images` are
+    the mean training images of the classes, uint8 (classes, side, side, 3).
     """
 
     counts: NDArray[np.int64]
@@ -39,7 +39,7 @@ class Statistics:
 
 
 def make_statistics(data: DataSet) -> Statistics:
-    """Compute the figures of `data`."""
+    """Compute the statistics of `data`."""
     fit, validation = split(data.train.labels)
     parts = (data.train.labels[fit], data.train.labels[validation], data.test.labels)
     classes = len(data.classes)
@@ -67,7 +67,7 @@ def read_statistics(path: Path, classes: int) -> Statistics:
     """Read what `write_statistics` wrote.
 
     Args:
-        classes: how many the data set has.
+        classes: the number of classes of the data set.
 
     Raises:
         DamagedFile: the file is not whole or holds something else.

@@ -1,4 +1,4 @@
-"""Where features come from: a network in this process, or a model server elsewhere."""
+"""The source of features: a network in this process, or a model server elsewhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 class Backend(Protocol):
-    """A network up to what its last dense layer is given."""
+    """A network up to the input of its last dense layer."""
 
     @property
     def width(self) -> int:
-        """Return how many features there are."""
+        """Return the number of features."""
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of `pixels`, uint8 RGB (count, side, side, 3): (count, width)."""

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a network as sure as it is often right.
+"""Temperature scaling: one number that makes a network's confidence match its accuracy.
 
 C. Guo et al., "On Calibration of Modern Neural Networks", 2017.  How well it works is measured by
 `judging.metrics.calibration_error`.
@@ -15,20 +15,20 @@ Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
 
 LOWEST, HIGHEST = 0.05, 20.0
-"""Temperatures between which the best is looked for."""
-# Guards the logarithm of a probability that float32 rounded to nothing.
+"""The range of temperatures in which the best is searched for."""
+# Guards the logarithm of a probability that float32 rounded to zero.
 _TINY = 1e-12
 
-# SciPy is imported where it is called: that takes half a second, and most commands do without.
+# SciPy is imported where it is called: that takes half a second, and most commands do not need it.
 
 
 def logits(probabilities: Floats) -> NDArray[np.float64]:
-    """Return logits of which softmax makes `probabilities`, (count, classes): their logarithms."""
+    """Return logits whose softmax is `probabilities`, (count, classes): their logarithms."""
     return np.log(np.maximum(probabilities.astype(np.float64), _TINY))
 
 
 def scale_by_temperature(probabilities: Floats, temperature: float) -> NDArray[np.float64]:
-    """Divide the logits by `temperature`: above 1 makes a model less sure, below 1 surer.
+    """Divide the logits by `temperature`: above 1 makes a model less confident, below 1 more.
 
     Args:
         probabilities: (count, classes).
@@ -44,7 +44,7 @@ def scale_by_temperature(probabilities: Floats, temperature: float) -> NDArray[n
 def fit_temperature(probabilities: Floats, labels: Labels) -> float:
     """Return the temperature between 0.05 and 20 with the least cross-entropy.
 
-    Cross-entropy has one valley in the logarithm of the temperature, whose floor Brent's bounded
+    Cross-entropy has a single minimum in the logarithm of the temperature, which Brent's bounded
     search finds to five digits.
 
     Args:

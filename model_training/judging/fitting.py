@@ -1,4 +1,4 @@
-"""Making a judge when a run ends: on training and validation images, and none of anything else."""
+"""Fitting a judge when a run ends: on training and validation images of the classes alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NO_THRESHOLD = Threshold(novelty=0.0, kept=KEPT, set_on="nothing")
 
 
 class Headed(Backend, Protocol):
-    """A backend that knows the network's head: kernel (features, classes), bias (classes,)."""
+    """A backend with the network's head: kernel (features, classes), bias (classes,)."""
 
     kernel: Floats
     bias: Floats
@@ -45,12 +45,12 @@ def fit_judge(
 
     Args:
         learned: the images that it learned from; `REMEMBERED` of them are drawn.
-        validation: images of the same classes that it did not learn from.  Without, what they tell
-            is taken from `earlier`.
-        set_on: what `validation` is, in words.
+        validation: images of the same classes that it did not learn from.  Without them, the
+            calibration and threshold are those of `earlier`.
+        set_on: a description of `validation`.
         earlier: the judge of an earlier run of the same recipe.
-        batch_size: images in one call of the backend.
-        on_images: told how many images of how many are done.
+        batch_size: the number of images in one call of the backend.
+        on_images: called with the number of images done so far and their total.
 
     Raises:
         ValueError: neither `validation` nor `earlier` is given.
@@ -89,7 +89,7 @@ def threshold_on(novelty: NDArray[np.float64], set_on: str) -> Threshold:
     """Return the threshold that keeps `KEPT` of images of the classes.
 
     Args:
-        novelty: theirs, (count,).
-        set_on: what they are, in words.
+        novelty: that of the images, (count,).
+        set_on: a description of the images.
     """
     return Threshold(novelty=float(np.quantile(novelty, KEPT)), kept=KEPT, set_on=set_on)

@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals and tests on right and wrong answers."""
+"""The uncertainty of figures: intervals and tests on right and wrong answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 _SEED = 0
 
-# scipy.stats is imported where it is called: that takes a second, and most commands do without.
+# scipy.stats is imported where it is called: that takes a second, and most commands do not need it.
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Interval:
 class Comparison:
     """Two models on the same images.
 
-    `left_only` and `right_only` count the images that one alone names rightly, `both` and
+    `left_only` and `right_only` count the images that only one classifies correctly, `both` and
     `neither` the others.  `p_value` is the probability of a split at least as uneven as that of
     `left_only` and `right_only` if both models were equally good.
     """
@@ -43,7 +43,7 @@ class Comparison:
 
     @property
     def images(self) -> int:
-        """How many images both were tested on."""
+        """Return the number of images on which both were tested."""
         return self.both + self.neither + self.left_only + self.right_only
 
 
@@ -51,8 +51,8 @@ def accuracy_interval(right: Answers) -> Interval:
     """Return the accuracy with its score interval.
 
     E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", 1927.
-    Unlike one that is drawn from the answers themselves it has a width where all are right: ten of
-    ten leave 72 to 100 %.
+    Unlike an interval resampled from the answers it has a width even where all are right: for ten
+    of ten it is 72 to 100 %.
 
     Args:
         right: whether each answer is right, (count,), one or more.
@@ -68,10 +68,10 @@ def accuracy_interval(right: Answers) -> Interval:
 
 
 def compare(left: Answers, right: Answers) -> Comparison:
-    """Compare two models by which images each names rightly.
+    """Compare two models by the images that each classifies correctly.
 
     The interval of the difference is a percentile bootstrap over images (B. Efron, "Bootstrap
-    Methods: Another Look at the Jackknife", 1979), so what both models find hard counts once.
+    Methods: Another Look at the Jackknife", 1979), so images that both models find hard count once.
 
     Args:
         left, right: whether each model is right, (count,), for the same images in the same order.

@@ -1,10 +1,11 @@
-"""The judge: from a picture to an answer, the same wherever the answer is asked for.
+"""The judge: from a picture to an answer, the same wherever the answer is requested.
 
     picture -> views -> features of each (the backend) -> their mean -> head -> calibrated
     probabilities -> how far out of distribution -> known or not
 
 Everything but the features is arithmetic on what the judge itself holds, so the site, the API, the
-commands, the benchmarks and an exported network cannot differ.
+commands, the benchmarks and an exported network cannot differ.  The models that cast doubt on
+labels in an audit are something else: an ensemble (`auditing.models_audit`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Floats = NDArray[np.float32]
 KEPT = 0.95
 """The share of the validation images that the threshold keeps."""
 AT_A_TIME = 32
-"""Views in one call of a backend: more of 161 pixels take memory, and no less time each."""
+"""The most views in one call of a backend: more of 161 pixels take memory and save no time."""
 
 Temperature = Annotated[float, Field(gt=0.01, lt=100)]
 Spread = tuple[float, Annotated[float, Field(gt=0)]]
@@ -41,7 +42,7 @@ class _Part(BaseModel):
 class TemperatureScaling(_Part):
     """Calibration by one number, by which logits are divided (C. Guo et al., 2017).
 
-    `set_on` says in words on which images it was fitted.
+    `set_on` describes the images on which it was fitted.
     """
 
     method: Literal["temperature"] = "temperature"
@@ -50,7 +51,10 @@ class TemperatureScaling(_Part):
 
 
 class Threshold(_Part):
-    """The novelty above which an image is none of the classes, with what it was set on."""
+    """The novelty above which an image is none of the classes.
+
+    `set_on` describes the images on which it was set.
+    """
 
     novelty: float
     kept: Annotated[float, Field(gt=0, lt=1)]
@@ -85,10 +89,10 @@ class Judgement:
 
     Args:
         probabilities: calibrated, float64 (classes,).
-        novelty: how far out of distribution the image is: by `out_of_distribution`, or in a judge
-            without a reference the belief that is not in the best class, 0 to 1.
-        known: whether that is as low as of most validation images, so that the image may be one of
-            the classes.
+        novelty: how far out of distribution the image is: by `out_of_distribution`, or, in a judge
+            without a reference, 1 minus the largest probability.
+        known: whether the novelty is as low as that of most validation images, so that the image
+            may be one of the classes.
     """
 
     probabilities: NDArray[np.float64]
@@ -104,9 +108,9 @@ class Judge:
         classes: the meaning of each probability.
         plan: how pictures are cut.
         kernel, bias: of the network's last dense layer: float32 (features, classes), (classes,).
-        calibration: what makes probabilities honest.
-        reference: tells what is like nothing that was learned; None where only the belief does.
-        threshold: where an image is called none of the classes.
+        calibration: the temperature by which probabilities are calibrated.
+        reference: what novelty is measured against; None where it is taken from probabilities.
+        threshold: the novelty above which an image is called none of the classes.
     """
 
     classes: tuple[str, ...]
@@ -119,22 +123,22 @@ class Judge:
 
     @property
     def width(self) -> int:
-        """Return how many features the head takes."""
+        """Return the number of features that the head takes."""
         return len(self.kernel)
 
     def views(self, image: Image.Image) -> list[View]:
-        """Return the views of an RGB `image`, as the network is to be shown them."""
+        """Return the views of an RGB `image` that the network is shown."""
         return self.plan.cut(image)
 
     def judge(self, images: Sequence[Sequence[View]], backend: Backend) -> list[Judgement]:
-        """Judge each of `images`, given by its views.
+        """Judge each of `images`, given as its views.
 
-        Views of one size go through the network together, whatever images they are of.
+        Views of the same size go through the network together, whichever images they are of.
         """
         return self.judge_features(mean_features(images, backend))
 
     def judge_features(self, features: Floats) -> list[Judgement]:
-        """Judge images by their features, float32 (count, features), the mean over their views."""
+        """Judge images by their features, float32 (count, features), averaged over their views."""
         probabilities, novelty = self.probabilities(features), self.novelty(features)
         return [
             Judgement(row, float(value), bool(value <= self.threshold.novelty))
@@ -142,7 +146,7 @@ class Judge:
         ]
 
     def logits(self, features: Floats) -> Floats:
-        """Return what the head makes of `features`, float32 (count, classes)."""
+        """Return the head's logits for `features`, float32 (count, classes)."""
         return np.asarray(features @ self.kernel + self.bias)
 
     def probabilities(self, features: Floats) -> NDArray[np.float64]:
@@ -157,7 +161,7 @@ class Judge:
         return self.reference.score(features, self.logits(features))
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return everything that it is, by name, for a file."""
+        """Return all that the judge holds as arrays by name, for a file."""
         reference = self.reference
         header = _Header(
             classes=self.classes,

@@ -1,4 +1,4 @@
-"""Figures that are arithmetic on predictions: accuracy, loss, confusion, calibration error.
+"""Metrics computed from predictions: accuracy, loss, confusion, calibration error.
 
 They take probabilities (count, classes) and labels (count,), so a page about results never needs
 the network.
@@ -19,12 +19,12 @@ Labels = NDArray[np.integer[Any]]
 
 CALIBRATION_BINS = 15
 
-# scikit-learn is imported where it is called: that takes a second, and most commands do without.
+# scikit-learn is imported where it is called: it takes a second, and most commands do not need it.
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fares.  `support` counts the images that truly are of it."""
+    """The scores of one class.  `support` counts the images whose true class it is."""
 
     name: str
     precision: float
@@ -35,7 +35,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class ClassificationReport:
-    """Per-class scores and their means, as in scikit-learn's report of the same name."""
+    """Scores of each class and their means, as in scikit-learn's report of the same name."""
 
     classes: list[ClassScore]
     accuracy: float
@@ -65,14 +65,14 @@ def cross_entropy(probabilities: Floats, labels: Labels) -> float:
     """Return the mean negative log probability of the true class, in nats: the plain test loss."""
     from sklearn.metrics import log_loss
 
-    # In float64: scikit-learn guards logarithms by the precision of what it is given, and would
-    # take every float32 probability below 1e-7 for that.
+    # In float64: scikit-learn clips probabilities at the precision of their type, and would take
+    # every float32 probability below 1e-7 for 1e-7.
     precise = scale_by_temperature(probabilities, 1.0)
     return float(log_loss(labels, precise, labels=np.arange(precise.shape[1])))
 
 
 def confusion_matrix(predicted: Labels, labels: Labels, classes: int) -> NDArray[np.int64]:
-    """Return counts, int64 (classes, classes): a row per true class, a column per predicted one."""
+    """Return counts, int64 (classes, classes): a row per true and a column per predicted class."""
     from sklearn.metrics import confusion_matrix as count
 
     return np.asarray(count(labels, predicted, labels=np.arange(classes)), np.int64)
@@ -83,7 +83,7 @@ def classification_report(
 ) -> ClassificationReport:
     """Return precision, recall and F1 of each class, from a confusion matrix.
 
-    A class that was never predicted, or never occurs, scores 0 where the quotient has no meaning.
+    A class that was never predicted, or never occurs, scores 0 where the quotient is undefined.
     """
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -126,7 +126,7 @@ def calibration_bins(
 
 
 def calibration_error(probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS) -> float:
-    """Return the expected calibration error: how far confidence is from accuracy, on average.
+    """Return the expected calibration error, the mean distance of confidence from accuracy.
 
     Bins of equal width of the highest probability, weighted by their images (C. Guo et al., "On
     Calibration of Modern Neural Networks", 2017).

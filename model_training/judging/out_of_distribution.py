@@ -1,11 +1,11 @@
-"""Is an image one of the classes at all?  A score of how far out of distribution it is.
+"""Out-of-distribution detection: a score of how unlike any of the classes an image is.
 
 It adds two signs, both from the network itself and none from images of anything else: how weak its
 largest logit is (D. Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World
 Settings", 2022), and how far the image lies from the nearest training images of that class among
 the network's features (Y. Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors",
 2022).  Each is measured in standard deviations over the validation images, so that they weigh
-alike.  What else was tried stands in `docs/judging-photos.md`.
+alike.  The other scores that were tried are in `docs/judging-photos.md`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Floats = NDArray[np.float32]
 NEAREST = 3
 REMEMBERED = 8_000
 AXES = 256
-"""Directions of feature space that are kept: 8,000 images take under 2 MB so, and the score loses
-a few thousandths of AUROC."""
+"""Directions of feature space that are kept: with these, 8,000 images take under 2 MB, and the
+score loses a few thousandths of AUROC."""
 
 
 SHORTEST = 1e-12
-"""Only features that are all 0 have no direction."""
+"""The least length of features that have a direction: all but those that are all 0."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Training images as a network sees them, for telling what is not like any of them.
+    """Training images as a network sees them, to recognise images unlike any of them.
 
     Args:
         axes: float16 (features, directions), the directions in which features are compared.
@@ -50,11 +50,11 @@ class Reference:
 
     @classmethod
     def remember(cls, features: Floats, labels: NDArray[np.uint8]) -> Reference:
-        """Return a reference that remembers training images, with signs not yet scaled.
+        """Return a reference of training images, whose signs are not scaled yet.
 
         Args:
             features: of some training images, float32 (count, features).
-            labels: theirs, uint8 (count,).
+            labels: those of these images, uint8 (count,).
         """
         shaped = _shape(features)
         axes = _main_directions(shaped)
@@ -63,7 +63,7 @@ class Reference:
         return cls(axes, np.round(remembered).astype(np.int8), labels, (0.0, 1.0), (0.0, 1.0))
 
     def scaled(self, features: Floats, logits: Floats) -> Reference:
-        """Return it with both signs scaled by those of validation images."""
+        """Return the reference with both signs scaled by those of validation images."""
         distance, largest = self._signs(features, logits)
         return replace(self, distance=_spread(distance), logit=_spread(largest))
 
@@ -71,8 +71,8 @@ class Reference:
         """Return how far out of distribution images are, (count,); 0 is the mean of validation.
 
         Args:
-            features: what the last dense layer is given, float32 (count, features).
-            logits: what it makes of them, float32 (count, classes).
+            features: the input of the last dense layer, float32 (count, features).
+            logits: its output, before the softmax, float32 (count, classes).
         """
         distance, largest = self._signs(features, logits)
         return np.asarray(
@@ -103,12 +103,12 @@ def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _shape(features: Floats) -> Floats:
-    # The square root keeps a few large features from deciding alone; it made the two kinds of
-    # images, photos and enlarged small ones, alike enough to share a threshold.
+    # The square root keeps a few large features from dominating; it made the two kinds of images,
+    # photos and enlarged small ones, alike enough to share a threshold.
     return unit(np.sign(features) * np.sqrt(np.abs(features)), SHORTEST)
 
 
 def _main_directions(rows: Floats) -> NDArray[np.float16]:
-    # Of the rows as they are, not of what they differ by: angles from zero are compared.
+    # Of the rows themselves, not centred, since angles from zero are compared.
     _values, vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)
     return np.ascontiguousarray(vectors[:, ::-1][:, :AXES].astype(np.float16))

@@ -1,6 +1,6 @@
-"""Asking a network: the probabilities that it gives images, as they are or averaged over views.
+"""Prediction: a network's probabilities for images, plain or with test-time augmentation.
 
-The only module of this room that runs a network; the others are arithmetic on what it answered.
+The only module of this room that runs a network; the others are arithmetic on its output.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import View
+from model_training.datasets.augmentation import Transform
 from model_training.judging.calibration import logits
 from model_training.networks.memory import batch_within_memory
 
 if TYPE_CHECKING:
     import keras
 
-AVERAGED_VIEWS = {
-    View(flip, down=move, right=move): weight
+AVERAGED_TRANSFORMS = {
+    Transform(flip, down=move, right=move): weight
     for flip in (False, True)
     for move, weight in ((0, 0.25), (1, 0.125), (-1, 0.125))
 }
 
 
-FURTHER_VIEWS = len(AVERAGED_VIEWS) - 1
+FURTHER_TRANSFORMS = len(AVERAGED_TRANSFORMS) - 1
 """Those that a network is shown beside the image as it is."""
 
 
@@ -64,14 +64,15 @@ def predict_averaged(
     plain: NDArray[np.float32],
     on_images: Callable[[int], None] = lambda count: None,
 ) -> NDArray[np.float32]:
-    """Predict as `predict` does, averaged over six views: mirrored or not, and moved by a pixel.
+    """Predict with test-time augmentation, averaged over `AVERAGED_TRANSFORMS`.
+
+    These are six: mirrored or not, and unmoved or shifted by a pixel.  They and their weights are
+    those of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024; as there, logits
+    are averaged, not probabilities.
 
     Args:
-        plain: what `predict` gives for `images`, which are the first of the views.
-        on_images: told how many more views are done, `FURTHER_VIEWS` of each image.
-
-    The views and their weights are those of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
-    Single GPU", 2024; as there, logits are averaged, not probabilities.
+        plain: the probabilities that `predict` returns for `images` as they are.
+        on_images: told how many more are done, `FURTHER_TRANSFORMS` for each image.
 
     Returns:
         float32 (count, classes).
@@ -79,9 +80,9 @@ def predict_averaged(
     from scipy.special import softmax
 
     answers = [
-        plain if view == View() else predict(model, view(images), on_images)
-        for view in AVERAGED_VIEWS
+        plain if transform == Transform() else predict(model, transform(images), on_images)
+        for transform in AVERAGED_TRANSFORMS
     ]
-    weights = list(AVERAGED_VIEWS.values())
+    weights = list(AVERAGED_TRANSFORMS.values())
     averaged = np.average([logits(answer) for answer in answers], axis=0, weights=weights)
     return np.asarray(softmax(averaged, axis=1), np.float32)

@@ -1,4 +1,4 @@
-"""Unit vectors: what networks make of images is compared by direction, not by length."""
+"""Unit vectors: features of images are compared by direction, not by length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ def unit(rows: Floats, least: float) -> Floats:
     """Scale each of `rows`, (count, any), to length 1.
 
     Args:
-        least: a row that is shorter is divided by this instead: it is noise, or nothing, and has no
-            direction.
+        least: a shorter row is divided by this instead: it is noise, or zero, and has no direction.
     """
     return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), least))

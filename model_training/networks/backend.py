@@ -19,7 +19,7 @@ class KerasBackend:
     """The features of `model`, the input of its last dense layer, and that layer's head.
 
     Raises:
-        ValueError: the network has no dense layer, or does more than a softmax behind it.
+        ValueError: the network has no dense layer, or more than a softmax behind it.
     """
 
     def __init__(self, model: keras.Model) -> None:

@@ -1,5 +1,5 @@
-"""A look at a network before it is trained: what cannot be right is refused, and what will hardly
-learn is told."""
+"""Checks of a network before it is trained: one that cannot be right is refused, and one that will
+hardly learn is reported."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from model_training.networks.cutting import as_functional, cut
 from model_training.networks.memory import batch_within_memory
 
 LOOKED_AT = 32
-"""Images, at most, that a network is tried on."""
+"""The most images that a network is tried on."""
 LARGE = 10.0
-"""What reaches the first weights of a network that scales its input has a mean far below this."""
+"""If a network scales its input, the mean of what reaches its first weights is far below this."""
 WILD = 10.0
-"""A first loss of so many times what guessing costs is wild: -log(1 / classes) is guessing's."""
+"""A first loss is wild if it is more than this many times that of guessing, -log(1 / classes)."""
 
 Floats = NDArray[np.float32]
 
@@ -28,11 +28,11 @@ def checked(model: keras.Model, name: str, classes: int, parameters: int | None)
 
     Args:
         name: of the recipe.
-        parameters: as many as the recipe states; None if it does not.
+        parameters: the number that the recipe states; None if it states none.
 
     Raises:
-        ValueError: it has another number of parameters, does not answer (batch, classes), or is
-            not made of layers in a way that can be cut.
+        ValueError: it has another number of parameters, its output is not (batch, classes), or it
+            is not made of layers in a way that can be cut.
     """
     try:
         model = as_functional(model)
@@ -54,9 +54,9 @@ def checked(model: keras.Model, name: str, classes: int, parameters: int | None)
 
 
 def find_doubts(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[Any]) -> list[str]:
-    """Try `model` on a few images as in a first step of training, and tell what looks wrong.
+    """Try `model` on a few images as in a first step of training, and return what looks wrong.
 
-    Nothing in `model` changes: neither statistics of batches nor the state of what is drawn.
+    Nothing in `model` changes: neither batch statistics nor the state of random generators.
 
     Args:
         images: uint8 (count, height, width, 3), of which the first few are used.
@@ -81,11 +81,11 @@ def find_doubts(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[A
             "The network does not answer with probabilities: they are negative, or do not add up "
             'to 1. End it with activation="softmax".',
         ]
-    # Keras cuts a probability off at 1e-7, which would make every wild loss 16.1.
+    # Keras clips probabilities at 1e-7, which would make every wild loss 16.1.
     right = answers[np.arange(count), labels].astype(np.float64)
     loss = float(-np.log(np.maximum(right, np.finfo(np.float32).tiny)).mean())
     guessing = math.log(answers.shape[1])
-    if loss > WILD * guessing and not doubts:  # What is not scaled makes the loss wild as well.
+    if loss > WILD * guessing and not doubts:  # Unscaled input makes the loss wild as well.
         doubts.append(
             f"The network's first loss is {loss:.1f}, where guessing costs {guessing:.1f}: it "
             "begins very sure of wrong answers. Normalise what its last layers are given, or begin "
@@ -95,15 +95,15 @@ def find_doubts(model: keras.Model, images: NDArray[np.uint8], labels: NDArray[A
 
 
 def _about_scale(model: keras.Model, pixels: Floats) -> list[str]:
-    # With black and white among them, whatever these pictures are: what has had ImageNet's mean
-    # taken away is as large as what has not, but black is then far below zero.
+    # Black and white are added, whatever these pictures are: input from which ImageNet's mean was
+    # subtracted is as large as unscaled input, but its black is far below zero.
     black, white = np.zeros_like(pixels[:1]), np.full_like(pixels[:1], 255)
     try:
         name, given = _given_to_the_first_weights(model, np.concatenate([pixels, black, white]))
-    except ValueError:  # It cannot be cut there, so this cannot be told.
+    except ValueError:  # It cannot be cut there, so the scale is unknown.
         return []
     low, high = float(given.min()), float(given.max())
-    # Not zero: resizing overshoots by a little.
+    # Not below zero, since resizing overshoots by a little.
     if given.mean() > LARGE and low > -high / 5:
         return [
             f"The network seems to take 0 to 255 unscaled: what reaches {name!r} goes from "
@@ -113,13 +113,14 @@ def _about_scale(model: keras.Model, pixels: Floats) -> list[str]:
 
 
 def _given_to_the_first_weights(model: keras.Model, inputs: Floats) -> tuple[str, Floats]:
-    """Return the name of the first layer with a kernel, and what it is given for `inputs`.
+    """Return the name of the first layer with a kernel, and its input when the network is given
+    `inputs`.
 
     Raises:
         ValueError: there is none, or the network cannot be cut before it.
     """
     for layer in model.layers:
-        # Weights with one axis are a normalisation's, which does scale.
+        # Weights with one axis belong to a normalisation, which does scale.
         if any(len(weight.shape) > 1 for weight in layer.weights):
             given = _run(cut(model, layer.name)[0], inputs)
             if isinstance(layer, keras.Model):
@@ -129,8 +130,8 @@ def _given_to_the_first_weights(model: keras.Model, inputs: Floats) -> tuple[str
 
 
 def _run(model: keras.Model, inputs: Floats) -> Floats:
-    # As in training, where batches are normalised by themselves; and stateless, so that what this
-    # changes or draws is thrown away.
+    # As in training, where batches are normalised by their own statistics; and stateless, so that
+    # whatever this changes or draws is discarded.
     outputs, _changed = model.stateless_call(
         model.trainable_variables, model.non_trainable_variables, inputs, training=True
     )

@@ -1,4 +1,4 @@
-"""Cut a network in two at a layer; both parts share their layers, so their weights, with it."""
+"""Cut a network in two at a layer; both parts share their layers, and so their weights, with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def as_functional(model: keras.Model) -> keras.Model:
-    """Return `model` as a functional network of the same layers; it may be a sequential one.
+    """Return `model`, functional or sequential, as a functional network of the same layers.
 
     Raises:
         ValueError: it is neither, or has several inputs or outputs, or no input yet.
@@ -43,8 +43,8 @@ def cut(model: keras.Model, first: str) -> tuple[keras.Model, keras.Model]:
         return _parts(model, model.get_layer(first).input)
     except ValueError:
         # `input` is what a layer was given first, perhaps in another network; and a layer that is
-        # a network tells its own.  When the network is put together again from the same layers,
-        # each is used anew, and that can be watched.
+        # itself a network returns its own input.  When the network is rebuilt from the same layers,
+        # each is called anew, and what it is given can be recorded.
         try:
             return _parts(*_put_together_again(model, first))
         except ValueError as error:
@@ -65,7 +65,7 @@ def split_network(model: keras.Model) -> tuple[keras.Model, keras.Model, str]:
 
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     if not dense:
-        raise ValueError("the network has no dense layer, so nothing tells its features")
+        raise ValueError("the network has no dense layer, so it has no features to take")
     return (*cut(model, dense[-1].name), dense[-1].name)
 
 
@@ -78,7 +78,7 @@ def _parts(model: keras.Model, boundary: Any) -> tuple[keras.Model, keras.Model]
 
 
 def _put_together_again(model: keras.Model, first: str) -> tuple[keras.Model, Any]:
-    """Return `model`, of the same layers on a new input, and what the layer `first` is given."""
+    """Return `model`, rebuilt from its layers on a new input, and the input of layer `first`."""
     import keras
 
     given: list[Any] = []

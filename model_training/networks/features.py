@@ -1,6 +1,6 @@
 """Frozen layers: the lower part of a network that is cut in two is run once per image.
 
-What the frozen part says about an image never changes, so it is computed once, kept on disk, and
+The output of the frozen part for an image never changes, so it is computed once, kept on disk, and
 only the upper part is trained on it.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import View
+from model_training.datasets.augmentation import Transform
 from model_training.files import remove_leftovers, whole_file
 from model_training.networks.memory import batch_within_memory
 
@@ -30,10 +30,10 @@ class Stopped(Exception):
 
 
 class FeatureViews:
-    """Draws batches from features: each image shows another of its views every epoch.
+    """Draws batches from features: another view of each image every epoch.
 
     Args:
-        views: for each view an array (count, ...).
+        views: for each transform the features of all images so transformed, (count, ...).
     """
 
     def __init__(self, views: list[NDArray[np.float16]], seed: int) -> None:
@@ -42,7 +42,7 @@ class FeatureViews:
         self._first = np.random.default_rng([seed, 3]).integers(0, len(views), count)
 
     def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[np.float16]:
-        """The features of images `chosen` in `epoch`."""
+        """Return the features of the images `chosen` in `epoch`."""
         which = (self._first[chosen] + epoch) % len(self._views)
         found = np.empty((len(chosen), *self._views[0].shape[1:]), np.float16)
         for place, view in enumerate(self._views):
@@ -52,9 +52,9 @@ class FeatureViews:
 
 @dataclass(frozen=True)
 class Features:
-    """What frozen layers say: for each view an array (count, ...), read from disk as it is used.
+    """The output of frozen layers: for each transform an array (count, ...), read from disk.
 
-    `seconds` is what computing them took, whenever that was.
+    `seconds` is the time that computing them took, whenever that was.
     """
 
     views: list[NDArray[np.float16]]
@@ -64,26 +64,27 @@ class Features:
 def extract(
     lower: keras.Model,
     images: NDArray[np.uint8],
-    views: tuple[View, ...],
+    views: tuple[Transform, ...],
     folder: Path,
     *,
     on_images: Callable[[int], None] = lambda count: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Features:
-    """What `lower` says about each view of each image, from `folder` where it is there already.
+    """Return the output of `lower` for each view of the images, from `folder` if it is kept there.
 
     Args:
         images: uint8 (count, height, width, 3).
-        on_images: told how many more are done; those found in `folder` are told at once.
+        views: the transforms of the images.
+        on_images: called with the number of images just done; those kept in `folder` count at once.
 
     Raises:
-        Stopped: `stop` said so; the views that are whole stay.
+        Stopped: `stop` returned True; the views that are complete stay.
         OSError: the disk is full; nothing unfinished stays.
     """
     of_network = _digest(lower, images)
     found, seconds = [], 0.0
-    for view in views:
-        name = hashlib.sha256(f"{of_network} {view}".encode()).hexdigest()[:32]
+    for transform in views:
+        name = hashlib.sha256(f"{of_network} {transform.key}".encode()).hexdigest()[:32]
         path, clock_path = folder / f"{name}.npy", folder / f"{name}.seconds"
         there = _open(path, clock_path, len(images))
         if there is not None:
@@ -92,7 +93,7 @@ def extract(
             remove_leftovers(path, older_than=3600)
             started = time.monotonic()
             with whole_file(path) as temporary:
-                _write(lower, images, view, temporary, on_images, stop)
+                _write(lower, images, transform, temporary, on_images, stop)
             there = np.load(path, mmap_mode="r"), time.monotonic() - started
             with whole_file(clock_path) as temporary:
                 temporary.write_text(f"{there[1]:.1f}", encoding="utf-8")
@@ -118,7 +119,7 @@ def _open(path: Path, clock_path: Path, count: int) -> tuple[NDArray[np.float16]
 def _write(
     lower: keras.Model,
     images: NDArray[np.uint8],
-    view: View,
+    transform: Transform,
     path: Path,
     on_images: Callable[[int], None],
     stop: Callable[[], bool],
@@ -129,7 +130,7 @@ def _write(
         for start in range(0, len(images), size):
             if stop():
                 raise Stopped
-            part = view(images[start : start + size])
+            part = transform(images[start : start + size])
             # Eleven significant bits: more than bfloat16 has, fewer than float32.
             features = np.asarray(lower.predict_on_batch(part), np.float16)
             if start == 0:
@@ -143,7 +144,7 @@ def _write(
 def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
     import keras
 
-    # A layer's configuration holds its precision too.
+    # A layer's configuration includes its precision.
     configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
     said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)
     digest = hashlib.sha256(said.encode())

@@ -1,6 +1,6 @@
-"""First weights that make a network quick to train: whitening filters, then the identity.
+"""Initial weights that make a network quick to train: whitening filters, then the identity.
 
-Both after K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024.  They are set in a
+Both follow K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024.  They are set in a
 recipe's `prepare`, not by Keras initializers: they depend on images, and a saved network should
 load without this module.
 """
@@ -21,12 +21,12 @@ WHITENING_IMAGES = 5_000
 def whiten(convolution: keras.layers.Conv2D, pixels: NDArray[np.floating[Any]]) -> None:
     """Make the first filters of `convolution` whiten patches of `pixels`.
 
-    They are the eigenvectors of the patches' covariance over the roots of their eigenvalues, each
-    followed by its negative for an activation that cuts off one side.  Filters beyond these stay
-    as they are, brought to the same scale.
+    They are the eigenvectors of the patches' covariance, divided by the roots of their eigenvalues,
+    each followed by its negative for an activation that cuts off one side.  Further filters stay as
+    they are, brought to the same scale.
 
     Args:
-        pixels: as they come to the layer, (count, height, width, channels).
+        pixels: the input of the layer, (count, height, width, channels).
     """
     kernel = np.array(convolution.get_weights()[0])
     filters = whitening_filters(pixels, kernel.shape[0])
@@ -42,11 +42,11 @@ def whiten(convolution: keras.layers.Conv2D, pixels: NDArray[np.floating[Any]]) 
 def whitening_filters(
     pixels: NDArray[np.floating[Any]], side: int, epsilon: float = 5e-4
 ) -> NDArray[np.float32]:
-    """Filters that turn patches of `pixels` into uncorrelated numbers of variance one.
+    """Return filters that turn patches of `pixels` into uncorrelated numbers of variance one.
 
     Args:
         pixels: (count, height, width, channels).
-        side: of a patch.
+        side: the side of a patch, in pixels.
         epsilon: added to each variance, against noise.
 
     Returns:
@@ -62,7 +62,7 @@ def whitening_filters(
 
 
 def make_identity(convolution: keras.layers.Conv2D) -> None:
-    """Make `convolution` begin as the identity (Dirac) on as many channels as it has in and out."""
+    """Make `convolution` begin as the identity (Dirac) on the channels that it has in and out."""
     kernel = np.array(convolution.get_weights()[0])
     middle = kernel.shape[0] // 2
     same = min(kernel.shape[2:])

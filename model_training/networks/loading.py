@@ -1,4 +1,4 @@
-"""Saved networks: the one place that has Keras read one."""
+"""Saved networks: the one place where Keras loads them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def load_network(path: Path) -> keras.Model:
     Raises:
         NetworkError: there is no such file, or Keras cannot make a network of it.
     """
-    # Here, so that a page or a command that runs no network does not wait for Keras.
+    # Imported here, so that pages and commands that run no network need not wait for Keras.
     import keras
 
     if not path.is_file():
         raise NetworkError(f"There is no network at {path}.")
     try:
         return keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras and h5py promise nothing about what a bad file raises.
+    except Exception as error:  # Keras and h5py do not document what a bad file raises.
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise NetworkError(f"{path.name} holds no network that Keras can load: {why[0]}") from error

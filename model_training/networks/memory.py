@@ -1,4 +1,4 @@
-"""How many images a network takes at a time, so that it stays within a small machine's memory."""
+"""Batch sizes with which a network stays within the memory of a small machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PIXELS_AT_A_TIME = 500 * 32 * 32
 
 
 def batch_within_memory(network: keras.Model) -> int:
-    """Return how many images `network` takes at a time: 500 of 32 pixels, fewer of larger ones.
+    """Return the images that `network` takes at a time: 500 of 32 pixels, fewer if larger.
 
     That keeps the largest activation of a network near 130 MB.
     """

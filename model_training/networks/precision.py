@@ -1,4 +1,4 @@
-"""In what precision the layers of a network compute."""
+"""The precision in which the layers of a network compute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 
 @contextmanager
 def dtype_policy(name: str) -> Iterator[None]:
-    """Build layers under Keras' dtype policy `name` for a while."""
+    """Set Keras' dtype policy to `name` for the layers that are built inside the context."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(name)
     try:

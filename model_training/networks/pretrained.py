@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class WeightsError(Exception):
-    """Pretrained weights could not be had or do not fit; the message says what to do."""
+    """Pretrained weights could not be loaded or do not fit; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Where a network's first layers come from.
+    """The source of a network's first layers.
 
     Args:
         application: the name in `keras.applications`, built without its top.
-        adapt: called with each layer's name and weights before they are put in place; the place
-            for a change that preprocessing asks for.
+        adapt: called with each layer's name and weights before they are set; returns the weights
+            to set, changed where the recipe's preprocessing needs it.
     """
 
     application: str
@@ -44,7 +44,7 @@ def load_pretrained(
             on first use.
 
     Returns:
-        What was loaded, in words for the card.
+        A description of what was loaded, for the card.
 
     Raises:
         WeightsError: nothing could be loaded.
@@ -60,7 +60,7 @@ def load_pretrained(
 
 
 def describe_file(path: Path) -> str:
-    """A file of weights by name and content, for the card.
+    """Return a description of a file of weights by name and digest, for the card.
 
     Raises:
         WeightsError: there is no such file.
@@ -71,7 +71,7 @@ def describe_file(path: Path) -> str:
 
 
 def _load_application(name: str, size: int, path: Path | None) -> keras.Model:
-    # Here, so that reading a recipe's data does not load a deep-learning framework.
+    # Imported here, so that reading a recipe's data does not load a deep-learning framework.
     import keras
 
     if path is not None:
@@ -80,7 +80,7 @@ def _load_application(name: str, size: int, path: Path | None) -> keras.Model:
     shape = (size, size, 3)
     try:
         return build(include_top=False, input_shape=shape, weights=str(path or "imagenet"))
-    # Keras and h5py promise nothing about what a bad file or a missing host raises.
+    # Keras and h5py do not document what a bad file or a missing host raises.
     except Exception as error:
         if path is None:
             raise WeightsError(

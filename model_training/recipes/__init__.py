@@ -1,7 +1,7 @@
 """Every network that can be trained by name: one module for each family of networks.
 
-A recipe is data, with a function that builds the network.  A new module in this folder is enough:
-`registry` finds its recipes, and says what is wrong with one that is left out.
+A recipe is data, with a function that builds the network.  To add recipes, add a module to this
+folder: `registry` finds them, and says what is wrong with any that it leaves out.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
     "find_recipe",
 ]
 
-# Last, because the modules of recipes import what stands above from here.
+# Last, because the modules of recipes import the names above from here.
 FOUND = find_recipes(sys.modules[__name__])
 RECIPES = FOUND.recipes
 find_recipe = FOUND.find

@@ -3,8 +3,8 @@
 The ideas are those of K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", 2024, and of
 its successors: a frozen first layer that whitens patches, convolutions that begin as the identity,
 convolution then pooling then batch normalisation (without a scale of its own), alternating flips,
-shifts of a few pixels, label smoothing, a triangular learning rate, biases that learn many times as
-fast, and Muon.  What was tried here is in `docs/training-log.md`.
+shifts of a few pixels, label smoothing, a triangular learning rate, a much higher rate for biases,
+and Muon.  What was tried here is in `docs/training-log.md`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule, Us
 if TYPE_CHECKING:
     import keras
 
-# Of the CIFAR-10 training images, each channel: 0 to 255.
+# Each channel's of the CIFAR-10 training images, 0 to 255.
 MEAN = (125.307, 122.950, 113.865)
 STANDARD_DEVIATION = (62.993, 62.089, 66.705)
 PATCH = 2
@@ -39,10 +39,10 @@ def build(
     """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, classes).
 
     Args:
-        widths: filters of the three groups.
+        widths: the numbers of filters of the three groups.
         depth: convolutions in each group, 2 or 3; with 3 a residual connection skips the last two.
-        activations: names that Keras knows, behind the whitening and in each group. The larger
-            the images still are, the more one costs.
+        activations: Keras' names of those after the whitening and in each group. The larger the
+            images still are at that point, the more one costs.
     """
     import keras
     from keras import layers
@@ -64,27 +64,27 @@ def build(
     x = layers.MaxPooling2D(3, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(classes, use_bias=False, name="classes")(x)
-    # Keeps the logits of a fresh network near nothing, whatever the last layer's rate.
+    # Keeps the logits of a fresh network near zero, whatever the last layer's rate.
     x = layers.Rescaling(1 / 9, dtype="float32", name="logit_scale")(x)
     outputs = layers.Softmax(dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Let the first layer whiten patches of `images`, and the others begin as the identity."""
+    """Make the first layer whiten patches of `images`, and the others begin as the identity."""
     whiten_first(model, images)
     begin_as_identity(model)
 
 
 def whiten_first(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Let the first layer whiten patches of `images`."""
+    """Make the first layer whiten patches of `images`."""
     mean, deviation = np.array(MEAN, np.float32), np.array(STANDARD_DEVIATION, np.float32)
     pixels = (images[:WHITENING_IMAGES].astype(np.float32) - mean) / deviation
     whiten(model.get_layer("whiten"), pixels)
 
 
 def begin_as_identity(model: keras.Model) -> None:
-    """Let every convolution but the first begin as the identity."""
+    """Make every convolution but the first begin as the identity."""
     import keras
 
     for layer in model.layers:
@@ -105,7 +105,7 @@ def _convolution(
 
 
 MUON = Optimizer("muon", 0.75, momentum=0.85, weight_decay=0.009, bias_factor=64, muon_factor=0.13)
-# Twice the batch, so the square root of two times the rate.
+# Twice the batch size, so the learning rate is multiplied by the square root of two.
 MUON_1024 = replace(MUON, learning_rate=1.06)
 TRIANGLE = Schedule(warmup=0.1, start=0.2)
 

@@ -30,7 +30,7 @@ def build(classes: int = 10) -> keras.Model:
 
     inputs = keras.Input((32, 32, 3), name="image")
     x = layers.Rescaling(1 / 255, name="scale")(inputs)
-    # Nearest-neighbour interpolation makes these shifts of whole pixels: nothing is blurred.
+    # Nearest-neighbour interpolation makes these whole-pixel shifts: nothing is blurred.
     reach = (SHIFT_PIXELS + 0.49) / 32
     x = layers.RandomTranslation(
         reach, reach, fill_mode="reflect", interpolation="nearest", name="shift"
@@ -55,13 +55,13 @@ def build(classes: int = 10) -> keras.Model:
     x = layers.BatchNormalization(momentum=0.9, name="dense_bn")(x)
     x = layers.ReLU(name="dense_relu")(x)
     x = layers.Dropout(0.3, name="dense_dropout")(x)
-    # In float32 whatever the policy: a softmax in bfloat16 has two digits.
+    # In float32 whatever the policy: a softmax in bfloat16 has only two digits.
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="custom_cnn")
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Let the first layer whiten patches of `images`, and the others begin as the identity."""
+    """Make the first layer whiten patches of `images`, and the others begin as the identity."""
     import keras
 
     first, *others = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]

@@ -1,4 +1,4 @@
-"""What networks that were trained on ImageNet expect of their input."""
+"""The preprocessing of networks that were trained on ImageNet, and what they are good for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 MEAN = (123.68, 116.779, 103.939)
-"""Of the ImageNet images, red, green, blue, 0 to 255: what VGG16 and ResNet50 subtract."""
+"""Red, green and blue of the ImageNet images, 0 to 255: VGG16 and ResNet50 subtract it."""
 
 
 REAL_PHOTOS = (
@@ -33,13 +33,13 @@ COARSE = (
     "picture of 32 pixels is none, enlarged or not."
 )
 USE_FROZEN = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB, COARSE))
-"""Of a network whose pretrained layers did not learn anything here."""
+"""The use of a network whose pretrained layers stayed frozen here."""
 USE_FINETUNED = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB,))
-"""Of one whose pretrained layers learned on, here."""
+"""The use of one whose pretrained layers were trained further here."""
 
 
 def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    """RGB of any size, 0 to 255, resized to `size` and with `MEAN` subtracted.
+    """Build the layers that resize RGB of any size, 0 to 255, to `size` and subtract `MEAN`.
 
     Returns:
         The input, and the output of shape (batch, size, size, 3).
@@ -55,7 +55,7 @@ def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
 
 
 def freeze_batch_normalization(base: keras.Model) -> None:
-    """Keep ImageNet's statistics in `base` whatever is trained: small batches would spoil them."""
+    """Keep ImageNet's statistics in `base` whatever is trained: small batches would ruin them."""
     import keras
 
     for layer in base.layers:
@@ -64,7 +64,10 @@ def freeze_batch_normalization(base: keras.Model) -> None:
 
 
 def reverse_channels(first: str) -> Callable[[str, list[NDArray[Any]]], list[NDArray[Any]]]:
-    """Turn the channels of layer `first` round, so that it takes RGB: Keras' own expect BGR."""
+    """Return a function that reverses the input channels of layer `first`'s weights.
+
+    Keras' own weights expect BGR; the reversed ones take RGB.
+    """
 
     def adapt(name: str, weights: list[NDArray[Any]]) -> list[NDArray[Any]]:
         if name != first:

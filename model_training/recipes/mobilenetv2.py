@@ -1,7 +1,7 @@
 """MobileNetV2 of M. Sandler et al., 2018, carried over from ImageNet.
 
 Input sizes are those that are odd at every stride (97, 129, 161): only then does padding fall where
-the weights learned it.
+the weights learned to expect it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def build(size: int, classes: int = 10) -> keras.Model:
-    """MobileNetV2 behind its own preprocessing: RGB of any size, 0 to 255, to probabilities."""
+    """Build MobileNetV2 with its preprocessing: RGB of any size, 0 to 255, to probabilities."""
     import keras
     from keras import layers
 
@@ -33,7 +33,7 @@ def build(size: int, classes: int = 10) -> keras.Model:
     x = layers.Resizing(size, size, interpolation="bicubic", name="resize")(inputs)
     x = layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
     with warnings.catch_warnings():
-        # Keras says that it has no weights of its own for this size; those for 224 serve.
+        # Keras warns that it has no weights of its own for this size; those for 224 serve.
         warnings.filterwarnings("ignore", "`input_shape` is undefined")
         base = keras.applications.MobileNetV2(include_top=False, weights=None, input_tensor=x)
     freeze_batch_normalization(base)
@@ -44,8 +44,13 @@ def build(size: int, classes: int = 10) -> keras.Model:
 
 
 # A CIFAR-10 image enlarged five times with hard edges looks sharp to a network, and a resized one
-# blurred; a photo is something between.
-FOUR_VIEWS = (View(), View(flip=True), View(enlarge=5), View(flip=True, enlarge=5))
+# blurred; a photo is somewhere in between.
+FOUR_VIEWS = (
+    Transform(),
+    Transform(flip=True),
+    Transform(enlarge=5),
+    Transform(flip=True, enlarge=5),
+)
 
 HEAD = Phase(
     epochs=20,

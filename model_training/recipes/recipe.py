@@ -1,4 +1,4 @@
-"""The form of a recipe: everything that is known about a network before it is trained."""
+"""The schema of a recipe: everything that is known about a network before it is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmentation, View, describe_views
+from model_training.datasets.augmentation import Augmentation, Transform, describe_transforms
 from model_training.networks.pretrained import Pretrained
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Precision = Literal["float32", "mixed_bfloat16"]
 NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
-"""A recipe's name, which is a word of a command and the beginning of a bundle's name."""
+"""The pattern of a recipe's name, which commands take and with which a bundle's name begins."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """What the source of a network says that it reached: figures that were not measured here."""
+    """The figures that the source of a network reports; they were not measured here."""
 
     source: str
     test_accuracy: float
@@ -34,7 +34,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """Which optimizer, and how fast.
+    """An optimizer and its rates.
 
     `sgd` is SGD with Nesterov momentum, `muon` is Muon on convolution kernels with `sgd` on all
     else (see `training.optimizers`), `adam` and `rmsprop` are Keras' own.  `weight_decay` is
@@ -42,8 +42,8 @@ class Optimizer:
     A coupled (L2) decay of d under momentum m acts like d / (1 - m) here.
 
     Args:
-        learning_rate: the highest.
-        bias_factor: biases learn so many times as fast (`sgd` and `muon`).
+        learning_rate: its peak.
+        bias_factor: the rate of biases, as a multiple of `learning_rate` (`sgd` and `muon`).
         muon_factor: the rate of convolution kernels, as a share of `learning_rate` (`muon`).
         muon_momentum: the momentum of convolution kernels (`muon`).
     """
@@ -61,8 +61,8 @@ class Optimizer:
 class Schedule:
     """The learning rate over a phase: a triangle, or one value.
 
-    With `warmup`, the share of the steps before the peak, it rises in a straight line from `start`
-    of the peak and falls in a straight line to `end` of it; without, it stays.
+    With `warmup`, the share of the steps before the peak, it rises linearly from `start` times the
+    peak and falls linearly to `end` times the peak; without, it is constant.
     """
 
     warmup: float | None = None
@@ -90,12 +90,12 @@ class Phase:
         learns_from: the first layer that learns.  Those before it are frozen: their output is
             computed once per image and view, kept on disk, and only the rest is run.  None: every
             layer learns.
-        views: with `learns_from`, the views of each image that are computed; an image shows
-            another one each epoch.
-        augmentation: without `learns_from`, what is done to the images of each batch.
-        input_size: without `learns_from`, the pixels to which a network that resizes does so in
-            this phase; None: the recipe's.  Fewer are quicker, and most of what is learned from
-            them carries over.
+        views: with `learns_from`, the transforms under which features of each image are computed;
+            each epoch uses the next one.
+        augmentation: without `learns_from`, the augmentation of each batch.
+        input_size: without `learns_from`, the side in pixels to which a network that resizes does
+            so in this phase; None: the recipe's.  Fewer are quicker, and most of what is learned
+            from them carries over.
     """
 
     epochs: int
@@ -106,20 +106,20 @@ class Phase:
     augmentation: Augmentation = Augmentation()
     lookahead: Lookahead | None = None
     learns_from: str | None = None
-    views: tuple[View, ...] = (View(),)
+    views: tuple[Transform, ...] = (Transform(),)
     input_size: int | None = None
 
     def on_larger(self, times: float) -> Phase:
-        """The same on images so many times as large as those it was made for."""
+        """Return the same phase for images `times` as large as those that it was made for."""
         views = tuple(dict.fromkeys(view.on_larger(times) for view in self.views))
         return replace(self, views=views, augmentation=self.augmentation.on_larger(times))
 
 
 @dataclass(frozen=True)
 class Use:
-    """What a network is for and what it is not for, in sentences for whoever may use it.
+    """The intended use of a network, and what it is not suited for, in sentences for its users.
 
-    Only what is peculiar to it: what holds for every network here, the model's page says itself.
+    Only what is particular to it: the model's page says itself what holds for every network here.
     """
 
     good_for: tuple[str, ...] = ()
@@ -127,7 +127,7 @@ class Use:
 
 
 class Build(Protocol):
-    """Makes an untrained network that tells so many classes apart."""
+    """A function that makes an untrained network for the given number of classes."""
 
     def __call__(self, classes: int = 10) -> keras.Model: ...
 
@@ -137,22 +137,22 @@ class Recipe:
     """A network that can be trained by name.
 
     `build` makes the untrained network, for ten classes or others, under Keras' current dtype
-    policy.  It takes raw RGB, 0 to 255, does all its own scaling, and answers with softmax
+    policy.  The network takes raw RGB, 0 to 255, does all its own scaling, and returns softmax
     probabilities, (batch, classes).
     Its input is (batch, input_size, input_size, 3), or (batch, height, width, 3) of any size where
     it begins with a resizing to `input_size`.
 
-    Pixels of augmentations and views are counted on images of 32 pixels, those of `data_set`.
+    Pixels of augmentations and transforms refer to images of 32 pixels, those of `data_set`.
 
     Args:
-        name: lower-case letters, digits, dots and dashes, as a bundle's, which is called after it.
-        summary: in a sentence, for the comparison of all models.
-        parameters: of the network for the classes of `data_set`; the trainer holds the network
-            against it.  None: not stated.
-        varied_inside: what layers of the network itself do to images while it learns, in words
-            such as `Augmentation.describe` gives.
+        name: lower-case letters, digits, dots and dashes; a bundle is named after it.
+        summary: a sentence for the comparison of all models.
+        parameters: their number in the network for the classes of `data_set`, which the trainer
+            checks.  None: not stated.
+        varied_inside: a description of the augmentation that layers of the network itself do while
+            it learns, such as `Augmentation.describe` returns.
         prepare: called once with the fresh network and the images it will learn from, uint8; for
-            an initialisation that depends on data.
+            an initialization that depends on data.
         reproduced: False for a network that is built exactly and too large to be trained here;
             the site shows what its source reported.
     """
@@ -177,7 +177,7 @@ class Recipe:
         """Check what can be checked without building the network.
 
         Raises:
-            ValueError: the name is none that a bundle can have, or there is no phase.
+            ValueError: the name is not one that a bundle can have, or there is no phase.
         """
         if not re.fullmatch(NAME, self.name):
             raise ValueError(
@@ -189,11 +189,11 @@ class Recipe:
 
     @property
     def augmentation(self) -> str:
-        """In words, the ways in which images are varied while it learns, phase by phase."""
+        """Return a description of the augmentation of images while it learns, phase by phase."""
         each_phase = (
             phase.augmentation.describe()
             if phase.learns_from is None
-            else describe_views(phase.views)
+            else describe_transforms(phase.views)
             for phase in self.phases
         )
         first, *rest = [words for words, _same in groupby(each_phase)]

@@ -1,8 +1,8 @@
-"""Recipes find themselves: a module in this package, or in a package in it, is enough.
+"""The registry of recipes, which finds them in the modules of this package and of packages in it.
 
 A module's recipes are the `Recipe`s that have a name at its top level, alone or in a tuple or a
-list; a name that begins with an underscore is the module's own affair.  A module had better import
-Keras inside its `build`: every command and every start of the site imports it.
+list; names that begin with an underscore are private.  A module should import Keras inside its
+`build`: every command and every start of the site imports the module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class UnknownRecipe(KeyError):
-    """There is no recipe of that name; the message says why, or offers the nearest."""
+    """There is no recipe of that name; the message says why, or suggests the nearest."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -31,13 +31,13 @@ class UnknownRecipe(KeyError):
 
 @dataclass(frozen=True)
 class Found:
-    """The recipes of a package, and what was left out.
+    """The recipes of a package, and those that were left out.
 
     Args:
-        recipes: by name, in the order of their modules and in each as they stand there.
+        recipes: by name, in the order of their modules, and within a module in its order.
         broken: for each module that cannot be imported, the reason.
-        ambiguous: for each name that several recipes have, the modules of these.  None of them is
-            in `recipes`, as nobody could tell which is meant.
+        ambiguous: for each name that several recipes share, their modules.  None of them is in
+            `recipes`, as nobody could tell which is meant.
     """
 
     recipes: dict[str, Recipe]
@@ -77,7 +77,7 @@ class Found:
 def find_recipes(package: ModuleType) -> Found:
     """Find the recipes in all modules of `package`.
 
-    A faulty one takes none of the others down: it is left out, and a warning names it.
+    A faulty one does not affect the others: it is left out, and a warning names it.
     """
     broken: dict[str, str] = {}
     by_name: dict[str, list[tuple[str, Recipe]]] = {}
@@ -85,12 +85,12 @@ def find_recipes(package: ModuleType) -> Found:
     for name in _module_names(package):
         try:
             module = importlib.import_module(name)
-        except Exception as error:  # Anything can be wrong with somebody's module.
+        except Exception as error:  # A module can raise anything.
             broken[name] = _reason(error, name)
             _log.warning("%s cannot be imported, so it is left out: %s", name, broken[name])
             continue
         for recipe in _recipes_of(module):
-            if id(recipe) not in seen:  # A module may have it from another.
+            if id(recipe) not in seen:  # A module may have imported it from another.
                 seen.add(id(recipe))
                 by_name.setdefault(recipe.name, []).append((name, recipe))
     ambiguous = {

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def build(classes: int = 10) -> keras.Model:
-    """The reference's ResNet50 at 224 pixels: RGB of any size, 0 to 255, to probabilities.
+    """Build the reference's ResNet50 at 224 pixels: RGB of any size, 0 to 255, to probabilities.
 
     Not given in the source: the dropout rates; 0.5 here.
     """

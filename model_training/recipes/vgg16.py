@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from model_training.datasets.augmentation import Augmentation, View
+from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.imagenet import (
     USE_FINETUNED,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def build_base(size: int) -> tuple[Any, Any]:
-    """VGG16 without its top behind its own preprocessing, for RGB of any size from 0 to 255.
+    """Build VGG16 without its top, with its preprocessing: RGB of any size, 0 to 255.
 
     Returns:
         The input, and the output of shape (batch, size / 32, size / 32, 512).
@@ -40,7 +40,7 @@ def build_base(size: int) -> tuple[Any, Any]:
 
 
 def build_small(size: int, classes: int = 10) -> keras.Model:
-    """VGG16 with one hidden layer of 256 on its pooled output."""
+    """Build VGG16 with one hidden layer of 256 on its pooled output."""
     import keras
     from keras import layers
 
@@ -54,7 +54,7 @@ def build_small(size: int, classes: int = 10) -> keras.Model:
 
 
 def build_large(classes: int = 10) -> keras.Model:
-    """The reference's VGG16 at 224 pixels: three hidden layers on the flattened output.
+    """Build the reference's VGG16 at 224 pixels: three hidden layers on the flattened output.
 
     Not given in the source: the dropout rates; 0.5 here.
     """
@@ -71,8 +71,8 @@ def build_large(classes: int = 10) -> keras.Model:
     return keras.Model(inputs, outputs, name="vgg16_224")
 
 
-BOTH_SIDES = (View(), View(flip=True))
-FOUR_VIEWS = (*BOTH_SIDES, View(down=2, right=-2), View(flip=True, down=-2, right=-2))
+BOTH_SIDES = (Transform(), Transform(flip=True))
+FOUR_VIEWS = (*BOTH_SIDES, Transform(down=2, right=-2), Transform(flip=True, down=-2, right=-2))
 
 HEAD = Phase(
     epochs=8,
@@ -106,7 +106,7 @@ FINETUNED = Recipe(
     input_size=64,
     parameters=14_850_634,
     phases=(
-        replace(HEAD, views=(View(),)),
+        replace(HEAD, views=(Transform(),)),
         Phase(
             epochs=4,
             batch_size=64,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmenter, View
+from model_training.datasets.augmentation import Augmenter, Transform
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.cutting import cut
 from model_training.networks.features import FeatureViews, extract
@@ -76,7 +76,7 @@ class Learner:
             self._inputs = FeatureViews(found.views, seed)
             self.features_seconds = found.seconds
             if validation is not None:
-                plain = extract(lower, validation.images, (View(),), features_folder, **told)
+                plain = extract(lower, validation.images, (Transform(),), features_folder, **told)
                 validation_inputs = plain.views[0]
                 self.features_seconds += plain.seconds
         self._validation = validation_inputs

@@ -27,7 +27,7 @@ from model_training.judging.calibration import fit_temperature, scale_by_tempera
 from model_training.judging.fitting import fit_judge
 from model_training.judging.judge import Judge, TemperatureScaling
 from model_training.judging.out_of_distribution import REMEMBERED
-from model_training.judging.prediction import FURTHER_VIEWS, predict, predict_averaged
+from model_training.judging.prediction import FURTHER_TRANSFORMS, predict, predict_averaged
 from model_training.networks.backend import KerasBackend
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
@@ -121,7 +121,7 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
         on_validation = predict(model, images, told)
         metrics["validation"] = measure(on_validation, labels)
         if not limited:
-            told = stages.begin("averaging validation images", len(labels) * FURTHER_VIEWS)
+            told = stages.begin("averaging validation images", len(labels) * FURTHER_TRANSFORMS)
             on_views = predict_averaged(model, images, on_validation, told)
             averaged["validation"] = measure(on_views, labels)
     temperature = fit_temperature(on_validation, labels)
@@ -132,7 +132,7 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
     on_test = predict(model, test.images, told)
     metrics["test"] = measure(on_test, test.labels)
     if not limited:
-        told = stages.begin("averaging test images", len(test) * FURTHER_VIEWS)
+        told = stages.begin("averaging test images", len(test) * FURTHER_TRANSFORMS)
         averaged["test"] = measure(predict_averaged(model, test.images, on_test, told), test.labels)
     calibrated = scale_by_temperature(on_test, temperature)
     card = Card(

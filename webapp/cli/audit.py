@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_training.auditing.audit import write_audit
 from model_training.auditing.label_errors import CleanlabMissing, require_cleanlab
-from model_training.auditing.models_audit import able_judges, make_audit
+from model_training.auditing.models_audit import make_audit, select_ensemble
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.folders.folder import divide
@@ -89,7 +89,7 @@ def audit_command(
 
         found = source.read_folder(SIDE)
         data = _divided(found, source)
-        if report is not None or data is None or not able_judges(bundles, data):
+        if report is not None or data is None or not select_ensemble(bundles, data):
             if judges:
                 raise click.UsageError(
                     f"No model was tested on {data_path}, or a --report was asked for: name none."
@@ -100,7 +100,7 @@ def audit_command(
     else:
         data = source.read()
     check_kept(data)
-    judging = [there[name] for name in judges] or able_judges(bundles, data)
+    judging = [there[name] for name in judges] or select_ensemble(bundles, data)
     audit = _audit(data, there[features_of], judging)
     keep_data(data)
     path = kept_folder(data.name) / AUDIT

@@ -1,4 +1,4 @@
-"""The data sets that are known by name, a module each: `DATA_SET`, found by `datasets.registry`.
+"""The data sets that are known by name, one module each: `DATA_SET`, found by `datasets.registry`.
 
-Another one is another module here, and nothing else.
+To add a data set, add a module here; nothing else is needed.
 """

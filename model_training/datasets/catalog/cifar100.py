@@ -2,15 +2,15 @@
 on and 100 to test on (A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images",
 2009).  The labels are the fine ones; the twenty coarse ones are not read.
 
-What is checked: an official archive, of the Python or the binary batches, by the MD5 that the
-data set's page gives for it; batches from a folder or from another archive by the MD5 of both batch
-files, which torchvision has of the Python batches (`torchvision.datasets.CIFAR100`) and one other
-project's reader of the binary ones.  Keras' loader compares the archive with a SHA-256 of its own.
-In every case there must be as many images of each class as CIFAR-100 has, and names of classes that
-lie beside the batches must be the ones below.
+An official archive, of the Python or the binary batches, is checked by the MD5 that the data set's
+page gives for it.  Batches from a folder or from another archive are checked by the MD5 of both
+batch files: for the Python batches these are torchvision's (`torchvision.datasets.CIFAR100`), for
+the binary ones those of another project's reader.  Keras' loader compares the archive with a
+SHA-256 of its own.  In every case there must be as many images of each class as CIFAR-100 has, and
+class names that lie beside the batches must be the ones below.
 
-The images could not be had where this was written.  So no digest of labels and pixels stands here,
-as one does for CIFAR-10: `DataSet.digest` is computed from what was read.
+The images were not available where this was written, so there is no digest of labels and pixels
+here as there is for CIFAR-10: `DataSet.digest` is computed from what was read.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def read_path(path: Path) -> Arrays:
     """Read CIFAR-100 from a folder or archive of official batches, or from a cache file.
 
     Raises:
-        SourceError: there is nothing at `path`, or no CIFAR-100.
+        SourceError: there is nothing at `path`, or it is not CIFAR-100.
     """
     try:
         official = path.is_file() and _md5(path) in ARCHIVE_MD5

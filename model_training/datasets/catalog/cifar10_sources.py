@@ -1,6 +1,6 @@
-"""Where CIFAR-10 can be had from: each function reads one form of it into the same arrays.
+"""The sources of CIFAR-10: each function reads one form of it into the same arrays.
 
-Nothing here judges whether the data is right: `catalog.cifar10` compares digests.
+Nothing here checks whether the data is right: `catalog.cifar10` compares digests.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _read_binary(folder: Path) -> Arrays:
 
 def _read_npm_package(folder: Path) -> Arrays:
     try:
-        # The package spells "lables" so.
+        # "lables" is the package's own spelling.
         train_labels = json.loads((folder / "train_lables.json").read_text())
         test_labels = json.loads((folder / "test_lables.json").read_text())
         share = len(train_labels) // 5
@@ -132,7 +132,7 @@ def _read_npm_package(folder: Path) -> Arrays:
 
     def read(name: str) -> Batch:
         try:
-            # Each batch is one PNG, a row of 1024 pixels an image.
+            # Each batch is one PNG, with a row of 1024 pixels for each image.
             with Image.open(folder / name, formats=["PNG"]) as picture:
                 rows = np.asarray(picture.convert("RGB"))
             return rows.reshape(-1, 32, 32, 3), np.asarray(labels[name], np.uint8)

@@ -18,19 +18,19 @@ from model_training.datasets.sources import Arrays, SourceError, read_cache
 
 SIDE = 32
 PIXEL_BYTES = 3 * SIDE * SIDE
-"""Of an image: its red plane, then the green one, then the blue one, row by row."""
+"""The bytes of an image: its red plane, then the green, then the blue, row by row."""
 
 Batch = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Images (count, 32, 32, 3) and labels (count,)."""
 Forms = Mapping[str, Callable[[Path], Arrays]]
-"""What reads a folder in which there is a file of that name."""
+"""For each file name, the function that reads a folder with a file of that name."""
 
 
 def read_path(path: Path, forms: Forms, batches: str) -> Arrays:
     """Read a folder, or the parent of it, an archive (`.tar.gz`, `.tgz`), or a cache (`.npz`).
 
     Args:
-        batches: what such a folder holds, in words, for whoever gave another.
+        batches: a description of what such a folder holds, for the message of an error.
 
     Raises:
         SourceError: there is nothing at `path`, or none of these.
@@ -70,7 +70,7 @@ def read_python_batch(path: Path, labels: bytes) -> Batch:
 
 
 def read_binary_batch(path: Path, label_bytes: int = 1) -> Batch:
-    """Read rows of label bytes, of which the last counts, and `PIXEL_BYTES`.
+    """Read rows of label bytes, of which the last is used, and `PIXEL_BYTES`.
 
     Raises:
         SourceError: it is damaged or missing.
@@ -84,7 +84,7 @@ def read_binary_batch(path: Path, label_bytes: int = 1) -> Batch:
 
 
 def assembled(train: list[Batch], test: Batch) -> Arrays:
-    """Return batches to train on, one after the other, and one to test on."""
+    """Return the arrays of the batches to train on, joined, and of the one to test on."""
     return {
         "train_images": np.concatenate([images for images, _ in train]),
         "train_labels": np.concatenate([labels for _, labels in train]),
@@ -99,7 +99,7 @@ def fetch_with_keras(name: str) -> Arrays:
     Keras prints its own progress, and compares the archive with a SHA-256.
 
     Raises:
-        SourceError: it could not be had.
+        SourceError: it could not be fetched.
     """
     import keras
 
@@ -116,7 +116,7 @@ def fetch_with_keras(name: str) -> Arrays:
 
 
 def read_pickle(path: Path) -> Any:
-    """Read an official pickle, in which texts are bytes.
+    """Read an official pickle, in which strings are bytes.
 
     Raises:
         Exception: any; a damaged pickle can raise nearly anything.
@@ -134,7 +134,7 @@ def _read_folder(folder: Path, forms: Forms, batches: str) -> Arrays:
 
 
 class _ArraysOnlyUnpickler(pickle.Unpickler):
-    """The official batches are pickles, and a pickle can run code: only arrays are let through."""
+    """An unpickler of official batches that lets only arrays through: a pickle can run code."""
 
     _allowed = {
         ("numpy", "ndarray"),
@@ -147,5 +147,5 @@ class _ArraysOnlyUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._allowed:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no batch needs")
-        # NumPy 2 moved what the official batches, written long before, still call by its old name.
+        # The official batches use the old name of what NumPy 2 has moved.
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)

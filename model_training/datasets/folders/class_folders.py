@@ -1,7 +1,7 @@
 """Pictures in class folders (`FOLDER/cat/*.jpg`): which files there are, and how one is read.
 
-Who opens the bytes is handed in, so that a stranger's pictures pass one careful opener wherever
-they are read.
+The opener of the bytes is passed in, so that untrusted pictures go through the same careful opener
+wherever they are read.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from PIL import Image
 from model_training.datasets.dataset import DataError
 
 KINDS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
-"""Endings by which a folder of pictures is told from others; what a file is, its bytes say."""
+"""Suffixes by which a folder of pictures is recognised; what a file is, its bytes decide."""
 LARGEST_FILE = 100 * 2**20
-"""Bytes; a larger file is no photo that anybody trains on, and it would be read into memory."""
+"""In bytes; nobody trains on larger photos, and a file is read into memory whole."""
 MOST_FOLDERS = 1000
 PARTS = {"train", "training", "test", "testing", "val", "valid", "validation"}
 
@@ -29,7 +29,7 @@ class FolderError(DataError):
 
 
 class Opened(Protocol):
-    """A picture as the opener gives it: upright RGB, perhaps reduced, and what it was."""
+    """A picture as the opener returns it: upright RGB, perhaps reduced, with its original form."""
 
     @property
     def image(self) -> Image.Image: ...
@@ -44,7 +44,7 @@ Opener = Callable[[bytes], Opened]
 
 
 def has_class_folders(folder: Path) -> bool:
-    """Return whether there is a picture, by its ending, in a folder of `folder`."""
+    """Return whether a folder in `folder` has a picture in it, judged by file suffixes."""
     if not folder.is_dir():
         return False
     inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -54,7 +54,7 @@ def has_class_folders(folder: Path) -> bool:
 def class_files(folder: Path) -> dict[str, list[Path]]:
     """Return the files in each class folder of `folder`, however deep, in the order of their names.
 
-    Hidden files are passed over, links to folders are not followed.
+    Hidden files are skipped, and links to folders are not followed.
 
     Raises:
         FolderError: there are no class folders, since `folder` is that of one class or holds no
@@ -92,7 +92,7 @@ def outside(folder: Path) -> list[Path]:
 
 
 def check_not_one_class(folder: Path) -> None:
-    """Make sure that `folder`, which has fewer than two class folders, is not one itself.
+    """Raise an error if `folder`, which has fewer than two class folders, is one itself.
 
     Raises:
         FolderError: pictures lie directly in it; the message names the folder to give.
@@ -110,10 +110,10 @@ def read_file(path: Path) -> bytes:
     """Return the bytes of `path`.
 
     Raises:
-        ValueError: it is no file, or too large to be a photo.
+        ValueError: it is not a file, or too large to be a photo.
         OSError: it cannot be read.
     """
-    # Looked at before it is opened: a pipe would never end, and opening one waits for a writer.
+    # Checked before it is opened: a pipe would never end, and opening one waits for a writer.
     known = path.stat()
     if not stat.S_ISREG(known.st_mode):
         raise ValueError("It is not a file.")
@@ -123,14 +123,14 @@ def read_file(path: Path) -> bytes:
 
 
 def what_is_wrong(error: OSError | ValueError) -> str:
-    """Return one sentence on why a file is no picture."""
+    """Return a sentence on why a file cannot be used as a picture."""
     if isinstance(error, OSError):
         return f"It cannot be read ({error.strerror or error})."
     return str(error).split(". ")[0].rstrip(".") + "."
 
 
 def printable(name: str) -> str:
-    """Return `name` as text: on disk a name is any bytes; those that are no text become `?`."""
+    """Return `name` as text: file names are any bytes, and those that are not text become `?`."""
     return name.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -26,7 +26,7 @@ from model_training.datasets.folders.class_folders import (
 )
 
 FEWEST = 6
-"""Pictures of a class: one in six is kept for the test."""
+"""The fewest pictures of a class; one in as many is kept for the test."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class FolderData:
     """Labelled pictures.
 
     `images` is uint8 (count, side, side, 3), the middle square of each; `labels` int64 (count,),
-    places in `classes`; `names` are the files, relative to the folder, and `digests` the SHA-256 of
-    their bytes; `unreadable` says of each file that is no picture why.  `empty` are class folders
-    without files, and `outside` counts files that lie in no class folder.
+    indices into `classes`; `names` are the files, relative to the folder, and `digests` the SHA-256
+    of their bytes; `unreadable` maps each file that is not a picture to the reason.  `empty` are
+    class folders without files, and `outside` counts files that lie in no class folder.
     """
 
     images: NDArray[np.uint8]
@@ -50,14 +50,14 @@ class FolderData:
 
     @cached_property
     def contradicted(self) -> NDArray[np.bool_]:
-        """Whether a picture lies, byte for byte, in more than one class, (count,)."""
+        """Return for each picture whether its very bytes are in another class too, (count,)."""
         pairs = set(zip(self.digests, self.labels.tolist(), strict=True))
         times = Counter(digest for digest, _label in pairs)
         return np.array([times[digest] > 1 for digest in self.digests])
 
     @cached_property
     def repeated(self) -> NDArray[np.bool_]:
-        """Whether a picture is, byte for byte, one that came before in its class, (count,)."""
+        """Return for each picture whether an earlier one of its class has its bytes, (count,)."""
         seen: set[bytes] = set()
         again = []
         for digest in self.digests:
@@ -72,13 +72,13 @@ def read_folder(
     opener: Opener,
     on_files: Callable[[int, int], None] = lambda done, total: None,
 ) -> FolderData:
-    """Read every picture below `folder`, upright, its middle square reduced or enlarged to `side`.
+    """Read every picture in `folder`, upright, its middle square reduced or enlarged to `side`.
 
     Class folders without files are left out.
 
     Args:
         opener: opens the bytes of a file.
-        on_files: told how many of how many files are read.
+        on_files: called with the number of files read so far and their total.
 
     Raises:
         FolderError: there are not two class folders with files, or no picture can be read; the
@@ -96,7 +96,7 @@ def read_folder(
             "classes, such as cats/1.jpg and dogs/1.jpg."
         )
     files = [(path, number) for number, each in enumerate(classes.values()) for path in each]
-    # Filled in place: a list that becomes an array would need the memory twice.
+    # Filled in place: turning a list into an array would take twice the memory.
     images = np.empty((len(files), side, side, 3), np.uint8)
     labels: list[int] = []
     names: list[str] = []
@@ -119,7 +119,7 @@ def read_folder(
     if not names:
         raise FolderError(
             f"{folder} holds no pictures: none of the {len(files):,} files in its class folders is "
-            "one that can be opened. `flask data review` says of each why."
+            "one that can be opened. `flask data review` says why, file by file."
         )
     return FolderData(
         images[: len(names)],
@@ -134,14 +134,14 @@ def read_folder(
 
 
 def divide(data: FolderData, name: str) -> DataSet:
-    """Make of `data` something to train on: a sixth of each class is for the test, as in CIFAR-10.
+    """Divide `data` into a part to train on and a test set, a sixth of each class, as in CIFAR-10.
 
-    A picture that is there twice counts once, and one that lies in two classes not at all: it would
-    be learned and tested on.  Which pictures are for the test depends on their bytes alone, so that
-    they stay when files are renamed, and mostly stay when others come.
+    A picture that is there twice counts once, and one that lies in two classes not at all: it could
+    be both learned and tested on.  Which pictures are for the test depends on their bytes alone, so
+    renaming files changes nothing, and adding files changes little.
 
     Args:
-        name: what the data set is called.
+        name: the name of the data set.
 
     Raises:
         FolderError: a class has too few pictures, or there are too many classes.
@@ -150,7 +150,7 @@ def divide(data: FolderData, name: str) -> DataSet:
         raise FolderError(
             f"{len(data.classes)} classes are too many to train on: {MOST_CLASSES} are the most."
         )
-    # The order of digests is as good as drawn, and a run on the first few has some of each class.
+    # The order of digests is as good as random, and a run on the first few has some of each class.
     order = np.array(sorted(range(len(data.names)), key=lambda one: data.digests[one]), np.int64)
     order = order[~(data.contradicted | data.repeated)[order]]
     for_test = np.zeros(len(data.names), bool)

@@ -1,7 +1,7 @@
-"""A look at photos in class folders (`FOLDER/cat/*.jpg`) before anything is trained on them.
+"""A review of photos in class folders (`FOLDER/cat/*.jpg`) before anything is trained on them.
 
-Each file is read and opened once, one at a time; a bad one is named and the rest go on.  What comes
-out is small and is kept as JSON.
+Files are read and opened once, one at a time; a bad one is named, and the rest are still read.  The
+result is small and is kept as JSON.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from model_training.files import DamagedFile, whole_file
 from model_training.naming import Slug
 
 LISTED = 100
-"""So many bad files and sets of copies are named; the rest are only counted."""
+"""The most bad files and sets of copies that are named; the rest are only counted."""
 GREY = 8
-"""Up to so much, of 255, the channels of a grey pixel differ: JPEG moves them a little."""
+"""The most, of 255, by which the channels of a grey pixel differ: JPEG changes them a little."""
 SIDES = (32, 64, 128, 256, 512, 1024)
-"""Where the ranges of the shorter side begin, after 0."""
+"""The lower ends of the ranges of the shorter side, after 0."""
 
 Size = tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]
 
@@ -47,7 +47,7 @@ class _Part(BaseModel):
 
 
 class Problem(_Part):
-    """A file that is not a picture, or a damaged one.  `file` is relative to the folder."""
+    """A file that is damaged or not a picture.  `file` is relative to the folder."""
 
     file: str
     what: str
@@ -56,9 +56,9 @@ class Problem(_Part):
 class ClassReview(_Part):
     """The pictures of one class.
 
-    `smallest`, `median` and `largest` are width and height of the pictures with the least, the
-    middle and the most pixels; None where there is no picture.  `copies` are pictures whose bytes
-    another file before it has too, in whatever class.
+    `smallest`, `median` and `largest` are the width and height of the pictures with the fewest, the
+    median and the most pixels; None where there is no picture.  `copies` counts pictures whose
+    bytes are also those of an earlier file, in any class.
     """
 
     name: str
@@ -73,10 +73,10 @@ class ClassReview(_Part):
 
 
 class Review(_Part):
-    """What was found, version 1.  `sides` counts shorter sides: below 32, from 32 to 63, and so on.
+    """The findings, version 1.  `sides` counts shorter sides: below 32, from 32 to 63, and so on.
 
-    `copies` are sets of files with the same bytes; `across` says how many sets reach over more than
-    one class.  `bad` and `copies` name the first hundred.
+    `copies` are sets of files with the same bytes; `across` counts the sets that span more than one
+    class.  `bad` and `copies` name the first hundred.
     """
 
     schema_version: Literal[1] = 1
@@ -94,10 +94,10 @@ class Review(_Part):
     copied_sets: int
     across: int
     outside: int
-    """Files that lie beside the class folders, and so have no class."""
+    """The number of files that lie beside the class folders, and so have no class."""
     obstacles: tuple[str, ...] = ()
-    """What stands in the way of training on the folder, a sentence each; none where nothing does.
-    A class folder without pictures is among them: training would pass over it."""
+    """The obstacles to training on the folder, a sentence each; empty where there are none.  A
+    class folder without pictures is one of them: training would skip it."""
 
     @property
     def ready(self) -> bool:
@@ -106,13 +106,13 @@ class Review(_Part):
 
     @property
     def pictures(self) -> int:
-        """Return the number of pictures, of all classes."""
+        """Return the number of pictures in all classes."""
         return sum(one.pictures for one in self.classes)
 
 
 @dataclass
 class _Found:
-    """What is gathered of one class while its files are read."""
+    """The findings on one class while its files are read."""
 
     sizes: list[tuple[int, int]] = field(default_factory=list)
     formats: Counter[str] = field(default_factory=Counter)
@@ -122,11 +122,11 @@ class _Found:
 
 
 def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int], None]) -> Review:
-    """Look at every picture in the class folders of `folder`, and say whether one can train on it.
+    """Review every picture in the class folders of `folder`, and whether one can train on it.
 
     Args:
-        name: what the review is called.
-        progress: called after each file with how many are done and how many there are.
+        name: the name of the review.
+        progress: called after each file with the number of files done and their total.
 
     Raises:
         FolderError: `class_files` finds no class folders.
@@ -210,7 +210,7 @@ def _obstacles(
     classes_of: Mapping[bytes, set[str]],
     loose: Sequence[Path],
 ) -> Iterator[str]:
-    """Yield what `folder.divide` would not train on, in a sentence each.
+    """Yield a sentence on each thing that keeps `folder.divide` from making a data set.
 
     Args:
         classes_of: the classes in which each picture lies, by its digest.
@@ -233,7 +233,7 @@ def _obstacles(
                 "Pictures lie beside the class folder: if it is the folder of one class, give the "
                 f"one above it, {printable(str(folder.resolve().parent))}."
             )
-    # One that lies in two classes would be learned and tested on, so it counts in neither.
+    # One in two classes could be both learned and tested on, so it counts in neither.
     usable = Counter(next(iter(labels)) for labels in classes_of.values() if len(labels) == 1)
     for label in filled:
         if usable[label] < FEWEST:

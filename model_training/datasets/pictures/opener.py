@@ -1,6 +1,6 @@
-"""Open a stranger's picture: the only module that lets their bytes reach a decoder.
+"""Open an untrusted picture: the only module that lets a visitor's bytes reach a decoder.
 
-Whatever the bytes are, the answer is a Photo or a PhotoError with a sentence for the visitor.
+Whatever the bytes are, the result is a Photo or a PhotoError with a sentence for the visitor.
 """
 
 import io
@@ -35,7 +35,7 @@ from model_training.datasets.pictures import sanitizer
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 LONGEST_SIDE = 30_000  # pixels: longer than any photo
 DECODED_AT_ONCE = 2
-WAITING_AT_ONCE = 4  # with those at work six of the server's eight threads, so pages are answered
+WAITING_AT_ONCE = 4  # with those decoding, six of the server's eight threads: two answer pages
 LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
 
 
@@ -175,10 +175,10 @@ _TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
 
 
 def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Photo:
-    """Open data, the bytes of a picture file, whatever the file was called.
+    """Open `data`, the bytes of a picture file, whatever the file was called.
 
-    max_pixels is compared with width x height before anything is decoded. The image given back
-    has its long side reduced to working_side pixels if it was longer; it is never enlarged.
+    `max_pixels` is compared with width x height before anything is decoded. The long side of the
+    returned image is reduced to `working_side` pixels if it was longer; it is never enlarged.
     Raises EmptyFile, NotAnImage, PhotoTooLarge, TooMuchWork, DamagedPhoto or Busy, and nothing
     else.
     """
@@ -189,7 +189,7 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
         raise NotAnImage(_REFUSED[kind])
     if kind not in _OPENERS:
         raise NotAnImage
-    # Pillow warns of odd metadata in photos that are otherwise fine. Two threads may leave this
+    # Pillow warns about odd metadata in photos that are otherwise fine. Two threads may leave this
     # filter in place, which does no harm: it names Pillow only.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -202,7 +202,7 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
         except sanitizer.Trap as trap:
             raise TooMuchWork from trap
         except Image.DecompressionBombError as error:
-            # Pillow itself measures a WebP first, and tells the size only in this sentence.
+            # Pillow itself measures a WebP first, and gives its size only in this message.
             pixels = re.search(r"\d+", str(error))
             raise PhotoTooLarge.for_pixels(int(pixels[0]) if pixels else 0, max_pixels) from error
         except Exception as error:  # decoders raise nearly anything when the bytes are bad
@@ -211,7 +211,7 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
 
 @contextmanager
 def _decoder() -> Iterator[None]:
-    """Wait for leave to decode.  Raises Busy after LONGEST_WAIT, or at once if too many wait."""
+    """Wait for a turn to decode.  Raises Busy after LONGEST_WAIT, or at once if too many wait."""
     if not _DECODING.acquire(blocking=False):
         if not _WAITING.acquire(blocking=False):
             raise Busy
@@ -233,7 +233,7 @@ def _kind(data: bytes) -> str:
             return kind
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return "WEBP"
-    # A text may well start with "BM", so the length of a BMP's second header is asked for too.
+    # A text may well start with "BM", so the length of a BMP's second header is checked too.
     if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADER_LENGTHS:
         return "RLE" if sanitizer.is_run_length_bmp(data) else "BMP"
     if data[4:8] == b"ftyp":
@@ -258,9 +258,9 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
     if longest > LONGEST_SIDE:
         raise PhotoTooLarge.for_side(longest)
     if longest > working_side:
-        # A JPEG can be decoded straight to 1/2, 1/4 or 1/8 of its size, never below what is asked
-        # for here: less time, and a quarter of the memory. The other formats ignore this, and a
-        # CMYK JPEG keeps its mode.
+        # A JPEG can be decoded straight to 1/2, 1/4 or 1/8 of its size, never below the size given
+        # here, in less time and a quarter of the memory. The other formats ignore this, and a CMYK
+        # JPEG keeps its mode.
         share = Fraction(working_side, longest)
         image.draft("RGB", (math.ceil(width * share), math.ceil(height * share)))
     image.load()  # verify() would let a file pass that stops half way
@@ -277,7 +277,7 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
 
 
 def _orientation(image: Image.Image) -> int:
-    # Asked for after load(), because a TIFF turns itself while loading. ImageOps.exif_transpose is
+    # Read after load(), because a TIFF turns itself while loading. ImageOps.exif_transpose is
     # not used: it writes the EXIF block again, and fails on blocks with mistakes elsewhere.
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -286,7 +286,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """The same picture in mode L, RGB or CMYK, opaque."""
+    """Return the same picture in mode L, RGB or CMYK, opaque."""
     if image.mode.startswith("I;16"):
         # convert() would clip, which turns nearly every pixel white.
         deep = np.array(image)
@@ -294,7 +294,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
             deep[deep == clear] = 65535
         return Image.fromarray((deep >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
-        # Such files say nowhere which number is white (1, 255, 65535 and degrees are all in use),
+        # Such files do not say which number is white (1, 255, 65535 and degrees are all in use),
         # so the darkest becomes black and the brightest white.
         return _stretched(np.asarray(image))
     if image.has_transparency_data:

@@ -1,4 +1,4 @@
-"""Images of another size."""
+"""Resizing of images."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Images = NDArray[np.uint8]
 def resized(images: Images, side: int) -> Images:
     """Return the middle squares of `images`, reduced or enlarged to `side` pixels.
 
-    Bicubic, with antialiasing where it is a reduction.  Images that are so already come back as
-    they are, not as a copy.
+    Bicubic, with antialiasing where it is a reduction.  Images that have this size already are
+    returned as they are, not copied.
 
     Args:
         images: uint8 (count, height, width, 3).

@@ -1,10 +1,10 @@
-"""What stands before the decoders: of a stranger's file they are given what they need and no more.
+"""A guard before the decoders: of an untrusted file they are given what they need and no more.
 
-Each format has ways to ask for hours of work with a few bytes or a few megabytes of them: scans
-that change nothing, chunks that hold nothing, strips that lie over each other.  `cleared` walks a
-file as its decoder would, refuses such work, and leaves out whatever says nothing about the first
-picture: comments, thumbnails, further pictures.  Its own time is linear in the size of the file,
-with as few steps in Python as there are parts in an honest one.
+Each format has ways to demand hours of work with a few bytes or a few megabytes: scans that change
+nothing, chunks that hold nothing, strips that overlap.  `cleared` walks a file as its decoder
+would, refuses such work, and leaves out whatever does not belong to the first picture: comments,
+thumbnails, further pictures.  It takes time linear in the size of the file, with no more steps in
+Python than an honest file has parts.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from math import ceil
 
 MOST_SCANS = 100
-"""Of a JPEG.  A progressive one has about ten, whichever program wrote it."""
+"""The most scans of a JPEG.  A progressive one has about ten, whichever program wrote it."""
 MOST_SCANNED = 16
-"""Every scan goes over the whole picture: all of them together may go over so many pictures of the
-largest size.  At 64 megapixels the worst such scans were measured to take a second."""
+"""Every scan goes over the whole picture: all of them together may cover as many pixels as this
+many pictures of the largest size.  The worst such scans at 64 megapixels were measured to take a
+second."""
 MOST_PARTS = 65_536
-"""Segments of a JPEG, chunks of a PNG, blocks before the picture of a GIF.  A segment holds up to
-64 kB and a chunk usually 8 kB or more, so honest files of 20 MB have hundreds and thousands."""
+"""The most segments of a JPEG, chunks of a PNG, or blocks before the picture of a GIF.  A segment
+holds up to 64 kB and a chunk usually 8 kB or more, so honest files of 20 MB have some hundreds or
+thousands."""
 MOST_TABLES = 256 * 1024  # bytes of a JPEG before its first scan; an honest one has about 1 kB
 MOST_STRIPS = 131_072
-"""Strips or tiles of a TIFF: enough for one a row of the highest picture in four planes."""
+"""The most strips or tiles of a TIFF: enough for one per row of the tallest picture, in four
+planes."""
 MOST_VALUES = 200_000  # of any other tag; the colour map of a TIFF with 16 bits has 196,608
 MOST_PROFILE = 4 * 1024 * 1024  # bytes of a colour profile; the largest of printers have 3 MB
 
@@ -35,17 +38,17 @@ class Trap(Exception):
 
 
 def cleared(data: bytes, kind: str, max_pixels: int) -> bytes:
-    """The same picture for its decoder; a damaged file stays damaged.
+    """Return the part of a file that its decoder needs; a damaged file stays damaged.
 
     Raises:
-        Trap: it asks for too much work.
+        Trap: decoding it would be too much work.
     """
     clear = _CLEAR.get(kind)
     return clear(data, max_pixels) if clear else data
 
 
 def is_run_length_bmp(data: bytes) -> bool:
-    """Whether a BMP is packed by run lengths, which Pillow unpacks in Python, byte by byte."""
+    """Return whether a BMP is packed by run lengths, which Pillow unpacks bytewise in Python."""
     header = int.from_bytes(data[14:18], "little")
     if header in (12, 16):  # OS/2's short headers have no field for it
         return False
@@ -70,7 +73,7 @@ _APPLICATIONS = {
     (0xE2, b"ICC_PROFILE\0"): 255,
     (0xEE, b"Adobe"): 1,
 }
-"""What is kept of a JPEG's other segments, and how many: joining thousands takes Pillow hours."""
+"""Which other segments of a JPEG are kept, and how many: joining thousands takes Pillow hours."""
 
 
 def _next_marker(data: bytes, at: int) -> re.Match[bytes] | None:
@@ -205,7 +208,7 @@ class _Directory:
     tags: dict[int, tuple[int, int, bytes]]
 
     def numbers(self, tag: int) -> tuple[int, ...]:
-        """The whole numbers of `tag`; none where it has others."""
+        """Return the whole numbers of `tag`; none if its values are of another kind."""
         kind, count, field = self.tags.get(tag, (0, 0, b""))
         if kind not in _TIFF_NUMBERS:
             return ()
@@ -217,15 +220,15 @@ class _Directory:
         return struct.unpack_from(f"{self.order}{count}{_TIFF_NUMBERS[kind]}", source, at)
 
     def number(self, tag: int, default: int) -> int:
-        """The first number of `tag`."""
+        """Return the first number of `tag`."""
         return next(iter(self.numbers(tag)), default)
 
     def place(self, field: bytes) -> int:
-        """Where the values are that do not fit into `field`."""
+        """Return the offset of the values that do not fit into `field`."""
         return int(struct.unpack(self.order + ("Q" if self.big else "I"), field)[0])
 
     def alone(self) -> bytes:
-        """The file with nothing in its only directory but `tags`."""
+        """Return the file with one directory, which holds nothing but `tags`."""
         number, entry, count = ("Q", "HHQ8s", "Q") if self.big else ("I", "HHI4s", "H")
         start = 8 if self.big else 4
         padded = self.data + bytes(len(self.data) % 2)
@@ -290,7 +293,7 @@ def _directory(data: bytes) -> _Directory | None:
 
 
 def _strip_bytes(directory: _Directory, max_pixels: int) -> list[int] | None:
-    """How many bytes each strip or tile has before it is packed; None if that cannot be known."""
+    """Return the unpacked bytes of each strip or tile; None if they cannot be known."""
     number = directory.number
     width, height = number(256, 0), number(257, 0)
     tiled = 324 in directory.tags

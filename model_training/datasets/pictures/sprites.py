@@ -23,9 +23,9 @@ LABELS = "labels.npy"
 GRID = 10
 SHEET_IMAGES = GRID * GRID
 LOSSLESS_SIDE = 64
-"""Pixels: larger images are kept with a loss that is not seen, in a fifth of the bytes."""
+"""In pixels; larger images are kept with an invisible loss, in a fifth of the bytes."""
 LARGEST_SIDE = 96
-"""Pixels: what is larger is reduced to this side before it is kept."""
+"""In pixels; larger images are reduced to this side before they are kept."""
 MOST_IMAGES = 100_000
 
 
@@ -35,7 +35,7 @@ def sheet_name(number: int) -> str:
 
 
 def tile(images: NDArray[np.uint8], columns: int = GRID) -> NDArray[np.uint8]:
-    """Lay `images`, uint8 (count, side, side, 3), out in rows of `columns`; what is left is black.
+    """Lay out `images`, uint8 (count, side, side, 3), in rows of `columns`; the rest is black.
 
     Returns:
         uint8 (rows * side, columns * side, 3).
@@ -52,14 +52,14 @@ def untile(sheet: NDArray[np.uint8], side: int, columns: int = GRID) -> NDArray[
     """Return the images of a sheet, the inverse of `tile`: uint8 (rows * columns, side, side, 3).
 
     Raises:
-        ValueError: the sheet is not so many images wide, or not whole images high.
+        ValueError: the sheet is not `columns` images wide, or not a whole number of images high.
     """
     rows = sheet.reshape(-1, side, columns, side, 3)
     return rows.transpose(0, 2, 1, 3, 4).reshape(-1, side, side, 3)
 
 
 def as_kept(test: ImageSet) -> ImageSet:
-    """Return `test` with its images reduced to `LARGEST_SIDE`, where they are larger."""
+    """Return `test` with its images reduced to `LARGEST_SIDE` if they are larger."""
     if test.side <= LARGEST_SIDE:
         return test
     return ImageSet(resized(test.images, LARGEST_SIDE), test.labels)
@@ -73,7 +73,7 @@ def write_test_images(
     """Write `test` as sheets; `folder` appears whole or not at all.
 
     Args:
-        on_images: told how many of how many images are written.
+        on_images: called with the number of images written so far and their total.
     """
     lossless = test.side <= LOSSLESS_SIDE
     with whole_folder(folder) as temporary:
@@ -90,7 +90,7 @@ def write_test_images(
 
 
 def is_sheets(folder: Path) -> bool:
-    """Return whether `folder` is one that `write_test_images` wrote, be it a damaged one."""
+    """Return whether `write_test_images` wrote `folder`, which may be damaged."""
     return (folder / LABELS).is_file()
 
 
@@ -98,7 +98,7 @@ def read_test_images(folder: Path, side: int) -> ImageSet:
     """Read back what `write_test_images` wrote.
 
     Args:
-        side: of the images, in pixels.
+        side: the side of the images, in pixels.
 
     Raises:
         DamagedFile: the folder is missing, incomplete or damaged.

@@ -1,7 +1,8 @@
-"""The views of a picture that a network is shown: squares of one size, cut as a plan says.
+"""The views of a picture that a network is shown: squares of one size, cut according to a plan.
 
 The network's features of the views are averaged.  A plan is plain data, so that a bundle carries
-its own, and an exported network too.
+its own, and so does an exported network.  The fixed flips, shifts and enlargements of data set
+images are `datasets.augmentation.Transform`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ class PlannedView(BaseModel):
 
     Args:
         crop: the whole picture, squeezed to a square, or its middle square.
-        mirrored: turned left to right.
-        through: reduced to so many pixels and enlarged again; None: straight to the plan's side.
+        mirrored: whether left and right are swapped.
+        through: the side in pixels to which it is reduced before it is enlarged again; None: it is
+            resized straight to the plan's side.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -35,7 +37,7 @@ class PlannedView(BaseModel):
 
     @property
     def words(self) -> str:
-        """Return how it was cut, for a visitor."""
+        """Return a description of the cut, for a visitor."""
         words = "whole photo, squeezed to a square" if self.crop == "whole" else "middle square"
         if self.through is not None:
             words += f", reduced to {self.through}×{self.through} pixels and enlarged again"
@@ -46,9 +48,9 @@ class ViewPlan(BaseModel):
     """The way in which pictures are cut for one network.
 
     Args:
-        side: of every view, in pixels.
-        small: a square picture of at most so many pixels each way is shown once, as it is.
-        views: in their order; the first is the whole picture.
+        side: the side of every view, in pixels.
+        small: a square picture of at most this side, in pixels, is shown once, as it is.
+        views: in order; the first is the whole picture.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,7 +77,10 @@ class ViewPlan(BaseModel):
 
 @dataclass(frozen=True)
 class View:
-    """A view as a network is shown it: how it was cut, in words, and uint8 (side, side, 3)."""
+    """A view as a network is shown it.
+
+    `shows` describes how it was cut; `pixels` are uint8 (side, side, 3).
+    """
 
     shows: str
     pixels: Pixels
@@ -84,10 +89,10 @@ class View:
 def default_plan(side: int, learned_side: int) -> ViewPlan:
     """Return the plan for a network of `side` pixels that learned from images of `learned_side`.
 
-    Which views they are was measured on real photos (see `docs/judging-photos.md`): the middle
+    The views were chosen by measurements on real photos (see `docs/judging-photos.md`): the middle
     square keeps shapes true, and the whole photo keeps what is not in the middle; one of them is
-    mirrored, which costs nothing.  A network that enlarges what it learned from is shown one view
-    as coarse as that; another is shown the first two from both sides instead.
+    mirrored, which costs nothing.  A network that enlarges its training images is shown one view
+    as coarse as these; any other is shown the first two both plain and mirrored.
     """
     whole, middle = PlannedView(), PlannedView(crop="middle", mirrored=True)
     views: tuple[PlannedView, ...] = (
@@ -111,6 +116,6 @@ def middle_square(image: Image.Image) -> Image.Image:
 def reduced(image: Image.Image, side: int) -> Pixels:
     """Return `image` squeezed to a square, uint8 (side, side, 3), with antialiasing.
 
-    One that is already of that size comes back unchanged.
+    An image that already has that size is returned unchanged.
     """
     return np.array(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0))
