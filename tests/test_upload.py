@@ -221,7 +221,7 @@ def test_a_form_with_too_much_beside_the_photo_is_not_called_a_large_file(
     body = multipart(b"x" * 600_000).replace(b'; filename="a.jpg"', b"")
     page = client.post("/", data=body, content_type="multipart/form-data; boundary=x")
     assert page.status == 413
-    assert "more in it than photos" in page.text
+    assert "holds more than photos" in page.text
 
 
 def test_a_model_that_is_not_there_is_said(client: PageClient) -> None:

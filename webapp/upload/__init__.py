@@ -1,4 +1,4 @@
-"""`/`: photos in, answers out; nothing of a photo is kept."""
+"""`/`: the form for photos, and the page of their answers."""
 
 from __future__ import annotations
 
