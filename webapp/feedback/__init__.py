@@ -70,13 +70,13 @@ def flag() -> ResponseReturnValue:
         return _form_again(form, form.problem, 400)
     try:
         entry = form.entry()
-        _store().keep(form.seen.ticket, entry)
+        _store().keep(form.ticket, entry)
     except photos.PhotoError as error:
         return _form_again(form, error.message, error.status, errors.retry_headers(error))
     except StoreError as error:
         current_app.logger.error("feedback was not kept", exc_info=error)
         return _form_again(form, error.message, error.status)
-    return _kept(form.seen.ticket, thanks=True)
+    return _kept(form.ticket, thanks=True)
 
 
 @bp.get("/<ticket>")

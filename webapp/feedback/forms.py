@@ -108,6 +108,12 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
         """The first thing that is missing, for the visitor."""
         return str(next(iter(self.errors.values()))[0])
 
+    @property
+    def ticket(self) -> str:
+        """What will take back what a form that came back carries."""
+        assert isinstance(self.seen, Seen)
+        return self.seen.ticket
+
     def entry(self) -> Entry:
         """What is stored of it.
 
