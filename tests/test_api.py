@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,13 +47,23 @@ def test_a_photo_is_answered_with_label_novelty_and_ten_probabilities(
         answer = ask(api, png(test_images.images[number]), model="tiny")
         assert answer.status_code == 200
         body = answer.get_json()
-        assert set(body) == {"model", "label", "known", "novelty", "probabilities"}
+        shape = {"model", "label", "known", "novelty", "threshold", "probabilities"}
+        assert set(body) == shape
         assert body["model"] == "tiny"
         assert body["label"] == CLASSES[int(tiny_bundle.predictions.test[number].argmax())]
         assert set(body["probabilities"]) == set(CLASSES)
         assert sum(body["probabilities"].values()) == pytest.approx(1, abs=1e-5)
         assert tiny_bundle.judge is not None
-        assert body["known"] is (body["novelty"] <= tiny_bundle.judge.threshold.novelty)
+        assert body["threshold"] == tiny_bundle.judge.threshold.novelty
+        assert body["known"] is (body["novelty"] <= body["threshold"])
+
+
+def test_classes_come_by_their_probability(api: FlaskClient) -> None:
+    # `get_json` keeps the order in which the text has them.
+    body = ask(api, pictures.jpeg()).get_json()
+    shares = list(body["probabilities"].values())
+    assert shares == sorted(shares, reverse=True)
+    assert next(iter(body["probabilities"])) == body["label"]
 
 
 def test_no_cookie_and_no_token_is_needed_or_given(tiny_site: Callable[..., Flask]) -> None:
@@ -82,11 +93,59 @@ def test_bad_input_is_named_in_one_shape(
     assert error["detail"].endswith(".")
 
 
+EXAMPLE = "curl -F image=@photo.jpg http://localhost/api/classify"
+
+
 def test_what_is_no_form_is_told_how_to_send_one(api: FlaskClient) -> None:
-    for options in ({"json": {"image": "x"}}, {"data": {"image": "x"}}, {}):
+    raw = {"data": pictures.jpeg(), "content_type": "image/jpeg"}
+    for options in ({"json": {"image": "x"}}, {"data": {"image": "x"}}, {}, raw):
         error = error_of(api.post("/api/classify", **options))
         assert (error["status"], error["code"]) == (415, "not-a-form")
-        assert "curl -F image=@photo.jpg" in error["detail"]
+        assert EXAMPLE in error["detail"]
+    assert "What came is image/jpeg." in error["detail"]
+
+
+def photo_file() -> tuple[io.BytesIO, str]:
+    return io.BytesIO(pictures.jpeg()), "a.jpg"
+
+
+WITHOUT_IMAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "another field": ({"photo": photo_file}, "no field “image”; it has “photo”"),
+    "a text": ({"image": "photo.jpg"}, "“image” came as text and not as a file"),
+    "a file without a name": ({"image": lambda: (io.BytesIO(b""), "")}, "without a file's name"),
+    "many other fields": (dict.fromkeys("abcdefgh", "x"), "“a”, “b”, “c”, “d”, “e” and others"),
+    "no fields": ({}, "The form has no fields."),
+}
+
+
+@pytest.mark.parametrize(("fields", "words"), WITHOUT_IMAGE.values(), ids=WITHOUT_IMAGE)
+def test_a_form_without_the_photo_is_told_which_field_it_belongs_in(
+    fields: dict[str, Any], words: str, api: FlaskClient
+) -> None:
+    data = {name: value() if callable(value) else value for name, value in fields.items()}
+    error = error_of(api.post("/api/classify", data=data, content_type="multipart/form-data"))
+    assert (error["status"], error["code"]) == (400, "no-photo")
+    assert words in error["detail"]
+    assert "Send the photo as the file field “image”" in error["detail"]
+    assert EXAMPLE in error["detail"]
+
+
+BROKEN_FORMS = {
+    "cut off": (multipart(pictures.jpeg())[:-200], "multipart/form-data; boundary=x"),
+    "another boundary": (multipart(pictures.jpeg()), "multipart/form-data; boundary=other"),
+    "no boundary": (multipart(pictures.jpeg()), "multipart/form-data"),
+}
+
+
+# Werkzeug leaves a file to the garbage collector in which it began to keep a part.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("body", "kind"), BROKEN_FORMS.values(), ids=BROKEN_FORMS)
+def test_a_form_that_arrived_incomplete_is_not_taken_for_an_empty_one(
+    body: bytes, kind: str, api: FlaskClient
+) -> None:
+    error = error_of(api.post("/api/classify", data=body, content_type=kind))
+    assert (error["status"], error["code"]) == (400, "incomplete-form")
+    assert "cannot be read to its end" in error["detail"] and EXAMPLE in error["detail"]
 
 
 def test_the_other_errors_have_the_same_shape(api: FlaskClient) -> None:
@@ -94,6 +153,10 @@ def test_the_other_errors_have_the_same_shape(api: FlaskClient) -> None:
     wrong = api.get("/api/classify")
     assert error_of(wrong)["code"] == "method-not-allowed"
     assert "POST" in wrong.headers["Allow"]
+    assert "takes POST only" in error_of(wrong)["detail"]
+    assert EXAMPLE in error_of(wrong)["detail"]
+    elsewhere = api.post("/models/", headers={"Accept": "application/json"})
+    assert elsewhere.status_code == 405 and "curl" not in error_of(elsewhere)["detail"]
 
 
 @pytest.mark.parametrize("size", [20 * 1024 * 1024 + 1, 25 * 1024 * 1024])
@@ -119,11 +182,33 @@ def test_the_description_names_what_is_really_there(api: FlaskClient) -> None:
     operation = document["paths"]["/api/classify"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["model"] == {"type": "string", "enum": ["tiny"], "default": "tiny"}
-    schemas = document["components"]["schemas"]
-    body = ask(api, pictures.jpeg()).get_json()
-    assert set(schemas["Answer"]["required"]) == set(body)
-    assert set(schemas["Answer"]["properties"]["probabilities"]["required"]) == set(CLASSES)
-    error = error_of(ask(api))
-    assert set(schemas["Error"]["properties"]["error"]["required"]) == set(error)
+    assert form["properties"]["image"]["minLength"] == 1
+    assert form["properties"]["image"]["maxLength"] == 20 * 1024 * 1024
     statuses = {str(status) for _, _, status, _ in BAD.values()} | {"200", "405", "503"}
     assert set(operation["responses"]) == statuses
+
+
+def test_a_text_in_place_of_the_photo_is_against_the_description(api: FlaskClient) -> None:
+    document = api.get("/openapi.json").get_json()
+    content = document["paths"]["/api/classify"]["post"]["requestBody"]["content"]
+    part = content["multipart/form-data"]["encoding"]["image"]
+    assert part["contentType"] == "image/*"
+    disposition = part["headers"]["Content-Disposition"]
+    assert disposition["required"] is True
+    named = re.compile(disposition["schema"]["pattern"])
+    assert named.search('form-data; name="image"; filename="a.jpg"')
+    assert not named.search('form-data; name="image"; filename=""')
+    assert not named.search('form-data; name="image"')
+
+
+def test_every_answer_is_as_it_is_described(api: FlaskClient) -> None:
+    schemas = api.get("/openapi.json").get_json()["components"]["schemas"]
+    body = ask(api, pictures.jpeg()).get_json()
+    assert schemas["Answer"]["required"] == list(body)
+    of_classes = schemas["Answer"]["properties"]["probabilities"]
+    assert of_classes["type"] == "object" and "required" not in of_classes, "models differ"
+    assert of_classes["additionalProperties"] == {"type": "number", "minimum": 0, "maximum": 1}
+    assert schemas["Error"]["required"] == ["error"]
+    reference = schemas["Error"]["properties"]["error"]["$ref"]
+    assert reference == "#/components/schemas/Problem"
+    assert set(schemas["Problem"]["required"]) == set(error_of(ask(api)))

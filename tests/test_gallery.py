@@ -194,6 +194,16 @@ def test_a_wrong_filter_is_explained(
     assert (page.status, words in page.text) == (status, True), page.text
 
 
+def test_of_several_wrong_filters_each_is_explained_and_left_out_of_the_way_on(
+    client: PageClient,
+) -> None:
+    page = client.get("/gallery/?true=unicorn&low=many&said=cat&outcome=maybe")
+    assert page.status == 404
+    for words in ("no class called “unicorn”", "“low” takes a percentage", "“maybe”"):
+        assert words in page.text
+    assert 'href="/gallery/?said=cat"' in page.html
+
+
 def test_no_query_string_breaks_the_gallery(client: PageClient) -> None:
     draw = random.Random(0)
     values = {

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from flask import Flask, Request, Response, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from pydantic import BaseModel, Field
 from werkzeug.exceptions import (
     BadHost,
     HTTPException,
@@ -34,6 +35,21 @@ MESSAGES = {
 # A browser only reads an answer after it has sent everything, so what a refused upload still has
 # to send is read and thrown away, up to this many bytes.
 DRAIN_BYTES = 256 * 1024 * 1024
+
+
+class Problem(BaseModel):
+    """What went wrong."""
+
+    status: int = Field(description="The HTTP status")
+    code: str = Field(description="For programs")
+    title: str
+    detail: str = Field(description="What is wrong and what to do")
+
+
+class Error(BaseModel):
+    """The one shape of every error that is answered as JSON."""
+
+    error: Problem
 
 
 class Refusal(Exception):
@@ -99,9 +115,8 @@ def _response(
 ) -> Response:
     title, advice = MESSAGES.get(status, (name, MESSAGES[400][1]))
     if wants_json(request):
-        response = jsonify(
-            {"error": {"status": status, "code": code, "title": title, "detail": detail or advice}}
-        )
+        problem = Problem(status=status, code=code, title=title, detail=detail or advice)
+        response = jsonify(Error(error=problem).model_dump())
     else:
         page = render_template(
             "error.html",

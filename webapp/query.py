@@ -1,5 +1,7 @@
 """Reading what stands behind the question mark of an address.
 
+A page names its parameters as a pydantic dataclass, which `read` makes of the address.
+
 Every reader takes nothing, or an empty field of a form, for its default, and answers the request
 with 400 where the value has no meaning and with 404 where there is no such thing; either says what
 there is, and the page offers the same address without that value.
@@ -7,11 +9,21 @@ there is, and the page offers the same address without that value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 from flask import request
+from pydantic import (
+    AfterValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 from werkzeug.exceptions import BadRequest, NotFound
 
 if TYPE_CHECKING:
@@ -22,47 +34,118 @@ LARGEST_SEED = 999_999
 """Of what a visitor draws by chance: any bound will do, and a message can name it."""
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is here of one kind just now.
+
+    Args:
+        elsewhere: of others that one may well ask for, a sentence that says why they are not here.
+    """
+
+    among: Collection[str]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+
+def one_of(what: str, among: Collection[str] | None = None) -> AfterValidator:
+    """Hold a text to what there is.
+
+    Args:
+        what: what the parameter names, for the message: "class".
+        among: all there ever is; without it, the `Choices` that `read` is given for `what`.
+    """
+
+    def check(text: str, info: ValidationInfo) -> str:
+        here = Choices(among) if among is not None else (info.context or {}).get(what)
+        if here is not None and text not in here.among:
+            there = ", ".join(here.among) or "none yet"
+            why = here.elsewhere.get(text, f"There is no {what} called “{text}” here.")
+            raise refusal(404, f"{why} There is: {there}.")
+        return text
+
+    return AfterValidator(check)
+
+
+def whole(name: str, low: int, high: int) -> WrapValidator:
+    """Hold the number `name` to the range from `low` to `high`."""
+
+    def check(text: Any, parse: ValidatorFunctionWrapHandler) -> int:
+        try:
+            number: int = parse(text)
+        except ValidationError as error:
+            raise refusal(
+                400, f"“{name}” takes a whole number from {low:,} to {high:,}."
+            ) from error
+        if not low <= number <= high:
+            raise refusal(404, f"“{name}” goes from {low:,} to {high:,}; there is no {number:,}.")
+        return number
+
+    return WrapValidator(check)
+
+
+def _percent(text: Any, parse: ValidatorFunctionWrapHandler, info: ValidationInfo) -> float:
+    try:
+        return float(parse(text)) / 100
+    except ValidationError as error:
+        raise refusal(400, f"“{info.field_name}” takes a percentage from 0 to 100.") from error
+
+
+Number = Annotated[int, Field(gt=-(10**19), lt=10**19)]
+"""Whoever sends more digits than that means no number of ours."""
+Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False), WrapValidator(_percent)]
+"""In the address in percent, here a share from 0 to 1."""
+Direction = Annotated[str, one_of("direction", ("up", "down"))]
+
+
+def given() -> dict[str, Any]:
+    """The parameters of the address that are not empty."""
+    return {name: text for name, text in request.args.items() if text}
+
+
+def read(
+    kind: type[T],
+    parameters: Mapping[str, Any] | None = None,
+    here: Mapping[str, Choices] | None = None,
+) -> T:
+    """The parameters that `kind` names.
+
+    Args:
+        parameters: where they are not simply those of the address.
+        here: of each kind of thing that one can ask for, what there is.
+    """
+    found: T = _validate(kind, given() if parameters is None else parameters, here)
+    return found
+
+
 def whole_number(name: str, low: int, high: int, default: int | None = None) -> int:
     """The query parameter `name` as a number from `low` to `high`."""
     text = request.args.get(name, "")
     if not text and default is not None:
         return default
-    # int() would take "1_0" and "٣" as well, and be slow on a million digits.
-    if not (text.isascii() and text.removeprefix("-").isdigit() and len(text) < 20):
-        refuse(400, f"“{name}” takes a whole number from {low:,} to {high:,}.", name)
-    number = int(text)
-    if not low <= number <= high:
-        refuse(404, f"“{name}” goes from {low:,} to {high:,}; there is no {number:,}.", name)
+    number: int = _validate(Annotated[Number, whole(name, low, high)], text, None, name)
     return number
 
 
-def percentage(name: str, default: float) -> float:
-    """The query parameter `name`, in percent, as a share from 0 to 1."""
-    text = request.args.get(name, "")
-    if not text:
-        return default
-    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,6})?", text, re.ASCII) or float(text) > 100:
-        refuse(400, f"“{name}” takes a percentage from 0 to 100.", name)
-    return float(text) / 100
-
-
-def choice(
-    name: str, among: Collection[str], what: str, elsewhere: Mapping[str, str] | None = None
-) -> str | None:
-    """The query parameter `name`, if it is given, as one of `among`.
+def refusal(status: int, sentence: str, *parameters: str) -> PydanticCustomError:
+    """What a validator raises.
 
     Args:
-        what: what it names, for the message: "class".
-        elsewhere: of others that one may well ask for, a sentence that says why they are not there.
+        parameters: the wrong ones, where it is not just the one that is validated.
     """
-    text = request.args.get(name, "")
-    if not text:
-        return None
-    if text not in among:
-        there = ", ".join(among) or "none yet"
-        why = (elsewhere or {}).get(text, f"There is no {what} called “{text}” here.")
-        refuse(404, f"{why} There is: {there}.", name)
-    return text
+    about = {"status": status, "sentence": sentence, "parameters": parameters}
+    return PydanticCustomError("refusal", "{sentence}", about)
+
+
+def _validate(kind: Any, value: Any, here: Mapping[str, Choices] | None, *names: str) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value, context=here)
+    except ValidationError as error:
+        faults = [(fault["ctx"], fault["loc"]) for fault in error.errors()]
+        wrong = [name for ctx, loc in faults for name in (ctx["parameters"] or loc or names)]
+        sentences = dict.fromkeys(ctx["sentence"] for ctx, _ in faults)
+        refuse(faults[0][0]["status"], " ".join(sentences), *map(str, wrong))
 
 
 def data_set(library: Library, *models: str) -> ServedDataSet | None:

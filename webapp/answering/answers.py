@@ -105,16 +105,6 @@ class Answer(Verdict):
         """Return a caption for each view, and the view as a `data:` address, pixel for pixel."""
         return [(view.shows, data_uris.cut_as_data_uri(view.pixels)) for view in self.views]
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what programs are told of it: by `/api/classify`, and by `flask predict`."""
-        return {
-            "model": self.model,
-            "label": self.label,
-            "known": self.known,
-            "novelty": self.novelty,
-            "probabilities": dict(self.shares),
-        }
-
 
 @dataclass(frozen=True)
 class Prepared:

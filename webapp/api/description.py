@@ -6,10 +6,13 @@ from typing import Any
 
 from model_training.datasets.pictures.opener import ACCEPTED, LONGEST_SIDE
 from webapp.answering.received import Limits
+from webapp.api.schemas import Answer, component_schemas
+from webapp.errors import Error
 from webapp.library import Library
 
 REFUSALS = {
-    "400": "No photo, an empty one, more than one, or a model that is not here",
+    "400": "No photo in a file field called `image`, an empty one, more than one, a form that "
+    "arrived incomplete, or a model that is not here",
     "405": "Another method than POST",
     "413": "More bytes or pixels than are taken, or a longer side",
     "415": "Not a form, or not a picture",
@@ -17,16 +20,28 @@ REFUSALS = {
     "503": "No model is loaded; or as many photos are being opened as can be (`busy`), and "
     "Retry-After says when to try again",
 }
-_RETRY_AFTER = {
-    "Retry-After": {"description": "Only with `busy`: seconds", "schema": {"type": "integer"}}
+_HEADERS = {
+    "405": {"Allow": {"description": "The methods there are", "schema": {"type": "string"}}},
+    "503": {
+        "Retry-After": {"description": "Only with `busy`: seconds", "schema": {"type": "integer"}}
+    },
+}
+# A text in the field `image` is not a file.  What tells them apart is not in the value, so no
+# schema of the value can say it: it is the part's own header.
+_IMAGE_PART = {
+    "contentType": "image/*",
+    "headers": {
+        "Content-Disposition": {
+            "description": "Names the file, as every upload of a file does",
+            "required": True,
+            "schema": {"type": "string", "pattern": 'filename\\*?="?[^"]'},
+        }
+    },
 }
 
 
 def describe(library: Library, limits: Limits) -> dict[str, Any]:
-    """The OpenAPI document of this site, with the models, classes and limits that it has now."""
-    model: dict[str, Any] = {"type": "string", "enum": sorted(library.classifiers)}
-    if library.default_model is not None:
-        model["default"] = library.default_model
+    """Return the OpenAPI document of this site, with its models and limits as they are now."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,89 +59,49 @@ def describe(library: Library, limits: Limits) -> dict[str, Any]:
                         "required": True,
                         "content": {
                             "multipart/form-data": {
-                                "schema": _object(
-                                    {
-                                        "image": {
-                                            "type": "string",
-                                            "contentMediaType": "image/*",
-                                            "description": f"{ACCEPTED}, at most "
-                                            f"{limits.photo_bytes} bytes and "
-                                            f"{limits.photo_pixels} pixels, and at most "
-                                            f"{LONGEST_SIDE} along a side",
-                                        },
-                                        "model": model,
-                                    },
-                                    required=["image"],
-                                )
+                                "schema": _form(library, limits),
+                                "encoding": {"image": _IMAGE_PART},
                             }
                         },
                     },
                     "responses": {
-                        "200": _json("What the model makes of the photo", "Answer"),
-                        **{code: _json(meaning, "Error") for code, meaning in REFUSALS.items()},
-                        "503": _json(REFUSALS["503"], "Error") | {"headers": _RETRY_AFTER},
+                        "200": _json("What the model makes of the photo", Answer),
+                        **{
+                            code: _json(meaning, Error) | _headers(code)
+                            for code, meaning in REFUSALS.items()
+                        },
                     },
                 }
             }
         },
-        "components": {
-            "schemas": {
-                "Answer": _object(
-                    {
-                        "model": {"type": "string"},
-                        "label": {"type": "string", "description": "The most probable class"},
-                        "known": {
-                            "type": "boolean",
-                            "description": "False for a photo that resembles nothing the model "
-                            "learned from, whatever its label says",
-                        },
-                        "novelty": {
-                            "type": "number",
-                            "description": "Higher the less the photo resembles what the model "
-                            "learned from",
-                        },
-                        "probabilities": _probabilities(library),
-                    }
-                ),
-                "Error": _object(
-                    {
-                        "error": _object(
-                            {
-                                "status": {"type": "integer"},
-                                "code": {"type": "string", "description": "For programs"},
-                                "title": {"type": "string"},
-                                "detail": {
-                                    "type": "string",
-                                    "description": "What is wrong and what to do",
-                                },
-                            }
-                        )
-                    }
-                ),
-            }
-        },
+        "components": {"schemas": component_schemas()},
     }
 
 
-def _probabilities(library: Library) -> dict[str, Any]:
-    """The schema of an answer's probabilities: one of each class, whichever model is asked."""
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    models: dict[tuple[str, ...], list[str]] = {}
-    for name, classifier in sorted(library.classifiers.items()):
-        models.setdefault(classifier.classes, []).append(name)
-    schemas = [
-        _object(dict.fromkeys(classes, share)) | {"description": f"Of {', '.join(names)}"}
-        for classes, names in models.items()
-    ]
-    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas} if schemas else _object({})
+def _form(library: Library, limits: Limits) -> dict[str, Any]:
+    model: dict[str, Any] = {"type": "string"}
+    if library.default_model is not None:
+        model |= {"enum": sorted(library.classifiers), "default": library.default_model}
+    image = {
+        "type": "string",
+        "contentMediaType": "image/*",
+        "minLength": 1,
+        "maxLength": limits.photo_bytes,
+        "description": f"The file of one photo, not empty: {ACCEPTED}, at most "
+        f"{limits.photo_bytes} bytes and {limits.photo_pixels} pixels, and at most {LONGEST_SIDE} "
+        "along a side",
+    }
+    return {
+        "type": "object",
+        "properties": {"image": image, "model": model},
+        "required": ["image"],
+    }
 
 
-def _object(properties: dict[str, Any], required: list[str] | None = None) -> dict[str, Any]:
-    """The schema of an object; every property is required unless it is said which are."""
-    needed = list(properties) if required is None else required
-    return {"type": "object", "properties": properties, "required": needed}
-
-
-def _json(meaning: str, schema: str) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{schema}"}
+def _json(meaning: str, model: type[Answer] | type[Error]) -> dict[str, Any]:
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {"description": meaning, "content": {"application/json": {"schema": reference}}}
+
+
+def _headers(code: str) -> dict[str, Any]:
+    return {"headers": _HEADERS[code]} if code in _HEADERS else {}

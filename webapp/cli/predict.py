@@ -18,6 +18,7 @@ from model_training.bundles.reading import read_bundles
 from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
 from webapp.answering.answers import Answer, Prepared, answer_photos, prepare
 from webapp.answering.received import limits
+from webapp.api import schemas
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.bundles import find_bundle
 from webapp.filters import percent
@@ -183,7 +184,7 @@ def _folder(path: Path) -> str:
 def _as_json(outcome: Answer | Problem) -> dict[str, object]:
     if isinstance(outcome, Problem):
         return {"error": {"code": outcome.code, "detail": outcome.detail}}
-    return outcome.as_json()
+    return schemas.Answer.of(outcome, outcome.threshold).model_dump()
 
 
 def _cells(outcome: Answer | Problem) -> tuple[str, ...]:

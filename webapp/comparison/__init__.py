@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from flask import Blueprint, Response, abort, render_template, request, send_file, url_for
 from flask.typing import ResponseReturnValue
+from pydantic.dataclasses import dataclass
 
 from model_training.datasets.registry import find_known
 from model_training.recipes import RECIPES
@@ -14,9 +17,25 @@ from webapp.comparison.twins import as_csv, as_json
 from webapp.comparison.versus import make_versus
 from webapp.data_sets import ServedDataSet
 from webapp.library import NO_AUDIT, Library, Result, get_library
-from webapp.query import choice, data_set
+from webapp.query import Choices, Direction, data_set, one_of, read
 
 bp = Blueprint("comparison", __name__)
+
+
+@dataclass(frozen=True)
+class TableOrder:
+    """By what column the table is ordered, and which way; by default the best come first."""
+
+    sort: Annotated[str, one_of("column", BY_NAME)] = "accuracy"
+    order: Direction | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two models that are compared."""
+
+    left: Annotated[str, one_of("model")] | None = None
+    right: Annotated[str, one_of("model")] | None = None
 
 
 @bp.get("/models/")
@@ -25,9 +44,9 @@ def index() -> ResponseReturnValue:
     library = get_library()
     data = _data_set(library)
     rows = _rows(library, data)
-    by = BY_NAME[choice("sort", BY_NAME, "column") or "accuracy"]
-    order = choice("order", ("up", "down"), "direction")
-    down = order == "down" if order else by.name in FIRST_DOWN
+    asked = read(TableOrder)
+    by = BY_NAME[asked.sort]
+    down = asked.order == "down" if asked.order else by.name in FIRST_DOWN
     query = {"data": data.name} if data is not library.default_data_set else {}
     return render_template(
         "comparison/index.html",
@@ -67,9 +86,10 @@ def compare() -> ResponseReturnValue:
     results = library.comparable(data) if data else {}
     best = sorted(results, key=lambda name: -results[name].accuracy)
     elsewhere = library.not_comparable(data) if data else {}
-    left = choice("left", results, "model", elsewhere) or next(iter(best), None)
+    pair = read(Pair, here={"model": Choices(results, elsewhere)})
+    left = pair.left or next(iter(best), None)
     others = [name for name in best if name != left]
-    right = choice("right", results, "model", elsewhere) or next(iter(others), None)
+    right = pair.right or next(iter(others), None)
     versus = None
     if left is not None and right is not None:
         versus = make_versus(results[left], results[right])

@@ -19,7 +19,7 @@ from model_training.datasets.pictures import opener as photos
 from webapp import errors
 from webapp.answering.answers import Answer
 from webapp.feedback import cli
-from webapp.feedback.forms import FORM_BYTES, BrokenForm, Flag, Seen, read_form, seal
+from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TakeBackForm, read_form
 from webapp.feedback.store import BadDatabase, Entry, Store, StoreError, database_url
 from webapp.settings import SettingError
 
@@ -66,17 +66,17 @@ def limit_form(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
 def flag() -> ResponseReturnValue:
     """Keep the photo that the form carries, with what the visitor says it shows."""
     form = read_form()
-    if form.problem:
+    if not form.validate():
         return _form_again(form, form.problem, 400)
     try:
         entry = form.entry()
-        _store().keep(form.seen.ticket, entry)
+        _store().keep(form.ticket, entry)
     except photos.PhotoError as error:
         return _form_again(form, error.message, error.status, errors.retry_headers(error))
     except StoreError as error:
         current_app.logger.error("feedback was not kept", exc_info=error)
         return _form_again(form, error.message, error.status)
-    return _kept(form.seen.ticket, thanks=True)
+    return _kept(form.ticket, thanks=True)
 
 
 @bp.get("/<ticket>")
@@ -89,7 +89,8 @@ def kept(ticket: str) -> ResponseReturnValue:
 def take_back() -> ResponseReturnValue:
     """Delete what is kept under a visitor's ticket."""
     # In the form and not in the address, so that it is in nobody's log.
-    if not _store().take_back(request.form.get("ticket", "")):
+    form = TakeBackForm(formdata=request.form)
+    if not form.validate() or not _store().take_back(form.ticket.data or ""):
         _abort_with_nothing()
     return render_template("feedback/gone.html")
 
@@ -107,9 +108,9 @@ def stale_form(error: CSRFError) -> ResponseReturnValue:
 
 
 @bp.app_template_global()
-def feedback_seal(answer: Answer | Seen) -> str:
-    """What a form about `answer` carries, for every template."""
-    return seal(answer)
+def feedback_form(answer: Answer) -> FlagForm:
+    """The form about `answer`, not filled in yet, for every template."""
+    return FlagForm(answer, formdata=None)
 
 
 def _store() -> Store:
@@ -118,9 +119,9 @@ def _store() -> Store:
 
 
 def _form_again(
-    form: Flag, problem: str, status: int, headers: Mapping[str, str] | None = None
+    form: FlagForm, problem: str, status: int, headers: Mapping[str, str] | None = None
 ) -> ResponseReturnValue:
-    page = render_template("feedback/flag.html", flag=form, problem=problem)
+    page = render_template("feedback/flag.html", form=form, problem=problem)
     return page, status, dict(headers or {})
 
 
@@ -128,7 +129,10 @@ def _kept(ticket: str, *, thanks: bool = False) -> ResponseReturnValue:
     entry = _store().find(ticket)
     if entry is None:
         _abort_with_nothing()
-    page = render_template("feedback/kept.html", entry=entry, ticket=ticket, thanks=thanks)
+    form = TakeBackForm(formdata=None, ticket=ticket)
+    page = render_template(
+        "feedback/kept.html", entry=entry, ticket=ticket, form=form, thanks=thanks
+    )
     response: Response = current_app.make_response(page)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app, request
+from flask_wtf import FlaskForm
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+from wtforms import BooleanField, Field, HiddenField, SelectField
+from wtforms.validators import DataRequired, ValidationError
 
 from model_training.datasets.pictures import opener as photos
 from webapp.answering.answers import SHOWN_SIDE, Answer, Verdict
@@ -39,34 +42,77 @@ class Seen(Verdict):
     ticket: str
     photo_uri: str
 
-    @property
-    def choices(self) -> list[str]:
-        """What may be right: the model's classes, in alphabetical order, and none of them."""
-        return [*sorted(name for name, _ in self.shares), NONE_OF_THESE]
+
+class Consent(BooleanField):  # type: ignore[misc]
+    """A box that only the word of our own page ticks."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Take anything else for a box that is not ticked."""
+        self.data = valuelist[:1] == ["yes"]
+
+    def _value(self) -> str:
+        return "yes"
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A form that came back; `stale` where its seal is real but older than forms may be."""
+class FlagForm(FlaskForm):  # type: ignore[misc]
+    """What a photo shows, and the consent to keep it; `seen` says what the visitor was told.
 
-    seen: Seen
-    right_class: str
-    consent: bool
-    stale: bool
+    Args:
+        stale: the seal is real, but older than forms may be.
+    """
 
-    @property
-    def problem(self) -> str | None:
-        """What is missing, for the visitor."""
-        if self.stale:
-            return "This page had been open for too long. All is still here: please send it again."
-        if self.right_class not in self.seen.choices:
-            return "Please choose what the photo shows, or “none of these”. Nothing was stored yet."
-        if not self.consent:
-            return (
+    seal = HiddenField()
+    photo = HiddenField()
+    right = SelectField("What the photo shows", render_kw={"required": True}, validate_choice=False)
+    consent = Consent(
+        validators=[
+            DataRequired(
                 "Nothing was stored, because the box is not ticked: without your consent the "
                 "photo is not kept. Please tick it if you agree."
             )
-        return None
+        ]
+    )
+
+    def __init__(self, seen: Answer | Seen, *, stale: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.seen, self.stale = seen, stale
+        # Sealed anew, so that a form that comes back may stay open as long again.
+        self.seal.data, self.photo.data = seal(seen), seen.photo_uri
+        classes = sorted(name for name, _ in seen.shares)
+        self.right.choices = [
+            ("", "Choose …"),
+            *((name, name) for name in classes),
+            (NONE_OF_THESE, "none of these"),
+        ]
+        self.consent.label.text = (
+            f"I agree that this photo is kept for {current_app.config['FEEDBACK_DAYS']} days, to "
+            "find out what the network gets wrong and to teach it better."
+        )
+
+    def validate_seal(self, _field: Field) -> None:
+        """Refuse a form that was open for too long."""
+        if self.stale:
+            raise ValidationError(
+                "This page had been open for too long. All is still here: please send it again."
+            )
+
+    def validate_right(self, field: Field) -> None:
+        """Refuse what is none of the choices, or no choice."""
+        if not field.data or field.data not in dict(field.choices):
+            raise ValidationError(
+                "Please choose what the photo shows, or “none of these”. Nothing was stored yet."
+            )
+
+    @property
+    def problem(self) -> str:
+        """The first thing that is missing, for the visitor."""
+        return str(next(iter(self.errors.values()))[0])
+
+    @property
+    def ticket(self) -> str:
+        """What will take back what a form that came back carries."""
+        assert isinstance(self.seen, Seen)
+        return self.seen.ticket
 
     def entry(self) -> Entry:
         """What is stored of it.
@@ -74,19 +120,26 @@ class Flag:
         Raises:
             photos.PhotoError: the photo is none.
         """
-        kind, picture = _picture(self.seen.photo_uri)
+        seen = self.seen
+        kind, picture = _picture(self.photo.data)
         # The seal says that these bytes are ours.  They are opened all the same, as a stranger's.
         photos.open_photo(picture, max_pixels=SHOWN_SIDE**2)
         return Entry(
-            model=self.seen.model,
-            said=self.seen.label,
-            probabilities=dict(self.seen.shares),
-            novelty=self.seen.novelty,
-            known=self.seen.known,
-            right_class=self.right_class,
+            model=seen.model,
+            said=seen.label,
+            probabilities=dict(seen.shares),
+            novelty=seen.novelty,
+            known=seen.known,
+            right_class=self.right.data,
             picture=picture,
             picture_kind=kind,
         )
+
+
+class TakeBackForm(FlaskForm):  # type: ignore[misc]
+    """Whose ticket it carries, that entry is deleted."""
+
+    ticket = HiddenField()
 
 
 def seal(answer: Answer | Seen) -> str:
@@ -104,7 +157,7 @@ def seal(answer: Answer | Seen) -> str:
     return str(_signer().dumps(content))
 
 
-def read_form() -> Flag:
+def read_form() -> FlagForm:
     """The form that was sent.
 
     Raises:
@@ -132,7 +185,7 @@ def read_form() -> Flag:
         known=content["known"],
         photo_uri=photo_uri,
     )
-    return Flag(seen, form.get("right", ""), form.get("consent") == "yes", stale)
+    return FlagForm(seen, stale=stale, formdata=form)
 
 
 def _picture(uri: str) -> tuple[str, bytes]:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import model_validator
+from pydantic.dataclasses import dataclass
 
 from model_training.auditing.audit import Audit
 from model_training.datasets.dataset import ImageSet
 from webapp.library import NO_AUDIT, Result
-from webapp.query import LARGEST_SEED, choice, percentage, refuse, whole_number
+from webapp.query import (
+    LARGEST_SEED,
+    Choices,
+    Direction,
+    Number,
+    Percentage,
+    given,
+    one_of,
+    read,
+    refusal,
+    refuse,
+    whole,
+)
 
 OUTCOMES = ("right", "wrong")
 SORTS: dict[str, Callable[[Result], NDArray[np.floating]]] = {
@@ -42,6 +55,9 @@ COPIES: dict[str, Callable[[Audit], NDArray[np.bool_]]] = {
 _NEED_MODEL = ("said", "outcome", "low", "high", "differs", "sort")
 _NEED_AUDIT = ("suspect", "copy", "sort")
 
+_Model = Annotated[str, one_of("model")]
+_Class = Annotated[str, one_of("class")]
+
 
 @dataclass(frozen=True)
 class Filters:
@@ -53,23 +69,39 @@ class Filters:
         differs: another model, whose most probable class is not `model`'s.
         suspect: "yes" for images whose label is suspected to be wrong, "no" for the others.
         copy: one of `COPIES`.
-        down: the largest first.
+        order: "down" for the largest first.
         seed: of the order `random`.
     """
 
     data: str | None = None
-    model: str | None = None
-    true: str | None = None
-    said: str | None = None
-    outcome: str | None = None
-    low: float = 0.0
-    high: float = 1.0
-    differs: str | None = None
-    suspect: str | None = None
-    copy: str | None = None
-    sort: str = "index"
-    down: bool = False
-    seed: int = 0
+    model: _Model | None = None
+    true: _Class | None = None
+    said: _Class | None = None
+    outcome: Annotated[str, one_of("outcome", OUTCOMES)] | None = None
+    low: Percentage = 0.0
+    high: Percentage = 1.0
+    differs: _Model | None = None
+    suspect: Annotated[str, one_of("answer", YES_NO)] | None = None
+    copy: Annotated[str, one_of("answer", COPIES)] | None = None
+    sort: Annotated[str, one_of("order", ORDERS)] = "index"
+    order: Direction = "up"
+    seed: Annotated[Number, whole("seed", 0, LARGEST_SEED)] = 0
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Filters:
+        if self.low > self.high:
+            raise refusal(
+                400,
+                "“low” is a higher confidence than “high”: no image can have both.",
+                "low",
+                "high",
+            )
+        return self
+
+    @property
+    def down(self) -> bool:
+        """Whether the largest come first."""
+        return self.order == "down"
 
     def query(self) -> dict[str, Any]:
         """The parameters of an address that asks for the same."""
@@ -124,30 +156,12 @@ def read_filters(
         elsewhere: of models that cannot be asked for here, why.
         data: what the address must call the data set, if no model does.
     """
-    model = choice("model", results, "model", elsewhere)
-    model = model or (default_model if default_model in results else next(iter(results), None))
-    filters = Filters(
-        data=data if model is None else None,
-        model=model,
-        true=choice("true", classes, "class"),
-        said=choice("said", classes, "class"),
-        outcome=choice("outcome", OUTCOMES, "outcome"),
-        low=percentage("low", 0.0),
-        high=percentage("high", 1.0),
-        differs=choice("differs", results, "model", elsewhere),
-        suspect=choice("suspect", YES_NO, "answer"),
-        copy=choice("copy", COPIES, "answer"),
-        sort=choice("sort", ORDERS, "order") or "index",
-        down=choice("order", ("up", "down"), "direction") == "down",
-        seed=whole_number("seed", 0, LARGEST_SEED, default=0),
+    default = default_model if default_model in results else next(iter(results), None)
+    filters = read(
+        Filters,
+        {"model": default} | given() | {"data": None if results else data},
+        {"model": Choices(results, elsewhere), "class": Choices(classes)},
     )
-    if filters.low > filters.high:
-        refuse(
-            400,
-            "“low” is a higher confidence than “high”: no image can have both.",
-            "low",
-            "high",
-        )
     if filters.model is None and filters.needs_model:
         refuse(
             404,

@@ -1,0 +1,65 @@
+"""The JSON that `/api/classify` answers with: these models make it, and describe it.
+
+An error has one shape on the whole site, so its model stands where errors are answered.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import models_json_schema
+
+from webapp.answering.answers import Verdict
+from webapp.errors import Error
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class Answer(BaseModel):
+    """What the model makes of the photo."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str = Field(description="The name of the model that answered")
+    label: str = Field(description="The most probable class")
+    known: bool = Field(
+        description="False for a photo that resembles nothing the model learned from, whatever "
+        "its label says: its novelty is above the threshold"
+    )
+    novelty: float = Field(
+        description="Higher the less the photo resembles what the model learned from"
+    )
+    threshold: float = Field(
+        description="The highest novelty of a photo that the model knows; each model has its own"
+    )
+    probabilities: dict[str, Probability] = Field(
+        description="Of every class that the model knows, the most probable first. Classes differ "
+        "from model to model"
+    )
+
+    @classmethod
+    def of(cls, verdict: Verdict, threshold: float) -> Answer:
+        """Return `verdict` as programs are told it: by `/api/classify`, and by `flask predict`.
+
+        Args:
+            threshold: the novelty above which the model does not know a photo.
+        """
+        return cls(
+            model=verdict.model,
+            label=verdict.label,
+            known=verdict.known,
+            novelty=verdict.novelty,
+            threshold=threshold,
+            probabilities=dict(verdict.shares),
+        )
+
+
+def component_schemas() -> dict[str, Any]:
+    """Return the JSON schema of every model that is answered with, by its name."""
+    _, schema = models_json_schema(
+        [(Answer, "serialization"), (Error, "serialization")],
+        ref_template="#/components/schemas/{model}",
+    )
+    found: dict[str, Any] = schema["$defs"]
+    return found
