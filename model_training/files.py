@@ -90,10 +90,11 @@ def remove_leftovers(path: Path, older_than: float = 0.0) -> None:
     Args:
         older_than: seconds since it was last written, where another process may be writing now.
     """
-    # The name that `tempfile` makes, and nothing else that somebody may keep there.
-    temporary = re.compile(
-        rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}(-replaced)?{re.escape(path.suffix)}"
-    )
+    # The names that `tempfile` makes for a file and a folder, and nothing else that somebody may
+    # keep there.
+    file = rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}{re.escape(path.suffix)}"
+    folder = rf"\.{re.escape(path.name)}-[a-z0-9_]{{8}}(-replaced)?"
+    temporary = re.compile(f"{file}|{folder}")
     for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if temporary.fullmatch(other.name):
             if time.time() - other.stat().st_mtime < older_than:

@@ -1,4 +1,4 @@
-"""How far a command has come: a bar where somebody looks on, plain lines in a log."""
+"""Progress of a command: a bar where somebody looks on, plain lines in a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run runs on: shorter numbers are used where they are quicker, and nowhere else."""
+"""The environment of a run: shorter numbers are used where they are quicker, and nowhere else."""
 
 from __future__ import annotations
 

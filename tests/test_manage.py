@@ -24,6 +24,7 @@ from model_training.bundles.manage import (
     size,
 )
 from model_training.bundles.reading import read_bundle
+from model_training.files import remove_leftovers
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_what_is_there_is_told_with_its_accuracy(bundle: Bundle) -> None:
         refuse_to_replace(bundle.path)
     assert str(refused.value) == (
         "There is a bundle called tiny already (Tiny network, test accuracy "
-        f"{test.accuracy:.4f} on {test.images:,} images of CIFAR-10, begun on "
+        f"{test.accuracy:.4f} on {test.images:,} images of CIFAR-10, from "
         f"{bundle.card.training.started[:10]})."
     )
     (bundle.path / "model.keras").unlink()
@@ -158,6 +159,15 @@ def test_half_written_bundles_are_found_and_those_in_the_making_are_not(
         ".tiny-wxyz1234-replaced",
     ]
     assert half_written(folder / "nowhere") == []
+
+
+def test_what_a_killed_process_left_of_a_name_with_a_dot_is_cleared_away(tmp_path: Path) -> None:
+    left = [tmp_path / name for name in (".v1.2-abcd1234", ".v1.2-abcd1234-replaced")]
+    kept = [tmp_path / name for name in ("v1.2", ".v1-abcd1234", ".v1.2-mine")]
+    for folder in (*left, *kept):
+        folder.mkdir()
+    remove_leftovers(tmp_path / "v1.2")
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
 def test_a_size_is_that_of_all_files(bundle: Bundle) -> None:

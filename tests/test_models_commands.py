@@ -101,7 +101,7 @@ def test_the_list_shows_what_trainings_have_left_behind(runner: FlaskCliRunner) 
     assert "begun with `flask train tiny --seed 7`" in mine
     old = next(line for line in lines if line.startswith("  old: "))
     assert "cannot be read" in old and "damaged" in old
-    assert "  features: what frozen layers say of images, in 2 files, 0.5 MB" in lines
+    assert "  features: features of frozen layers, in 2 files, 0.5 MB" in lines
     assert "  .tiny-abcd1234: a model that was not written to the end, 3.0 MB" in lines
 
 
@@ -176,7 +176,7 @@ def test_what_was_left_behind_is_cleaned_up_after_asking(
     assert "begun with `flask train tiny --seed 7`" in one
     assert sorted(path.name for path in left_behind.iterdir()) == ["features", "old"]
     told = invoke(runner, "clean", answer="y\n")
-    assert told.endswith("3.5 MB made free\n")
+    assert told.endswith("3.5 MB freed\n")
     assert [path.name for path in left_behind.rglob("*")] == ["features"]
     assert sorted(path.name for path in models.iterdir()) == ["broken", "report", "tiny"]
     assert invoke(runner, "clean") == "Nothing was left behind.\n"

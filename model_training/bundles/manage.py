@@ -42,7 +42,7 @@ def describe(path: Path) -> str:
     figures = card.metrics["test"]
     return (
         f"{card.title}, test accuracy {figures.accuracy:.4f} on {figures.images:,} images of "
-        f"{card.training.data_set}, begun on {card.training.started[:10]}"
+        f"{card.training.data_set}, from {card.training.started[:10]}"
     )
 
 

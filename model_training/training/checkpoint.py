@@ -105,7 +105,8 @@ class State:
         try:
             state = cls(**progress)
             state.history = [Epoch(**row) for row in state.history]  # type: ignore[arg-type]
-        except TypeError as error:
+            _ = state.epochs  # The settings say how many.
+        except (TypeError, KeyError, ValueError) as error:
             raise of_another_version(folder) from error
         return state
 

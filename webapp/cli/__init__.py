@@ -32,7 +32,7 @@ SECTIONS = {
 """The commands in the order in which one meets them; those that are not named come last."""
 FLASKS_OWN = ("routes", "shell")
 LAST_WORDS = (
-    "`flask COMMAND --help` says more of each. To begin: "
+    "`flask COMMAND --help` explains each. To begin: "
     "`flask train custom-cnn --limit 2000 --epochs 1` takes a minute, `flask run` shows the result."
 )
 

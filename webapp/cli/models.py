@@ -111,8 +111,8 @@ def rename_command(name: str, new_name: str) -> None:
 def clean_command(names: tuple[str, ...], yes: bool) -> None:
     """Remove what trainings have left behind: all of it, or NAME as `flask models list` shows it.
 
-    These are unfinished trainings, which --resume would go on with; what frozen layers say of
-    images, which is computed again when it is needed; and models that were not written to the end.
+    These are unfinished trainings, which --resume would go on with; features of frozen layers,
+    which are computed again when they are needed; and models that were not written to the end.
     """
     found = {one.name: one for one in _leftovers()}
     for name in names:
@@ -132,7 +132,7 @@ def clean_command(names: tuple[str, ...], yes: bool) -> None:
     for one in chosen:
         with _explained(one.name):
             one.remove()
-    click.echo(f"{_megabytes(sum(one.size for one in chosen))} made free")
+    click.echo(f"{_megabytes(sum(one.size for one in chosen))} freed")
 
 
 def _row(bundle: Bundle) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def _leftovers() -> list[Leftover]:
         found.append(
             Leftover(
                 FEATURES if FEATURES not in {one.name for one in trainings} else f"{FEATURES}/",
-                f"what frozen layers say of images, in {len(files)} files",
+                f"features of frozen layers, in {len(files)} files",
                 sum(file.stat().st_size for file in files),
                 partial(_remove_features, files, trainings),
             )

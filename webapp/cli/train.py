@@ -257,9 +257,9 @@ def _said_how_to_go_on(
     except BundleExists as error:
         if resume or checkpoint.exists(_state(bundle_path)):
             raise click.ClickException(
-                f"{error} It was not there when this training began, which is kept. Give the same "
-                "command with --resume --force to replace it, or with --resume after giving it "
-                "another name (`flask models rename`)."
+                f"{error} It was not there when this training began. The training is kept: give "
+                "the same command with --resume --force to replace the bundle, or with --resume "
+                "after you have renamed it (`flask models rename`)."
             ) from error
         name = free_name(bundle_path.name, bundle_path.parent, _state(bundle_path).parent)
         free = name if output == bundle_path.name else bundle_path.with_name(name)

@@ -1,4 +1,4 @@
-"""How far a command has come: a bar for each stage on a terminal, two plain lines in a log."""
+"""Progress of a command: a bar for each stage on a terminal, two plain lines in a log."""
 
 from __future__ import annotations
 

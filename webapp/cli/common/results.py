@@ -1,4 +1,4 @@
-"""What recipes and runs reached, in lines."""
+"""Lines about what recipes and runs have reached."""
 
 from __future__ import annotations
 
