@@ -28,7 +28,7 @@ from model_training.bundles.exporting.checking import Difference, Differs, check
 from model_training.bundles.exporting.formats import Format
 from model_training.bundles.exporting.inference import find_resizing, for_inference
 from model_training.bundles.exporting.metadata import ExportMetadata, metadata_of
-from model_training.files import move_into_place
+from model_training.files import move_into_place, remove_leftovers
 from model_training.judging.judge import Judge
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def _made_for(path: Path) -> Iterator[Path]:
     is known by that, and removed by the next export beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)  # As earlier versions named them.
     for left in path.parent.glob(f"{_UNFINISHED}*"):
         try:
             with FileLock(left / _LOCK, timeout=0):
