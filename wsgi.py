@@ -16,10 +16,14 @@ is_command = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
 try:
     app = create_app()
 except SettingError as error:
-    if not is_command:
-        raise
-    # Where it was noticed is of no use to whoever typed a command.
-    sys.exit(f"Error: {error}")
+    # Where it was noticed is of no use to whoever typed a command, or runs the server.
+    if is_command:
+        sys.exit(f"Error: {error}")
+    if "gunicorn.arbiter" in sys.modules:
+        from gunicorn.errors import AppImportError
+
+        raise AppImportError(f"Error: {error}") from error
+    raise
 
 # Before the first request, so that a visitor never waits for a model to load.
 if not is_command:
