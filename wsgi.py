@@ -20,7 +20,7 @@ except SettingError as error:
     if is_command:
         sys.exit(f"Error: {error}")
     if "gunicorn.arbiter" in sys.modules:
-        from gunicorn.errors import AppImportError
+        from gunicorn.errors import AppImportError  # type: ignore[import-untyped]
 
         raise AppImportError(f"Error: {error}") from error
     raise
