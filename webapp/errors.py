@@ -38,7 +38,7 @@ DRAIN_BYTES = 256 * 1024 * 1024
 
 
 class Problem(BaseModel):
-    """What went wrong."""
+    """A request that failed: why, and what to do."""
 
     status: int = Field(description="The HTTP status")
     code: str = Field(description="For programs")

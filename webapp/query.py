@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Choices:
-    """What is here of one kind just now.
+    """The names of one kind that are here just now.
 
     Args:
         elsewhere: of others that one may well ask for, a sentence that says why they are not here.
@@ -129,7 +129,7 @@ def whole_number(name: str, low: int, high: int, default: int | None = None) -> 
 
 
 def refusal(status: int, sentence: str, *parameters: str) -> PydanticCustomError:
-    """What a validator raises.
+    """Return the error that a validator raises.
 
     Args:
         parameters: the wrong ones, where it is not just the one that is validated.

@@ -74,7 +74,7 @@ def throw_away(folder: Path) -> None:
 
 @dataclass
 class State:
-    """Where a run is: what of it, beside variables, is needed to go on.
+    """The progress of a run: all that it needs to go on beside variables.
 
     `phase` counts the finished phases, `step` the steps of the one that is going on.
     `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.

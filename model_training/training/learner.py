@@ -20,7 +20,7 @@ from model_training.training.optimizers import Lookahead, build_optimizer
 
 
 class Inputs(Protocol):
-    """What batches are drawn from: images or, above frozen layers, their features."""
+    """A source of batches: images or, above frozen layers, their features."""
 
     def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[Any]:
         """Inputs number `chosen`, as batch `number` of `epoch`."""
@@ -126,7 +126,7 @@ class Learner:
         return float(logs["loss"]), float(logs["accuracy"])
 
     def state(self) -> list[NDArray[Any]]:
-        """What is needed to go on, beside the network's own variables."""
+        """Return all that is needed to go on beside the network's own variables."""
         slow = self._lookahead.slow if self._lookahead is not None else []
         return [*(np.asarray(variable) for variable in self.network.optimizer.variables), *slow]
 

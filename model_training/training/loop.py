@@ -48,7 +48,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Watcher:
-    """What a caller wants to be told while a network trains.
+    """Functions of a caller that are told how a training goes.
 
     `on_start` is told how many parameters there are, how many steps are done already, and how many
     there are; `on_features` how many more images have gone through frozen layers, of how many;
@@ -67,7 +67,7 @@ class Watcher:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run keeps what it needs to go on: its state, and the features of frozen layers.
+    """The folders in which a run keeps its state and the features of frozen layers.
 
     The features belong to no run: a later one with the same frozen layers finds them.
     """

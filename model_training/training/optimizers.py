@@ -183,7 +183,7 @@ def build_optimizer(
 
 
 def describe(phase: recipes.Phase) -> str:
-    """How the weights of a phase are learned, in words for the card."""
+    """Return how the weights of a phase are learned, in words for the card."""
     spec, schedule = phase.optimizer, phase.schedule
     names = {
         "sgd": f"SGD, Nesterov momentum {spec.momentum:g}",

@@ -21,7 +21,7 @@ QUICK_IMAGES = 500
 
 @dataclass(frozen=True)
 class Options:
-    """What one run changes of its recipe; None keeps the recipe's own.
+    """The changes that one run makes to its recipe; None keeps the recipe's own.
 
     Args:
         dataset: the name of another data set of the catalogue than the recipe's own, for the

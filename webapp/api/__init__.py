@@ -62,7 +62,7 @@ def init_app(_app: Flask) -> None:
 
 @bp.post("/api/classify")
 def classify() -> ResponseReturnValue:
-    """What a model makes of the photo in the form's field `image`; nothing of it is kept."""
+    """Answer the photo in the form's field `image`; nothing of it is kept."""
     if request.mimetype != "multipart/form-data":
         came = f"What came is {request.mimetype[:64]}. " if request.mimetype else ""
         raise NotAForm(f"{came}{_how()}")

@@ -17,7 +17,7 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class Answer(BaseModel):
-    """What the model makes of the photo."""
+    """The answer of a model to one photo."""
 
     model_config = ConfigDict(frozen=True)
 

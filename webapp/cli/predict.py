@@ -35,7 +35,7 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a photo was not answered: for programs, and in words."""
+    """A photo that was not answered: the reason for programs, and in words."""
 
     code: str
     detail: str

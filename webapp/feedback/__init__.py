@@ -81,7 +81,7 @@ def flag() -> ResponseReturnValue:
 
 @bp.get("/<ticket>")
 def kept(ticket: str) -> ResponseReturnValue:
-    """What is kept under a visitor's ticket."""
+    """Show the entry that is kept under a visitor's ticket."""
     return _kept(ticket)
 
 

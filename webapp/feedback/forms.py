@@ -37,7 +37,7 @@ class BrokenForm(Refusal):
 
 @dataclass(frozen=True, kw_only=True)
 class Seen(Verdict):
-    """What a visitor was told about a photo; `ticket` will be what takes it back."""
+    """The verdict that a visitor was shown on a photo; `ticket` will take the photo back."""
 
     ticket: str
     photo_uri: str
@@ -55,7 +55,7 @@ class Consent(BooleanField):  # type: ignore[misc]
 
 
 class FlagForm(FlaskForm):  # type: ignore[misc]
-    """What a photo shows, and the consent to keep it; `seen` says what the visitor was told.
+    """A form for what a photo shows, and the consent to keep it; `seen` is what the visitor was told.
 
     Args:
         stale: the seal is real, but older than forms may be.
@@ -110,12 +110,12 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
 
     @property
     def ticket(self) -> str:
-        """What will take back what a form that came back carries."""
+        """Return the ticket that will take back what this form carries."""
         assert isinstance(self.seen, Seen)
         return self.seen.ticket
 
     def entry(self) -> Entry:
-        """What is stored of it.
+        """Return the entry to store.
 
         Raises:
             photos.PhotoError: the photo is none.

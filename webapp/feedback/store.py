@@ -97,12 +97,12 @@ class Entry(_Base):
 
     @property
     def kept_on(self) -> datetime:
-        """When it came, in UTC."""
+        """Return the time when it came, in UTC."""
         return datetime.fromtimestamp(self.kept_at, UTC)
 
     @property
     def file_name(self) -> str:
-        """What the picture is called in an export."""
+        """Return the name of the picture in an export."""
         return f"feedback-{self.id:06d}.{'jpg' if self.picture_kind == 'jpeg' else 'png'}"
 
 
@@ -243,7 +243,7 @@ class Store:
         return _count(session.execute(delete(Entry).where(Entry.kept_at < oldest)))
 
     def _exists(self) -> bool:
-        """Whether there can be entries: reading would make a file where there is none."""
+        """Return whether there can be entries: reading would make a file where there is none."""
         return self._file is None or self._file.exists()
 
     @contextmanager
@@ -284,7 +284,7 @@ def _overwrite_what_is_deleted(connection: Any, _record: object) -> None:
 
 
 def _explained(error: SQLAlchemyError) -> StoreError:
-    """What a visitor is told, and the right status."""
+    """Return the error with the sentence for the visitor and the right status."""
     cause = error.orig if isinstance(error, DBAPIError) else None
     kind = (getattr(cause, "sqlite_errorcode", None) or 0) & 0xFF
     if kind == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == "53100":

@@ -61,7 +61,7 @@ _Class = Annotated[str, one_of("class")]
 
 @dataclass(frozen=True)
 class Filters:
-    """What a visitor asks to see; a field that is None, or a whole range, asks for nothing.
+    """The images that a visitor asks to see; a field that is None, or a whole range, asks for nothing.
 
     Args:
         data: the data set, where the model does not tell it and it is not the default one.
@@ -100,7 +100,7 @@ class Filters:
 
     @property
     def down(self) -> bool:
-        """Whether the largest come first."""
+        """Return whether the largest come first."""
         return self.order == "down"
 
     def query(self) -> dict[str, Any]:
@@ -124,18 +124,18 @@ class Filters:
 
     @property
     def narrows(self) -> bool:
-        """Whether images are left out."""
+        """Return whether images are left out."""
         words = (self.true, self.said, self.outcome, self.differs, self.suspect, self.copy)
         return any(words) or self.low > 0 or self.high < 1
 
     @property
     def needs_audit(self) -> bool:
-        """Whether they ask for what only an audit of the data set knows."""
+        """Return whether they ask for what only an audit of the data set knows."""
         return bool(self.suspect or self.copy) or self.sort == "doubt"
 
     @property
     def needs_model(self) -> bool:
-        """Whether they ask for what only a model's predictions tell."""
+        """Return whether they ask for what only a model's predictions tell."""
         asked = self.said, self.outcome, self.differs
         return any(asked) or self.low > 0 or self.high < 1 or self.sort in SORTS
 

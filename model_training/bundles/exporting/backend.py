@@ -15,7 +15,7 @@ INPUT, FEATURES, PROBABILITIES = "image", "features", "probabilities"
 
 
 class Outputs(NamedTuple):
-    """What an export gives for some images.
+    """The outputs of an export for some images.
 
     Args:
         features: what the network's last dense layer is given, float32 (count, width).

@@ -44,7 +44,7 @@ class ExportError(Exception):
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """An export that was written.
 
     Args:
         size: in bytes.

@@ -32,7 +32,7 @@ class LearnedFrom(_Part):
 
 
 class ExportMetadata(_Part):
-    """What turns an export's outputs into the site's answer, version 1.
+    """The facts that turn an export's outputs into the site's answer, version 1.
 
     Args:
         bundle: the name of the model.
