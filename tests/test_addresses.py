@@ -34,7 +34,7 @@ QUERY = {
     "place": NUMBERS,
     "left": NAMES,
     "right": NAMES,
-    "data": ["CIFAR-10", "", "MNIST"],
+    "data": ["CIFAR-10", "cifar10", "", "MNIST"],
 }
 ADDRESSES: dict[str, Callable[[random.Random], str]] = {
     "the gallery": lambda draw: draw.choice(["/gallery/", "/gallery.json", "/gallery/at"]),
@@ -42,7 +42,9 @@ ADDRESSES: dict[str, Callable[[random.Random], str]] = {
     "the table": lambda draw: draw.choice(["/models/", "/models.csv"]),
     "one report": lambda draw: f"/models/{piece(draw, NAMES)}{draw.choice(['', '.json'])}",
     "two models": lambda _draw: "/models/compare",
-    "the data set": lambda _draw: "/dataset/",
+    "the data set": lambda draw: draw.choice(
+        ["/dataset/", "/dataset/cifar10", "/dataset/cifar10.json"]
+    ),
     "one folder": lambda draw: f"/dataset/{piece(draw, NAMES)}{draw.choice(['', '.json'])}",
 }
 

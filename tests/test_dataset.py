@@ -14,10 +14,12 @@ from PIL import Image
 
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import DataSet, ImageSet
+from model_training.datasets.pictures.sprites import tile
 from model_training.datasets.statistics import make_statistics, read_statistics, write_statistics
 from model_training.files import DamagedFile
 from tests.conftest import SHIPPED_DATA, make_site
 from tests.page_client import PageClient
+from webapp.dataset.samples import draw_samples
 
 
 def test_the_statistics_are_those_of_the_images(small_data: DataSet, tmp_path: Path) -> None:
@@ -55,6 +57,25 @@ def test_ten_images_of_each_class_are_shown(client: PageClient, test_images: Ima
     )
     other = client.get("/dataset/?seed=1")
     assert re.findall(r'aria-label="Test image (\d+), (\w+)"', other.html) != shown
+
+
+@pytest.mark.parametrize(("classes", "each", "few"), [(7, 10, 3), (120, 5, 2), (256, 5, 0)])
+def test_samples_of_any_number_of_classes_lie_where_their_picture_has_them(
+    classes: int, each: int, few: int
+) -> None:
+    # The first class has fewer images than are shown of the others.
+    labels = np.repeat(np.arange(classes), [few, *[each + 2] * (classes - 1)]).astype(np.uint8)
+    images = np.arange(len(labels) * 16 * 3, dtype=np.uint32).reshape(-1, 4, 4, 3)
+    test = ImageSet(images.astype(np.uint8), np.random.default_rng(0).permutation(labels))
+    found = draw_samples(test, [f"class {number}" for number in range(classes)], seed=1)
+    assert [len(row.samples) for row in found.rows] == [few, *[each] * (classes - 1)]
+    assert max(len(sheet) for sheet in found.sheets) <= 100
+    for label, row in enumerate(found.rows):
+        picture = tile(test.images[found.sheets[row.sheet]])
+        for one in row.samples:
+            assert test.labels[one.number] == label
+            shown = picture[one.y : one.y + 4, one.x : one.x + 4]
+            assert np.array_equal(shown, test.images[one.number])
 
 
 def test_counts_and_channels_are_shown(client: PageClient) -> None:
