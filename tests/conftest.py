@@ -184,7 +184,9 @@ def garden_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("garden")
     data = garden.make_garden()
     keep(folder / "data" / garden.NAME, data)
-    run(garden.SPROUT, data, Options(), folder / "models" / "sprout", place_in(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(known_data_sets(), garden.NAME, garden.KNOWN)
+        run(garden.SPROUT, data, Options(), folder / "models" / "sprout", place_in(folder))
     return folder
 
 

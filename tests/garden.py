@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.description import About, Note
+from model_training.datasets.registry import KnownDataSet
 from model_training.recipes import Optimizer, Phase, Recipe, Schedule
 
 NAME, TITLE = "garden", "Garden finds"
@@ -25,6 +26,10 @@ ABOUT = About(
     notes=(Note(title="How they were drawn", text="Stripes of two colours."),),
     means="What is left are the stripes.",
 )
+
+
+KNOWN = KnownDataSet(NAME, TITLE, CLASSES, SIDE, None, lambda *_arguments: make_garden(), ABOUT)
+"""The data set as the catalogue would have it."""
 
 
 def make_garden(seed: int = 7) -> DataSet:
