@@ -16,6 +16,8 @@ from flask import Flask
 
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundle
+from model_training.recipes import RECIPES
+from tests import garden
 from tests.conftest import make_site
 from tests.page_client import PageClient
 from webapp.comparison.report import make_report
@@ -167,6 +169,17 @@ def test_a_damaged_description_leaves_its_results(
     assert (page.status, "damaged and left out" in page.text) == (404, True)
     report = client.get("/models/sprout")
     assert report.status == 200 and "The test images of Garden finds are not here" in report.text
+
+
+def test_a_recipe_for_a_data_set_that_is_not_known_breaks_no_page(
+    site_with: Site, sprout: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = dataclasses.replace(garden.SPROUT, name="lost", data_set="nowhere")
+    monkeypatch.setitem(RECIPES, "lost", lost)
+    monkeypatch.setitem(RECIPES, "sprout", dataclasses.replace(lost, name="sprout"))
+    client = site_with()
+    for address in ("/models/", "/models.csv", "/models/sprout", "/models/?data=cifar10"):
+        assert client.fetch(address).status_code == 200, address
 
 
 def test_a_wrong_filter_offers_the_page_without_it(site_with: Site) -> None:

@@ -8,8 +8,8 @@ from flask import Blueprint, Response, abort, render_template, request, send_fil
 from flask.typing import ResponseReturnValue
 from pydantic.dataclasses import dataclass
 
-from model_training.datasets.registry import find_known
-from model_training.recipes import RECIPES
+from model_training.datasets.registry import find_known, known_data_sets
+from model_training.recipes import RECIPES, Recipe
 from webapp.comparison.plots import make_plots
 from webapp.comparison.report import make_report
 from webapp.comparison.table import BY_NAME, COLUMNS, FIRST_DOWN, Row, make_rows, ordered
@@ -161,7 +161,7 @@ def _data_set(library: Library) -> ServedDataSet:
     Recipes can be listed before anything of the data set that they are made for is here.
     """
     unseen = {}
-    for recipe in RECIPES.values():
+    for recipe in _recipes().values():
         known = find_known(recipe.data_set)
         unseen[known.title] = unseen[known.name] = ServedDataSet(
             known.name, known.title, known.classes, known.digest or ""
@@ -172,10 +172,16 @@ def _data_set(library: Library) -> ServedDataSet:
     return data_set(library) or next(iter(unseen.values()))
 
 
+def _recipes() -> dict[str, Recipe]:
+    """Return the recipes whose own data set is in the catalogue."""
+    known = known_data_sets()
+    return {name: recipe for name, recipe in RECIPES.items() if recipe.data_set in known}
+
+
 def _rows(library: Library, data: ServedDataSet) -> list[Row]:
     recipes = {
         name: recipe
-        for name, recipe in RECIPES.items()
+        for name, recipe in _recipes().items()
         if find_known(recipe.data_set).digest == data.digest
     }
     results = library.results_on(data)

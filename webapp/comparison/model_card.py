@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model_training.bundles.card import Card
-from model_training.datasets.registry import find_known
+from model_training.datasets.registry import known_data_sets
 from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import Recipe, Use
 from webapp import filters
@@ -40,8 +40,9 @@ def make_model_card(
     training = card.training
     recipe = recipes.get(card.recipe)
     # What a recipe says of its use, it says of the images that it is made for.
-    made_for = find_known(recipe.data_set).digest if recipe else None
-    use = recipe.use if recipe and made_for == training.data_digest else Use()
+    made_for = known_data_sets().get(recipe.data_set) if recipe else None
+    its_own = made_for is not None and made_for.digest == training.data_digest
+    use = recipe.use if recipe and its_own else Use()
     return ModelCard(
         good_for=[
             *use.good_for,
