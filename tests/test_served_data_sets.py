@@ -248,7 +248,7 @@ def test_the_words_on_two_models_fit_their_difference(site_with: Site, sprout: B
     assert "On these 161 images both are right equally often" in words["same"]
     assert "Sprout is right 0.62 percentage points more often. That may be chance" in words["twin"]
     assert "Chance alone would hardly make such a difference" in words["turned"]
-    assert "drawing 161 images out of these" in words["turned"]
+    assert "drawing 161 of these images" in words["turned"]
 
 
 def test_a_review_of_a_data_set_that_was_trained_on_is_linked_from_its_page(
