@@ -55,7 +55,9 @@ class Consent(BooleanField):  # type: ignore[misc]
 
 
 class FlagForm(FlaskForm):  # type: ignore[misc]
-    """A form for what a photo shows, and the consent to keep it; `seen` is what the visitor was told.
+    """A form for what a photo shows, and the consent to keep it.
+
+    `seen` is what the visitor was told.
 
     Args:
         stale: the seal is real, but older than forms may be.

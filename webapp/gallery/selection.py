@@ -61,7 +61,9 @@ _Class = Annotated[str, one_of("class")]
 
 @dataclass(frozen=True)
 class Filters:
-    """The images that a visitor asks to see; a field that is None, or a whole range, asks for nothing.
+    """The images that a visitor asks to see.
+
+    A field that is None, or a whole range, asks for nothing.
 
     Args:
         data: the data set, where the model does not tell it and it is not the default one.
