@@ -64,7 +64,7 @@ def audit_command(
     """Find the data's own faults: near-copies and suspected label errors.
 
     Of a data set that models here were tested on: test images with a near-copy among the training
-    images, and test images whose label the MODELs doubt: all that are right on nine in ten of the
+    images, and test images whose label the MODELs doubt: all that are right on 90 % of the
     validation images, unless some are named. Pages show what was found after a restart. Of a folder
     of your own that no model was trained on: pictures that are there twice, and labels that their
     neighbours contradict, as a table. What the network makes of the images is kept in the folder of

@@ -1,4 +1,4 @@
-"""`flask calibrate`: teach a bundle to tell strangers, without training it again."""
+"""`flask calibrate`: give a bundle what tells its classes from anything else, without training it again."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def pack_command(
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", help="What the review is called; by default after the folder.")
 def review_command(folder: Path, name: str | None) -> None:
-    """Look at photos in class folders (FOLDER/cat/*.jpg) before training on them.
+    """Look at photos in class folders (FOLDER/CLASS/*.jpg) before training on them.
 
     Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME. At the end
     it says whether a network can be trained on the folder, and what stands in the way.

@@ -124,7 +124,7 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
         """
         seen = self.seen
         kind, picture = _picture(self.photo.data)
-        # The seal says that these bytes are ours.  They are opened all the same, as a stranger's.
+        # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
         photos.open_photo(picture, max_pixels=SHOWN_SIDE**2)
         return Entry(
             model=seen.model,
