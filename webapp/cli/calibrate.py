@@ -1,4 +1,4 @@
-"""`flask calibrate`: give a bundle what tells its classes from anything else, without training it again."""
+"""`flask calibrate`: fit the judge of a bundle again, without training its network."""
 
 from __future__ import annotations
 
