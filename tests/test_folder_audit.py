@@ -13,7 +13,6 @@ from PIL import Image
 from model_training.auditing.folder_audit import SIDE, neighbours_vote
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
-from model_training.datasets.folders.class_folders import has_class_folders
 from tests.conftest import SHIPPED_MODELS, make_site
 
 EACH = 24
@@ -40,12 +39,6 @@ def folder(test_images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> P
     (folder / "empty").mkdir()
     (folder / ".hidden").mkdir()
     return folder
-
-
-def test_a_folder_of_ones_own_is_told_from_others(folder: Path, tmp_path: Path) -> None:
-    assert has_class_folders(folder)
-    for wrong in (tmp_path, tmp_path / "nowhere", folder / "frogs", folder / "frogs" / "00.png"):
-        assert not has_class_folders(wrong)
 
 
 def test_a_picture_has_no_vote_on_itself() -> None:

@@ -147,7 +147,7 @@ def test_pictures_that_were_added_make_another_data_set(
     more = shutil.copytree(folder, tmp_path / "pets")
     Image.new("RGB", (40, 40), (90, 60, 30)).save(more / "dog" / "new.png")
     command = ("train", "tiny", "--data", more, "--epochs", "1")
-    for asked in (command, ("data", "pack", "--data", more)):
+    for asked in ((*command, "--output", "grown"), ("data", "pack", "--data", more)):
         said = refused(*asked)
         for words in ("Two data sets of one name", "--name", "flask data pack --force"):
             assert words in said
@@ -170,7 +170,7 @@ def test_calibrate_wants_the_pictures_that_the_network_learned_from(
         "calibrate", "tiny-pets"
     )
     assert "with --data" in refused("calibrate", "tiny-few-animals")
-    assert "These are other images than those of pets" in refused(
+    assert "tiny-pets learned from other images than these: from those of pets" in refused(
         "calibrate", "tiny-pets", "--data", arrays
     )
     fewer = shutil.copytree(folder, tmp_path / "pets")

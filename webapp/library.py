@@ -9,7 +9,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from numpy.typing import NDArray
 from model_training.auditing.audit import Audit, calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
-from model_training.datasets.kept import REVIEW
 from model_training.judging.metrics import (
     ClassificationReport,
     classification_report,
@@ -33,11 +31,6 @@ NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
     "makes it with “flask data audit” and a restart."
 )
-
-
-def review_path(data_folder: Path, name: str) -> Path:
-    """Return the path of the review of the folder data set called `name`."""
-    return data_folder / name / REVIEW
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def make_audit(
     for model in ensemble:
         if not was_tested_on(model, data):
             raise ValueError(
-                f"{model.name} was tested on other images than those of {data.title} "
-                f"({model.card.training.data_set})"
+                f"{model.name} was tested on other images than those of {data.title}: on those of "
+                f"{model.card.training.data_set}. Give these with --data, or another model."
             )
     if features_of.model_path is None:
         raise ValueError(f"{features_of.name} has no network here")

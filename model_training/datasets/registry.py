@@ -13,7 +13,7 @@ from pathlib import Path
 from model_training.datasets import catalog
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.description import About
-from model_training.datasets.sources import Progress, file_names
+from model_training.datasets.sources import Progress, file_names, read_cache_name
 from model_training.naming import is_slug
 
 DEFAULT_DATA_SET = "cifar10"
@@ -110,6 +110,36 @@ def recognise(path: Path) -> KnownDataSet | None:
     return next(
         (one for one in known if any(mark <= names for mark in one.marks for names in there)), None
     )
+
+
+def known_at(path: Path | None, default: str = DEFAULT_DATA_SET) -> KnownDataSet | None:
+    """Return the data set of the catalogue that is meant by `path`.
+
+    Args:
+        default: the name of the one that is meant where there is no path, or where a cache does not
+            say whose it is.
+
+    Returns:
+        None where `path` is a folder or an `.npz` file of something else: a data set of one's own.
+
+    Raises:
+        DataError: there is nothing at `path`, or a file that is no data set.
+    """
+    if path is None:
+        return find_known(default)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder.")
+    if path.suffix == ".npz":
+        name = read_cache_name(path)
+        return None if name is None else find_known(name or default)
+    found = recognise(path)
+    if found is None and not path.is_dir():
+        titles = " or ".join(one.title for one in known_data_sets().values())
+        raise DataError(
+            f"{path} is no data set: neither a folder, nor an .npz file, nor an archive of "
+            f"{titles}."
+        )
+    return found
 
 
 # Cached by its paths, so that a package that is added to them is seen.

@@ -187,13 +187,14 @@ def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
 
 def _print_audit(audit: Audit, data: DataSet, path: Path) -> None:
     doubts, first = audit.doubts, audit.rank.argsort()[:5]
+    copies, suspects = len(audit.copies), int(doubts.suspected.sum())
     click.echo(
-        f"{len(audit.copies):,} test images have a near-copy among the training images, "
-        f"{audit.is_contradicted.sum():,} of them with another label."
+        f"{copies:,} test image{'s have' if copies != 1 else ' has'} a near-copy among the "
+        f"training images, {audit.is_contradicted.sum():,} of them with another label."
     )
     click.echo(
-        f"{doubts.suspected.sum():,} labels are suspected to be wrong, as judged by "
-        f"{', '.join(audit.provenance.models)}. The most doubtful:"
+        f"{suspects:,} label{'s are' if suspects != 1 else ' is'} suspected to be wrong, as judged "
+        f"by {', '.join(audit.provenance.models)}. The most doubtful:"
     )
     for number in first.tolist():
         file = f" ({data.test_names[number]})" if data.test_names else ""

@@ -39,12 +39,7 @@ def calibrate_command(
         )
     given = dataset is not None or data_path is not None
     source = find_source(dataset, data_path, data_name) if given else None
-    data = data_set_of(
-        card.training.data_digest,
-        f"{card.training.data_set}, which {name} learned from,",
-        source,
-        card.input_size,
-    )
+    data = data_set_of(bundle, source)
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.datasets.pictures.views import default_plan
     from model_training.judging.fitting import fit_judge

@@ -43,14 +43,6 @@ Opener = Callable[[bytes], Opened]
 """Takes a file's bytes; raises ValueError with a sentence that says what is wrong with them."""
 
 
-def has_class_folders(folder: Path) -> bool:
-    """Return whether a folder in `folder` has a picture in it, judged by file suffixes."""
-    if not folder.is_dir():
-        return False
-    inside = (path for path in folder.iterdir() if path.is_dir() and path.name[0] != ".")
-    return any(path.suffix.lower() in KINDS for child in inside for path in _files(child))
-
-
 def class_files(folder: Path) -> dict[str, list[Path]]:
     """Return the files in each class folder of `folder`, however deep, in the order of their names.
 

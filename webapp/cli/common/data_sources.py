@@ -6,7 +6,8 @@ own: a folder with a folder of pictures for each class, or an `.npz` file of arr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, TypeVar
 import click
 from flask import current_app
 
+from model_training.bundles.bundle import Bundle
 from model_training.datasets import npz
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.folders.class_folders import Opener
@@ -25,10 +27,10 @@ from model_training.datasets.registry import (
     DEFAULT_DATA_SET,
     KnownDataSet,
     find_known,
+    known_at,
     known_data_sets,
-    recognise,
 )
-from model_training.datasets.sources import Progress, read_cache_name
+from model_training.datasets.sources import Progress
 from model_training.naming import is_slug, slug
 from webapp.cli.common.bars import Bars
 
@@ -100,13 +102,11 @@ class Source:
         if self.is_folder:
             return divided(self.read_folder(side), self)
         try:
-            with Bars() as bars:
+            with _plainly(), Bars() as bars:
                 if self.known is not None:
                     return self.known.load(cache_of(self.name), self.path, _stages(bars))
                 assert self.path is not None
                 data = npz.read_npz(self.path, self.name)
-        except DataError as error:
-            raise click.ClickException(str(error)) from error
         except OSError as error:
             raise click.ClickException(f"A file could not be read or written ({error}).") from error
         click.echo(_counts(data))
@@ -120,10 +120,8 @@ class Source:
         """
         assert self.path is not None
         try:
-            with Bars() as bars:
+            with _plainly(), Bars() as bars:
                 return read_folder(self.path, side, photo_opener(side), bars.until("reading"))
-        except DataError as error:
-            raise click.ClickException(str(error)) from error
         except OSError as error:
             raise click.ClickException(f"{self.path} cannot be read ({error}).") from error
         except MemoryError as error:
@@ -151,10 +149,8 @@ def find_source(
     Raises:
         click.ClickException: there is none of that name, or nothing at that path.
     """
-    try:
-        known = _known(dataset, path, default)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
+    with _plainly():
+        known = find_known(dataset) if dataset is not None else known_at(path, default)
     if known is not None:
         if name is not None:
             raise click.BadParameter(
@@ -178,10 +174,8 @@ def divided(found: FolderData, source: Source) -> DataSet:
     Raises:
         click.ClickException: they are too few, or too many classes.
     """
-    try:
+    with _plainly():
         data = divide(found, source.name)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
     click.echo(_counts(data))
     left_out = {
         "not pictures": len(found.unreadable),
@@ -196,32 +190,30 @@ def divided(found: FolderData, source: Source) -> DataSet:
     return data
 
 
-def data_set_of(digest: str, title: str, source: Source | None, side: int) -> DataSet:
-    """Read the data set that `digest` names: from `source`, or wherever it is found.
+def data_set_of(bundle: Bundle, source: Source | None) -> DataSet:
+    """Read the data set that `bundle` learned from: from `source`, or wherever it is found.
 
     Args:
-        title: what it is called, for messages.
         source: what `--dataset` or `--data` says; None where nothing was given.
-        side: as in `Source.read`.
 
     Raises:
         click.ClickException: it is not here, or what was given is another one.
     """
+    digest, title = bundle.card.training.data_digest, bundle.card.training.data_set
     if source is None:
-        kept = find_description(current_app.config["DATA_FOLDER"], digest)
-        known = next((one for one in known_data_sets().values() if one.digest == digest), None)
-        if known is None and kept is not None:
-            known = known_data_sets().get(kept.name)
+        with _plainly():
+            known = _known_of(digest)
         if known is None:
             raise click.ClickException(
-                f"The images of {title} are not here. Give the folder or file of them with --data."
+                f"The images of {title}, which {bundle.name} learned from, are not here. Give the "
+                "folder or file of them with --data."
             )
         source = Source(known.name, known, None)
-    data = source.read(side)
+    data = source.read(bundle.card.input_size)
     if data.digest != digest:
         raise click.ClickException(
-            f"These are other images than those of {title} that are meant: of another data set, or "
-            "some were added or taken away since. Give those with --data."
+            f"{bundle.name} learned from other images than these: from those of {title}, or before "
+            "some were added or taken away. Give those with --data."
         )
     return data
 
@@ -232,10 +224,8 @@ def check_kept(data: DataSet) -> None:
     Raises:
         click.ClickException: another data set of that name is.
     """
-    try:
+    with _plainly():
         check_name(kept_folder(data.name), data.name, data.digest)
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
 
 
 def keep_data(data: DataSet) -> Kept:
@@ -245,10 +235,8 @@ def keep_data(data: DataSet) -> Kept:
         click.ClickException: another data set of that name is, or it cannot be written.
     """
     try:
-        with Bars() as bars:
+        with _plainly(), Bars() as bars:
             return keep_once(kept_folder(data.name), data, bars.until("keeping test images"))
-    except DataError as error:
-        raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(
             f"The test images of {data.title} could not be kept for the site ({error}). `flask "
@@ -299,24 +287,23 @@ def name_of(path: Path, given: str | None = None, otherwise: str | None = None) 
     return name
 
 
-def _known(dataset: str | None, path: Path | None, default: str) -> KnownDataSet | None:
-    """Return the data set of the catalogue that is meant; None where it is one of one's own."""
-    if dataset is not None:
-        return find_known(dataset)
-    if path is None:
-        return find_known(default)
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder.")
-    if path.suffix == ".npz":
-        cached = read_cache_name(path)
-        return None if cached is None else find_known(cached or default)
-    found = recognise(path)
-    if found is None and not path.is_dir():
-        titles = " or ".join(one.title for one in known_data_sets().values())
-        raise DataError(
-            f"{path} is no data set: neither a folder, nor an .npz file, nor an archive of "
-            f"{titles}."
-        )
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """Say what is wrong with a data set as commands say it, without a traceback."""
+    try:
+        yield
+    except DataError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _known_of(digest: str) -> KnownDataSet | None:
+    """Return the data set of the catalogue that `digest` names, if it is one."""
+    known = known_data_sets()
+    found = next((one for one in known.values() if one.digest == digest), None)
+    if found is None:
+        # Of some the digest is known only since they were read, and kept.
+        kept = find_description(current_app.config["DATA_FOLDER"], digest)
+        found = known.get(kept.name) if kept is not None else None
     return found
 
 
