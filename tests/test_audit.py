@@ -573,7 +573,8 @@ def test_an_image_says_how_doubtful_its_label_is(client: PageClient, shipped: Au
     worst = int(most_doubtful(shipped.doubts.doubt)[0])
     page = client.get(f"/gallery/{worst}")
     assert "Its label is suspected to be wrong" in page.text
-    assert CLASSES[shipped.doubts.suggested[worst]] in page.text.split("Asked together")[1][:60]
+    rather = page.text.split("would rather call it")[1][:60]
+    assert CLASSES[shipped.doubts.suggested[worst]] in rather
     assert "It is the most doubtful of 10,000" in page.text
     best = int(np.argmin(shipped.doubts.doubt))
     words = "Its label looks right. It is the 10,000th most doubtful of 10,000"
