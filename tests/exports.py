@@ -21,6 +21,7 @@ from model_training.networks.backend import KerasBackend
 
 def make_enlarging(like: Bundle, data: DataSet, path: Path) -> Bundle:
     """Write a bundle whose network takes pictures of any size and enlarges them to 48 pixels."""
+    keras.utils.set_random_seed(0)
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.Resizing(48, 48, interpolation="bicubic")(inputs)
     x = layers.Rescaling(1 / 255)(x)

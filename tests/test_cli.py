@@ -287,7 +287,8 @@ def test_data_pack_writes_the_gallerys_sheets(runner: FlaskCliRunner) -> None:
     result = runner.invoke(args=["data", "pack"])
     assert result.exit_code == 0, result.output
     folder = Path(runner.app.instance_path) / "data" / "cifar10" / "test"
-    assert sorted(path.name for path in folder.iterdir()) == ["00.webp", "01.webp", "labels.npy"]
+    sheets = [f"{number:02d}.webp" for number in range(5)]
+    assert sorted(path.name for path in folder.iterdir()) == [*sheets, "labels.npy"]
     assert (folder.parent / "statistics.npz").exists()
 
 

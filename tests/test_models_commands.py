@@ -29,9 +29,11 @@ def models(instance: Path, tiny_bundle: Bundle) -> Path:
     for name in ("tiny", "report", "broken"):
         shutil.copytree(tiny_bundle.path, folder / name)
     (folder / "broken" / "model.keras").unlink()
-    (folder / "report" / "model.keras").unlink()
     card = json.loads((folder / "report" / "card.json").read_text())
-    card |= {"name": "report", "title": "A large one", "model_sha256": None}
+    card |= {"name": "report", "title": "A large one"}
+    for file in ("model.keras", "judge.npz"):
+        (folder / "report" / file).unlink()
+        del card["files"][file]
     (folder / "report" / "card.json").write_text(json.dumps(card))
     card = json.loads((folder / "broken" / "card.json").read_text())
     (folder / "broken" / "card.json").write_text(json.dumps(card | {"name": "broken"}))

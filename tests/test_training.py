@@ -99,12 +99,14 @@ def test_every_image_is_seen_once_an_epoch_in_an_order_of_its_own() -> None:
     assert np.array_equal(epoch_order(50, 1, 0), epoch_order(50, 1, 0))
 
 
-def test_a_run_learns_and_its_card_tells_the_truth(tiny_bundle: Bundle, few_data: DataSet) -> None:
+def test_a_run_learns_and_its_card_tells_the_truth(
+    tiny_bundle: Bundle, small_data: DataSet
+) -> None:
     card = tiny_bundle.card
     assert tiny_bundle.history["loss"][-1] < tiny_bundle.history["loss"][0]
     assert card.metrics["test"].accuracy > 0.12  # better than chance after 22 steps
     stored = tiny_bundle.predictions
-    assert np.array_equal(stored.test_labels, few_data.test.labels)
+    assert np.array_equal(stored.test_labels, small_data.test.labels)
     measured = accuracy_score(stored.test_labels, stored.test.argmax(axis=1))
     assert card.metrics["test"].accuracy == pytest.approx(measured)
     assert card.training.images + card.training.validation_images == 800

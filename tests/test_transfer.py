@@ -30,7 +30,7 @@ from model_training.recipes import (
     Schedule,
     find_recipe,
 )
-from model_training.training import run as run_module
+from model_training.training import measuring
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learner import Learner
 from model_training.training.loop import Interrupted, Watcher
@@ -358,7 +358,7 @@ def test_a_run_whose_bundle_could_not_be_written_is_told_right_after_a_resume(
     place, head_only = place_in(tmp_path), dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1])
     output, options = tmp_path / "net", Options(weights=weights)
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "write_bundle", lambda *_: (_ for _ in ()).throw(OSError("full")))
+        patch.setattr(measuring, "write_bundle", lambda *_: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(OSError, match="full"):
             run(head_only, few_data, options, output, place)
     bundle = run(head_only, few_data, options, output, place, resume=True)

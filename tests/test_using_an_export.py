@@ -98,7 +98,8 @@ def check(found: dict[str, Any], site: dict[str, Any]) -> None:
         assert value == pytest.approx(site["probabilities"][name], abs=1e-3)
     judgement = found["judgement"]
     assert judgement.probabilities == pytest.approx(found["answer"], abs=1e-3)
-    assert judgement.novelty == pytest.approx(site["novelty"], abs=1e-3)
+    # In standard deviations; the page enlarges small pictures with another program's arithmetic.
+    assert judgement.novelty == pytest.approx(site["novelty"], abs=1e-2)
     assert judgement.known == site["known"]
 
 

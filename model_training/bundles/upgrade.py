@@ -30,6 +30,7 @@ from model_training.files import DamagedFile, file_digest, read_arrays, whole_fo
 from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
 from model_training.judging.out_of_distribution import Reference
 from model_training.networks.backend import KerasBackend
+from model_training.networks.loading import load_network
 
 NOVELTY = "novelty.npz"
 SMALL_SIDE = 32
@@ -118,10 +119,8 @@ def _judge(path: Path, card: Card, threshold: float | None) -> Judge:
 
 
 def _backend(path: Path) -> KerasBackend:
-    import keras
-
     try:
-        return KerasBackend(keras.saving.load_model(path, compile=False))
+        return KerasBackend(load_network(path))
     except Exception as error:  # Keras promises nothing about what a bad file raises.
         why = str(error).strip().splitlines() or [type(error).__name__]
         raise BundleError(f"{MODEL} has nothing to judge by: {why[0]}") from error

@@ -30,6 +30,7 @@ from model_training.bundles.exporting.inference import find_resizing, for_infere
 from model_training.bundles.exporting.metadata import ExportMetadata, metadata_of
 from model_training.files import move_into_place, remove_leftovers
 from model_training.judging.judge import Judge
+from model_training.networks.loading import load_network
 
 if TYPE_CHECKING:
     import keras
@@ -170,7 +171,7 @@ def _load(bundle: Bundle, form: Format) -> tuple[keras.Model, Judge]:
             "TensorFlow does the converting: give the command without KERAS_BACKEND "
             f"(now {keras.backend.backend()!r})."
         )
-    return keras.saving.load_model(bundle.model_path, compile=False), bundle.judge
+    return load_network(bundle.model_path), bundle.judge
 
 
 def _refuse_to_overwrite(path: Path, form: Format, replace: bool) -> None:
