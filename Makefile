@@ -14,7 +14,7 @@ serve: .venv/serve ## Run the site at http://127.0.0.1:8000 (PORT=9000 for anoth
 
 test: .venv/dev ## Check style and types, and run the tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
