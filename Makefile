@@ -24,7 +24,7 @@ lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
-release-check: .venv/dev ## Ask the networks that ship about every test image (minutes)
+release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
 
 bench: .venv/dev ## Measure what the README claims about speed

@@ -77,6 +77,7 @@ print(all(np.array_equal(a, b) for a, b in zip(*weights)))
 """
 
 
+@pytest.mark.release
 def test_a_deterministic_run_gives_the_same_weights_to_the_last_bit(tmp_path: Path) -> None:
     # In a process of its own, as the switch cannot be turned back.
     result = subprocess.run(
@@ -89,6 +90,7 @@ def test_a_deterministic_run_gives_the_same_weights_to_the_last_bit(tmp_path: Pa
     assert result.stdout.strip() == "True"
 
 
+@pytest.mark.release
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 def test_a_network_trained_on_jax_serves_on_tensorflow(
     test_images: ImageSet, tmp_path: Path

@@ -408,6 +408,7 @@ def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> Non
     assert np.allclose(inside, theirs, atol=1e-3)
 
 
+@pytest.mark.release
 @pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
 def test_the_large_networks_learn_a_step_from_random_weights(
     name: str, few_data: DataSet, tmp_path: Path
