@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 
 from model_training.datasets.catalog import cifar10_sources
+from model_training.datasets.catalog.cifar_batches import image_sets
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.description import About, Note
 from model_training.datasets.registry import KnownDataSet
@@ -93,20 +94,8 @@ def load(cache: Path, path: Path | None = None, progress: Progress = no_progress
 
 
 def _verified(arrays: Arrays, source: str, progress: Progress) -> DataSet:
-    data = make(
-        ImageSet(arrays["train_images"], arrays["train_labels"]),
-        ImageSet(arrays["test_images"], arrays["test_labels"]),
-        source,
-    )
-    for kind, images, count in (
-        ("training", data.train, 5 * BATCH_IMAGES),
-        ("test", data.test, BATCH_IMAGES),
-    ):
-        if images.images.shape != (count, 32, 32, 3) or images.labels.shape != (count,):
-            raise SourceError(
-                f"its {kind} images have the shape {images.images.shape} and their labels "
-                f"{images.labels.shape}; CIFAR-10 has {count:,} of 32x32 pixels"
-            )
+    train, test = image_sets(arrays, TITLE, 5 * BATCH_IMAGES, BATCH_IMAGES)
+    data = make(train, test, source)
     for number, (name, expected) in enumerate(BATCH_DIGESTS.items()):
         progress("checking", number, len(BATCH_DIGESTS))
         part = slice(number * BATCH_IMAGES, (number + 1) * BATCH_IMAGES)

@@ -25,11 +25,12 @@ import numpy as np
 from model_training.datasets.catalog import cifar_batches
 from model_training.datasets.catalog.cifar_batches import (
     assembled,
+    image_sets,
     read_binary_batch,
     read_pickle,
     read_python_batch,
 )
-from model_training.datasets.dataset import DataSet, ImageSet, content_digest
+from model_training.datasets.dataset import DataSet, content_digest
 from model_training.datasets.description import About, Note
 from model_training.datasets.registry import KnownDataSet
 from model_training.datasets.sources import Arrays, Progress, SourceError, find, no_progress
@@ -168,16 +169,8 @@ def _check_names(names: list[str], file: str) -> None:
 
 
 def _verified(arrays: Arrays, source: str) -> DataSet:
-    train, test = (
-        ImageSet(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test")
-    )
+    train, test = image_sets(arrays, TITLE, EACH_TRAIN * len(CLASSES), EACH_TEST * len(CLASSES))
     for kind, images, each in (("training", train, EACH_TRAIN), ("test", test, EACH_TEST)):
-        count = each * len(CLASSES)
-        if images.images.shape != (count, 32, 32, 3) or images.labels.shape != (count,):
-            raise SourceError(
-                f"its {kind} images have the shape {images.images.shape} and their labels "
-                f"{images.labels.shape}; {TITLE} has {count:,} of 32x32 pixels"
-            )
         if np.bincount(images.labels, minlength=len(CLASSES)).tolist() != [each] * len(CLASSES):
             raise SourceError(f"there are not {each} {kind} images of each of the hundred classes")
     digest = content_digest(CLASSES, train, test)

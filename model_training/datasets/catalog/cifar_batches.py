@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.datasets.dataset import ImageSet
 from model_training.datasets.sources import Arrays, SourceError, read_cache
 
 SIDE = 32
@@ -91,6 +92,26 @@ def assembled(train: list[Batch], test: Batch) -> Arrays:
         "test_images": np.ascontiguousarray(test[0]),
         "test_labels": np.ascontiguousarray(test[1]),
     }
+
+
+def image_sets(
+    arrays: Arrays, title: str, train_count: int, test_count: int
+) -> tuple[ImageSet, ImageSet]:
+    """Return the training and the test images of `arrays`, as many as the data set `title` has.
+
+    Raises:
+        SourceError: there are more or fewer, or they are not of 32x32 pixels.
+    """
+    train, test = (
+        ImageSet(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in ("train", "test")
+    )
+    for kind, images, count in (("training", train, train_count), ("test", test, test_count)):
+        if images.images.shape != (count, SIDE, SIDE, 3) or images.labels.shape != (count,):
+            raise SourceError(
+                f"its {kind} images have the shape {images.images.shape} and their labels "
+                f"{images.labels.shape}; {title} has {count:,} of {SIDE}x{SIDE} pixels"
+            )
+    return train, test
 
 
 def fetch_with_keras(name: str) -> Arrays:
