@@ -27,7 +27,7 @@ from model_training.judging.intervals import compare
 from model_training.judging.metrics import accuracy
 from model_training.judging.prediction import predict, predict_averaged
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
-from model_training.recipes.airbench import begin_as_identity, whiten_first
+from model_training.recipes.scratch.airbench import begin_as_identity, whiten_first
 from model_training.training.environment import usable_precision
 from model_training.training.loop import Place, train
 

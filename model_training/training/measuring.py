@@ -33,8 +33,8 @@ from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output
 from model_training.training.environment import Environment
+from model_training.training.learning.optimizers import describe
 from model_training.training.loop import Interrupted, Trained, Watcher
-from model_training.training.optimizers import describe
 from model_training.training.options import Options, Parts
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Reported, Schedule, Use
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe, Reported, Use
 
 if TYPE_CHECKING:
     import keras

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
-from model_training.recipes.imagenet import (
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe
+from model_training.recipes.transfer.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
     freeze_batch_normalization,
 )
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
 
 if TYPE_CHECKING:
     import keras

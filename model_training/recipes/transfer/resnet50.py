@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
 from model_training.networks.pretrained import Pretrained
-from model_training.recipes.imagenet import (
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.transfer.imagenet import (
     USE_FINETUNED,
     centred_input,
     freeze_batch_normalization,
     reverse_channels,
-)
-from model_training.recipes.recipe import (
-    Optimizer,
-    Phase,
-    Recipe,
-    Reported,
-    Schedule,
 )
 
 if TYPE_CHECKING:

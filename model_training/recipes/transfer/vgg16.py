@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
-from model_training.recipes.imagenet import (
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.transfer.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
     centred_input,
     reverse_channels,
-)
-from model_training.recipes.recipe import (
-    Optimizer,
-    Phase,
-    Recipe,
-    Reported,
-    Schedule,
 )
 
 if TYPE_CHECKING:
