@@ -25,12 +25,17 @@ NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 
 @dataclass(frozen=True)
 class Reported:
-    """The figures that the source of a network reports; they were not measured here."""
+    """The figures that the source of a network reports; they were not measured here.
+
+    `differs` are clauses on how its training differed from the one here by design, such as "the
+    source chose its epochs by the test images".
+    """
 
     source: str
     test_accuracy: float
     test_loss: float | None = None
     class_f1: Mapping[str, float] = field(default_factory=dict)
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class Recipe:
             it learns, such as `Augmentation.describe` returns.
         prepare: called once with the fresh network and the images it will learn from, uint8; for
             an initialization that depends on data.
+        change: what one run changes of it (`recipes.variants`), in words.
         reproduced: False for a network that is built exactly and too large to be trained here;
             the site shows what its source reported.
     """
@@ -90,6 +96,7 @@ class Recipe:
     reproduced: bool = True
     data_set: str = "cifar10"
     use: Use = Use()
+    change: str = ""
 
     def __post_init__(self) -> None:
         """Check what can be checked without building the network.

@@ -182,6 +182,7 @@ class _Run:
             "seed": seed,
             "images": len(fit),
             "data": data_digest[:12],
+            "change": recipe.change,
         }
         settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
         # Through JSON, as the saved ones come back: tuples are lists there.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -36,6 +36,7 @@ from model_training.training.environment import Environment
 from model_training.training.learning.optimizers import describe
 from model_training.training.loop import Interrupted, Trained, Watcher
 from model_training.training.options import Options, Parts
+from model_training.training.why import Reached, why
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,13 @@ class Finished:
     def title(self) -> str:
         """Return the title of its bundle."""
         on = f" on {self.data.title}" if self.data.name != self.recipe.data_set else ""
-        return self.recipe.title + on + (", a quick try" if self.options.limit is not None else "")
+        change = f", {self.recipe.change}" if self.recipe.change else ""
+        return (
+            self.recipe.title
+            + on
+            + change
+            + (", a quick try" if self.options.limit is not None else "")
+        )
 
 
 class MeasuringInterrupted(Interrupted):
@@ -125,7 +132,7 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
             on_views = predict_averaged(model, images, on_validation, told)
             averaged["validation"] = measure(on_views, labels)
     temperature = fit_temperature(on_validation, labels)
-    judge = _judge(run, temperature, stages)
+    judge = None if run.options.report_only else _judge(run, temperature, stages)
 
     # Nothing is left to choose: from here on the test images are looked at.
     told = stages.begin("measuring test images", len(test))
@@ -146,6 +153,7 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
         trainable_parameters=run.trained.trainable_parameters,
         layers=layer_table(model),
         reported=_reported(run.recipe),
+        why=why(run.recipe, _reached(run, metrics)),
         training=_training_facts(run),
         metrics=metrics,
         averaged=averaged,
@@ -158,7 +166,8 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
     predictions = Predictions(on_test, test.labels, on_validation, labels)
     # Hours have gone by: somebody may have put one there.
     check_output(run.recipe, run.options, output, replace)
-    return write_bundle(output, card, run.trained.history, predictions, model, judge)
+    network = None if run.options.report_only else model
+    return write_bundle(output, card, run.trained.history, predictions, network, judge)
 
 
 def _judge(run: Finished, temperature: float, stages: Stages) -> Judge | None:
@@ -206,7 +215,24 @@ def _test_reads(run: Finished, output: Path) -> int | None:
 def _reported(recipe: Recipe) -> ReportedFigures | None:
     if recipe.reported is None:
         return None
-    return ReportedFigures(**dataclasses.asdict(recipe.reported))
+    told = recipe.reported
+    return ReportedFigures(
+        source=told.source,
+        test_accuracy=told.test_accuracy,
+        test_loss=told.test_loss,
+        class_f1=dict(told.class_f1),
+    )
+
+
+def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
+    return Reached(
+        test=metrics["test"].accuracy,
+        train=metrics["train"].accuracy,
+        images=len(run.parts.fit),
+        epochs=len(run.trained.history),
+        planned=sum(phase.epochs for phase in run.phases),
+        best_epoch=run.trained.best_epoch,
+    )
 
 
 def _training_facts(run: Finished) -> TrainingFacts:
@@ -217,6 +243,10 @@ def _training_facts(run: Finished) -> TrainingFacts:
         optimizer="; then ".join(describe(phase) for phase in run.phases),
         precision=recipe.precision,
         epochs=len(trained.history),
+        planned_epochs=(
+            None if trained.best_epoch is None else sum(phase.epochs for phase in run.phases)
+        ),
+        best_epoch=trained.best_epoch,
         batch_size=run.phases[-1].batch_size,
         seed=run.options.seed,
         images=len(parts.fit),

@@ -1,9 +1,9 @@
 """Two networks of which the source gives only the parameters and the number of layers.
 
 Not given in the source: which layers they are.  These were found by a search among networks of
-3x3 convolutions in blocks whose widths grow, each with batch normalisation, and of dense layers, for
-those with exactly its number of parameters.  Of several, one was taken whose layers can be counted
-to the stated number and that trains quickly.
+3x3 convolutions in blocks whose widths grow, each with batch normalisation, and of dense layers,
+for those with exactly its number of parameters.  Of several, one was taken whose layers can be
+counted to the stated number and that trains quickly.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ CNN_SCHEDULED = Recipe(
         ),
     ),
     reported=Reported(f"{SOURCE}, 12 layers with a schedule", 0.8195, 1.108),
-    # Twelve layers: five convolutions, three poolings, flattening, two dense layers with the output,
-    # and the dropout between them.
+    # Twelve layers: five convolutions, three poolings, flattening, dropout and two dense ones with
+    # the output.
     build=partial(
         build, ((32, 32, 32), (64,), (192,)), (1280,), "cnn_scheduled", normalize_dense=True
     ),

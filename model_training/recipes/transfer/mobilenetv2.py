@@ -19,6 +19,7 @@ from model_training.recipes.transfer.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
     freeze_batch_normalization,
+    scaled_input,
 )
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def build(size: int, classes: int = 10) -> keras.Model:
     import keras
     from keras import layers
 
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(size, size, interpolation="bicubic", name="resize")(inputs)
-    x = layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+    inputs, x = scaled_input(size, "bicubic")
     with warnings.catch_warnings():
         # Keras warns that it has no weights of its own for this size; those for 224 serve.
         warnings.filterwarnings("ignore", "`input_shape` is undefined")
