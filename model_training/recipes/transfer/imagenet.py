@@ -45,11 +45,9 @@ def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     Returns:
         The input, and the output of shape (batch, size, size, 3).
     """
-    import keras
     from keras import layers
 
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
+    inputs, x = unscaled_input(size)
     return inputs, layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(
         x
     )
@@ -69,6 +67,35 @@ def scaled_input(
     inputs = keras.Input((None, None, 3), name="image")
     x = layers.Resizing(size, size, interpolation, name="resize")(inputs)
     return inputs, layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+
+
+def unscaled_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Build the layer that resizes RGB of any size, 0 to 255, to `size`, for networks that scale.
+
+    Returns:
+        The input, and the output of shape (batch, size, size, 3).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((None, None, 3), name="image")
+    return inputs, layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
+
+
+def standardized_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Build the layers that resize RGB of any size, 0 to 255, to `size` and give each channel
+    ImageNet's mean 0 and deviation 1.
+
+    Returns:
+        The input, and the output of shape (batch, size, size, 3).
+    """
+    from keras import layers
+
+    inputs, x = unscaled_input(size)
+    moments = zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    scale, offset = zip(*((1 / (255 * each), -mean / each) for mean, each in moments), strict=True)
+    standardize = layers.Rescaling(list(scale), list(offset), dtype="float32", name="standardize")
+    return inputs, standardize(x)
 
 
 def freeze(base: keras.Model) -> None:
