@@ -113,8 +113,8 @@ def _read_folder(path: Path, progress: Progress) -> Arrays:
             if pictures_digest(classes, pictures) != PICTURES_DIGEST:
                 raise SourceError(
                     f"its {len(pictures):,} files in {len(classes)} class folders are not the "
-                    f"15,094 photos of {TITLE}. Photos of your own need no --dataset: --data FOLDER "
-                    "is enough"
+                    f"15,094 photos of {TITLE}. Photos of your own need no --dataset: --data "
+                    "FOLDER is enough"
                 )
             train, test = divide_evenly(classes, pictures, TEST_SHARE)
             done, total = 0, len(train) + len(test)

@@ -66,17 +66,15 @@ def divide_evenly(
     for one in pictures:
         labels.setdefault(one.digest, set()).add(one.label)
     once = {one.digest: one for one in pictures if len(labels[one.digest]) == 1}
-    members = [
-        [one for one in once.values() if one.label == label] for label in range(len(classes))
-    ]
+    members: list[list[Picture]] = [[] for _ in classes]
+    for one in once.values():
+        members[one.label].append(one)
     count = enough({name: len(of) for name, of in zip(classes, members, strict=True)}, each)
     for_test = round(count * test_share)
-    chosen = [one[:count] for one in members]
-    parts = (
-        [one for of in chosen for one in of[for_test:]],
-        [one for of in chosen for one in of[:for_test]],
+    train, test = (
+        sorted((one for of in members for one in of[part]), key=lambda one: one.digest)
+        for part in (slice(for_test, count), slice(for_test))
     )
-    train, test = (sorted(part, key=lambda one: one.digest) for part in parts)
     return train, test
 
 
