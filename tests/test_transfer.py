@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from keras import layers
 
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import DataSet
+from model_training.datasets.registry import find_known
 from model_training.networks import features
 from model_training.networks.cutting import cut
 from model_training.networks.features import FeatureViews, FullDisk, Stopped, extract
@@ -475,15 +477,27 @@ def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> Non
     assert np.allclose(inside, theirs, atol=1e-3)
 
 
+ONE_STEP = {
+    "vgg16-frozen-224": True,
+    "vgg16-finetuned-224": True,
+    "resnet50-224": False,
+    "inception-resnet-v2": True,
+    "animals-efficientnetv2b3": True,
+    "animals-densenet121": True,
+}
+"""Networks too large to be trained here, and whether their first layer is frozen."""
+
+
 @pytest.mark.release
-@pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_the_large_networks_learn_a_step_from_random_weights(
     name: str, few_data: DataSet, tmp_path: Path
 ) -> None:
     recipe = find_recipe(name)
-    model = recipe.build()
+    classes = len(find_known(recipe.data_set).classes)
+    model = recipe.build(classes=classes)
     assert model.count_params() == recipe.parameters
-    few = few_data.train.take(np.arange(2))
+    few = few_data.train.take(np.flatnonzero(few_data.train.labels < classes)[:2])
     frozen = {layer.name for layer in model.layers if not layer.trainable}
     learner = Learner(
         model,
@@ -503,4 +517,70 @@ def test_the_large_networks_learn_a_step_from_random_weights(
     loss, _accuracy = learner.step(np.arange(2), epoch=0, batch=0, step=1)
     assert np.isfinite(loss)
     assert not same(before["probabilities"], layer_weights(model, "probabilities"))
-    assert same(before[first], layer_weights(model, first)) == (name == "vgg16-frozen-224")
+    assert same(before[first], layer_weights(model, first)) == ONE_STEP[name]
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("name", ["inception-resnet-v2", "resnet50-224", "animals-densenet121"])
+def test_a_file_of_weights_reaches_the_layers_of_a_large_network(name: str, tmp_path: Path) -> None:
+    recipe = find_recipe(name)
+    assert recipe.pretrained is not None
+    shape = (recipe.input_size, recipe.input_size, 3)
+    build = getattr(keras.applications, recipe.pretrained.application)
+    base = build(include_top=False, weights=None, input_shape=shape)
+    path = tmp_path / "made.weights.h5"
+    base.save_weights(path)
+    model = recipe.build()
+    told = load_pretrained(model, recipe.pretrained, recipe.input_size, path)
+    assert "made.weights.h5" in told
+    ours = [one for one in model.layers if one.weights][1:]
+    theirs = [one for one in base.layers if one.weights][1:]  # The first may be turned to RGB.
+    for mine, given in zip(ours, theirs, strict=False):
+        for one, other in zip(mine.get_weights(), given.get_weights(), strict=True):
+            assert np.array_equal(one, other), mine.name
+
+
+def write_old_weights(path: Path, model: keras.Model, names: list[str]) -> None:
+    """A file of weights as an older Keras wrote it, with "/" in the names of layers."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.replace("_", "/", 1).encode() for name in names]
+        for name in names:
+            group = file.create_group(name.replace("_", "/", 1))
+            group.attrs["weight_names"] = [b"W:0", b"b:0"]
+            for told, weight in zip(("W:0", "b:0"), layer_weights(model, name), strict=True):
+                group[told] = np.full_like(weight, 0.25)
+
+
+def test_a_network_that_keras_lacks_takes_its_weights_by_the_names_of_layers(
+    tmp_path: Path,
+) -> None:
+    recipe = find_recipe("squeezenet")
+    assert recipe.pretrained is not None
+    model, path = recipe.build(), tmp_path / "squeezenet.h5"
+    write_old_weights(path, model, list(recipe.pretrained.layers))
+    told = load_pretrained(model, recipe.pretrained, 64, path)
+    assert told.startswith("ImageNet weights of SqueezeNet 1.1: squeezenet.h5")
+    for name in recipe.pretrained.layers:
+        assert {float(np.unique(weight)[0]) for weight in layer_weights(model, name)} == {0.25}
+
+    with pytest.raises(WeightsError, match="no weights of SqueezeNet 1.1 to download.*--weights"):
+        load_pretrained(model, recipe.pretrained, 64, None)
+    write_old_weights(path, model, list(recipe.pretrained.layers[:-1]))
+    with pytest.raises(WeightsError, match="it has no fire9_expand3x3"):
+        load_pretrained(model, recipe.pretrained, 64, path)
+    path.write_bytes(b"noise")
+    with pytest.raises(WeightsError, match="does not hold weights of SqueezeNet 1.1 by layer"):
+        load_pretrained(model, recipe.pretrained, 64, path)
+
+
+def test_what_cannot_be_downloaded_is_said_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(**_options: object) -> None:
+        raise OSError("Name or service not known\nmore")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    recipe = find_recipe("vgg16-frozen-32")
+    assert recipe.pretrained is not None
+    with pytest.raises(WeightsError, match=r"known\). Connect this machine .*or download .*--weig"):
+        load_pretrained(TRANSFER.build(), recipe.pretrained, 32, None)

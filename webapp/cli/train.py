@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,6 +136,10 @@ def train_command(
         recipe = find_recipe(name)
     except UnknownRecipe as error:
         raise click.UsageError(str(error)) from error
+    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise click.UsageError(
+            "--tensorboard needs TensorBoard: `pip install -r requirements-tensorboard.txt`."
+        )
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
     source = find_source(
