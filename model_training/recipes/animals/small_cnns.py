@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
+from model_training.recipes.ending import ended
 from model_training.recipes.phase import EarlyStopping, Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported, Use
 from model_training.recipes.scratch.inputs import scaled
@@ -29,7 +30,6 @@ def build(widths: tuple[int, ...], classes: int = 7) -> keras.Model:
     Args:
         widths: the filters of each 3x3 convolution, which a pooling follows.
     """
-    import keras
     from keras import layers
 
     inputs, x = scaled(SIDE)
@@ -38,8 +38,7 @@ def build(widths: tuple[int, ...], classes: int = 7) -> keras.Model:
         x = layers.MaxPooling2D(name=f"pool{number}")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(128, activation="relu", name="dense")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=f"animals_{len(widths)}")
+    return ended(inputs, x, classes, f"animals_{len(widths)}")
 
 
 def reported(what: str, accuracy: float, late: float) -> Reported:

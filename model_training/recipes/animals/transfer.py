@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.animals.small_cnns import SIDE, reported
+from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
 from model_training.recipes.transfer.imagenet import (
@@ -51,8 +52,7 @@ def build(application: str, size: int, classes: int = 7) -> keras.Model:
     freeze_batch_normalization(base)
     x = layers.GlobalAveragePooling2D(name="head_pool")(base.output)
     x = layers.Dense(128, activation="relu", name="head_dense")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name=f"animals_{application.lower()}")
+    return ended(inputs, x, classes, f"animals_{application.lower()}")
 
 
 HEAD = Phase(

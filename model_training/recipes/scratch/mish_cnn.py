@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
+from model_training.recipes.ending import ended
 from model_training.recipes.phase import EarlyStopping, Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.scratch.blocks import block
 from model_training.recipes.scratch.inputs import SOURCE, USE, standardized
 
 if TYPE_CHECKING:
     import keras
 
+MISH = {"activation": "mish", "kernel_initializer": "he_uniform"}
 BLOCKS = (((32, 32), 0.2), ((64, 64), 0.3), ((128,), 0.4))
 
 
@@ -21,22 +24,14 @@ def build(classes: int = 10) -> keras.Model:
     from keras import layers
 
     inputs, x = standardized()
-    mish = {"activation": "mish", "kernel_initializer": "he_uniform"}
     for number, (widths, dropout) in enumerate(BLOCKS, start=1):
-        for letter, width in zip("ab", widths, strict=False):
-            name, penalty = f"block{number}{letter}", keras.regularizers.L2(1e-3)
-            x = layers.Conv2D(
-                width, 3, padding="same", kernel_regularizer=penalty, name=f"{name}_conv", **mish
-            )(x)
-            x = layers.BatchNormalization(name=f"{name}_bn")(x)
-        x = layers.MaxPooling2D(name=f"block{number}_pool")(x)
-        x = layers.Dropout(dropout, name=f"block{number}_dropout")(x)
+        penalty = keras.regularizers.L2(1e-3)
+        x = block(x, number, widths, dropout=dropout, kernel_regularizer=penalty, **MISH)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(128, name="dense", **mish)(x)
+    x = layers.Dense(128, name="dense", **MISH)(x)
     x = layers.BatchNormalization(name="dense_bn")(x)
     x = layers.Dropout(0.5, name="dense_dropout")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="cnn_mish")
+    return ended(inputs, x, classes, "cnn_mish")
 
 
 CNN_MISH = Recipe(

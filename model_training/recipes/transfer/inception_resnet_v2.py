@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
 from model_training.networks.pretrained import Pretrained
+from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.transfer.imagenet import SOURCE, USE_FROZEN, freeze, scaled_input
@@ -31,8 +32,7 @@ def build(classes: int = 10) -> keras.Model:
         x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
         x = layers.BatchNormalization(name=f"head_bn{number}")(x)
         x = layers.Dropout(rate, name=f"head_dropout{number}")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="inception_resnet_v2")
+    return ended(inputs, x, classes, "inception_resnet_v2")
 
 
 INCEPTION_RESNET_V2 = Recipe(

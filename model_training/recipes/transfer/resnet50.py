@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation
 from model_training.networks.pretrained import Pretrained
+from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.transfer.imagenet import (
@@ -38,8 +39,7 @@ def build(classes: int = 10) -> keras.Model:
         x = layers.Dense(units, activation="relu", name=f"head_dense{number}")(x)
         x = layers.Dropout(0.5, name=f"head_dropout{number}")(x)
         x = layers.BatchNormalization(name=f"head_bn{number}")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="resnet50_224")
+    return ended(inputs, x, classes, "resnet50_224")
 
 
 RESNET50_224 = Recipe(

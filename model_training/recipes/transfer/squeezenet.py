@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
+from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.transfer.imagenet import (
+    SOURCE,
     USE_FINETUNED,
     centred_input,
     reverse_channels,
@@ -58,14 +60,12 @@ def build(classes: int = 10) -> keras.Model:
     still see more than one place.  A dense layer on the mean over all places stands for the last
     1x1 convolution, which is the same without its ReLU.
     """
-    import keras
     from keras import layers
 
     inputs, x = centred_input(SIDE)
     x = layers.GlobalAveragePooling2D(name="head_pool")(build_base(x))
     x = layers.Dropout(0.5, name="drop9")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="squeezenet_64")
+    return ended(inputs, x, classes, "squeezenet_64")
 
 
 # Not given in the source, beyond that no layer is frozen: the epochs, the optimizer and the
@@ -95,7 +95,11 @@ SQUEEZENET = Recipe(
             augmentation=Augmentation(shift=2, flip="alternating"),
         ),
     ),
-    reported=Reported("A course project's report on CIFAR-10, SqueezeNet: on validation", 0.7),
+    reported=Reported(
+        f"{SOURCE}, SqueezeNet: on validation",
+        0.7,
+        differs=("the source does not say how large its input was, and tells validation only",),
+    ),
     build=build,
     pretrained=Pretrained("SqueezeNet 1.1", reverse_channels("conv1"), LAYERS),
     use=USE_FINETUNED,
