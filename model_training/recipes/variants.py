@@ -100,15 +100,17 @@ def with_input_size(recipe: Recipe, size: int) -> Recipe:
 
         if any(isinstance(layer, keras.layers.Resizing) for layer in model.layers):
             return keras.models.clone_model(model, clone_function=fresh)
-        larger = keras.models.clone_model(
-            model, input_tensors=keras.Input((size, size, 3)), clone_function=fresh
-        )
         inputs = keras.Input((None, None, 3), name="image")
-        x = keras.layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
-        again = keras.models.clone_model(
-            larger, input_tensors=x, clone_function=lambda layer: layer
+        larger = keras.layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
+
+        def use(layer: Any, *arguments: Any, **options: Any) -> Any:
+            if arguments and arguments[0] is inputs:
+                arguments = (larger, *arguments[1:])
+            return layer(*arguments, **options)
+
+        return keras.models.clone_model(
+            model, input_tensors=inputs, clone_function=fresh, call_function=use
         )
-        return keras.Model(inputs, again.output, name=model.name)
 
     # Where a dense layer follows flattened places there are more of its weights.
     change = f"input of {size} pixels"
