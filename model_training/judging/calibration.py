@@ -162,7 +162,7 @@ def _fit(method: Method, probabilities: Floats, labels: Labels, set_on: str) -> 
     bins = [part for part in np.array_split(np.argsort(largest, kind="stable"), BINS) if len(part)]
     stated = [largest[part].mean() for part in bins]
     shares = [right[part].mean() for part in bins]
-    rising = IsotonicRegression().fit_transform(stated, shares, [len(part) for part in bins])
+    rising = IsotonicRegression().fit(stated, shares, [len(part) for part in bins]).predict(stated)
     steps = zip(np.maximum.accumulate(stated), rising, strict=True)
     return Calibrator(
         method="isotonic",
