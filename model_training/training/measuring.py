@@ -192,6 +192,7 @@ def _judge(run: Finished, calibrator: Calibrator, place: Place, stages: Stages) 
     if validation is None and before is None:
         return None  # The bundle that is replaced was made before there was such a thing.
     count = min(len(fitted), REMEMBERED) + len(validation or ())
+    head = kept_head(run.data, place.state)
     told = stages.begin("out-of-distribution fit", count)
     done = 0
 
@@ -203,13 +204,13 @@ def _judge(run: Finished, calibrator: Calibrator, place: Place, stages: Stages) 
     return fit_judge(
         KerasBackend(run.trained.model),
         run.data.classes,
-        default_plan(run.recipe.input_size, run.data.side),
+        default_plan(run.recipe.input_size, run.data.side, coarse=head is None),
         fitted,
         validation,
         calibrator,
         calibrator.set_on,
         before,
-        kept_head(run.data, place.state),
+        head,
         batch_size=batch_within_memory(run.trained.model),
         on_images=on_images,
     )

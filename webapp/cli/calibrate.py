@@ -159,7 +159,7 @@ def _fit_again(
             judge = fit_judge(
                 KerasBackend(model),
                 data.classes,
-                default_plan(card.input_size, data.side),
+                bundle.judge.plan if bundle.judge else default_plan(card.input_size, data.side),
                 learned,
                 validation,
                 calibrator,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,15 @@ class PhotoFiles:
             there = sorted(path for path in kind.iterdir() if path.name[0] != ".")
             found += [(path, kind.name, bool(place % 2)) for place, path in enumerate(there)]
         return cls([one[0] for one in found], [one[1] for one in found], [one[2] for one in found])
+
+    def take(self, chosen: Sequence[bool]) -> PhotoFiles:
+        """Return those that are `chosen`, one for each."""
+        return PhotoFiles(
+            *(
+                [one for one, wanted in zip(column, chosen, strict=True) if wanted]
+                for column in (self.paths, self.kinds, self.second)
+            )
+        )
 
 
 def judged_features(
