@@ -13,13 +13,14 @@ from webapp import filters
 class Column:
     """One column of figures: the function that writes them, and a sentence that explains them.
 
-    Without a `write`, the figures are words.
+    Without a `write`, the figures are words, sentences where they are `long`.
     """
 
     name: str
     title: str
     meaning: str
     write: Callable[[Any], str] | None = None
+    long: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -107,11 +108,11 @@ COLUMNS = (
     Column("epochs", "Epochs", "Passes over the training images.", filters.count),
     Column("batch_norm", "Batch norm", "Whether it uses batch normalisation."),
     Column("dropout", "Dropout", "Whether random units are switched off in training."),
-    Column("augmentation", "Augmentation", "How images are varied in training."),
-    Column("optimizer", "Optimizer", "The algorithm that fits its weights."),
+    Column("augmentation", "Augmentation", "How images are varied in training.", long=True),
+    Column("optimizer", "Optimizer", "The algorithm that fits its weights.", long=True),
     Column("data", "Data set", "The images that it was trained and tested on."),
-    Column("source", "Source", "The source of the reported figure."),
-    Column("comment", "In a sentence", "What the network is."),
+    Column("source", "Source", "The source of the reported figure.", long=True),
+    Column("comment", "In a sentence", "What the network is.", long=True),
 )
 BY_NAME = {column.name: column for column in COLUMNS}
 FIRST_DOWN = ("accuracy", "averaged", "cleaned", "reported", "difference", "f1", "recall")

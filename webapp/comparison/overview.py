@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any
@@ -157,15 +157,18 @@ class Overview:
 def read_overview(library: Library) -> Overview:
     """Return the page that the address of the request asks for."""
     rows = all_rows(library)
-    there = {row.data.name: row.data for row in rows} | library.data_sets
-    return Overview(read(Asked, given() | {"data": _named(there)}), rows)
+    asked = read(Asked, given() | {"data": _named(rows, library)})
+    # Of a data set of which nothing is here, recipes are listed for who asks for it.
+    shown = [row for row in rows if row.data.name in (*library.data_sets, asked.data)]
+    return Overview(asked, shown if library.data_sets else rows)
 
 
-def _named(there: Mapping[str, ServedDataSet]) -> str | None:
+def _named(rows: Sequence[Row], library: Library) -> str | None:
     """Return the name of the data set that the address calls by its name, title or digest."""
     called = given().get("data")
     if called is None:
         return None
+    there = library.data_sets | {row.data.name: row.data for row in rows}
     for one in there.values():
         if called in (one.name, one.title, one.digest):
             return one.name
