@@ -11,6 +11,8 @@ from flask import Flask
 
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.card import Card, Metrics, ReportedFigures
+from model_training.recipes import Reported
+from tests.conftest import TINY
 from tests.page_client import PageClient
 from tests.shelf import report_of
 from webapp.comparison.why import why_different
@@ -59,6 +61,12 @@ def test_more_or_fewer_points_have_their_reasons(tiny_bundle: Bundle) -> None:
         "by heart (99.0% are right)",
     ):
         assert words in below
+
+
+def test_a_recipe_knows_more_than_a_card_of_before(tiny_bundle: Bundle) -> None:
+    told = dataclasses.replace(TINY, reported=Reported("Nobody", 0.8, training="patience"))
+    found = why_different(card_of(tiny_bundle, 0.85), told)
+    assert found is not None and "its source trained with patience" in found
 
 
 def test_figures_of_another_task_are_not_compared(tiny_bundle: Bundle) -> None:

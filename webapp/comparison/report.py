@@ -98,7 +98,7 @@ class Report:
     @property
     def why(self) -> str | None:
         """Return why its accuracy is not the one that is reported; None: nothing to say."""
-        return why_different(self.card)
+        return why_different(self.card, RECIPES.get(self.card.recipe))
 
     @property
     def remake(self) -> str:
