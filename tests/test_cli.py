@@ -160,8 +160,11 @@ def test_the_list_shows_every_recipe_with_what_was_reported_and_what_is_ours(
     runner.invoke(args=["train", "tiny"])
     card = read_bundle(instance / "models" / "tiny").card
     after = runner.invoke(args=["train", "--list"]).output
-    figures = f"{card.metrics['test'].accuracy:.4f}    {card.averaged['test'].accuracy:.4f}"
-    assert f"346     0.500  {figures}" in after
+    ours = card.test.accuracy
+    figures = ["346", "0.500", f"{ours:.4f}", f"{(ours - 0.5) * 100:+.1f}"]
+    assert [*figures, f"{card.averaged['test'].accuracy:.4f}"] == next(
+        line.split()[1:6] for line in after.splitlines() if line.startswith("tiny ")
+    )
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")

@@ -30,12 +30,18 @@ class _Part(BaseModel):
 
 
 class ReportedFigures(_Part):
-    """Figures that the source of the network reports; they were not measured here."""
+    """Figures that the source of the network reports; they were not measured here.
+
+    `training`, `chosen_on_test` and `task` are as in `recipes.Reported`.
+    """
 
     source: str
     test_accuracy: Share
     test_loss: Annotated[float, Field(ge=0)] | None
     class_f1: dict[str, Share]
+    training: str = ""
+    chosen_on_test: bool = False
+    task: str = ""
 
 
 class Layer(_Part):
@@ -159,3 +165,10 @@ class Card(_Part):
     def test(self) -> Metrics:
         """Return the plain figures on the test images."""
         return self.metrics["test"]
+
+    @property
+    def difference(self) -> float | None:
+        """Return test accuracy minus that reported; None where the two cannot be compared."""
+        if self.reported is None or self.reported.task:
+            return None
+        return self.test.accuracy - self.reported.test_accuracy

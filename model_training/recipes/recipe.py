@@ -25,12 +25,24 @@ NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 
 @dataclass(frozen=True)
 class Reported:
-    """The figures that the source of a network reports; they were not measured here."""
+    """The figures that the source of a network reports; they were not measured here.
+
+    Args:
+        training: what the source says of its training, to follow "its source trained with"; empty
+            where it says nothing.
+        chosen_on_test: whether the source made choices, such as when to stop, on the images that
+            its figure is of.
+        task: the source's task where it is another than the recipe's, such as "ten classes": then
+            the figures cannot be compared.
+    """
 
     source: str
     test_accuracy: float
     test_loss: float | None = None
     class_f1: Mapping[str, float] = field(default_factory=dict)
+    training: str = ""
+    chosen_on_test: bool = False
+    task: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,24 +13,24 @@ from model_training.recipes import RECIPES
 
 
 def print_recipes(folder: Path) -> None:
-    """Print for each recipe what was reported of it and what its bundle in `folder` reached."""
+    """Print for each recipe what was reported of it and what its bundle in `folder` reached.
+
+    The difference is in percentage points.
+    """
     bundles, _damaged = read_bundles(folder)
     ours = {one.name: one.card for one in bundles if one.name == one.card.recipe}
-    click.echo(
-        f"{'recipe':<23}{'parameters':>11}{'reported':>10}{'ours':>8}{'averaged':>10}  title"
-    )
+    line = "{:<30}{:>11}{:>10}{:>8}{:>12}{:>10}  {}".format
+    click.echo(line("recipe", "parameters", "reported", "ours", "difference", "averaged", "title"))
     for recipe in RECIPES.values():
         reported = f"{recipe.reported.test_accuracy:.3f}" if recipe.reported else "-"
         card = ours.get(recipe.name)
-        plain = f"{card.metrics['test'].accuracy:.4f}" if card else "-"
+        plain = f"{card.test.accuracy:.4f}" if card else "-"
+        points = f"{card.difference * 100:+.1f}" if card and card.difference is not None else "-"
         averaged = f"{card.averaged['test'].accuracy:.4f}" if card and card.averaged else "-"
         # What a recipe does not state, its first training tells.
         count = recipe.parameters or (card.parameters if card else None)
         parameters = f"{count:,}" if count else "-"
-        click.echo(
-            f"{recipe.name:<23}{parameters:>11}{reported:>10}{plain:>8}{averaged:>10}  "
-            f"{recipe.title}"
-        )
+        click.echo(line(recipe.name, parameters, reported, plain, points, averaged, recipe.title))
 
 
 def epoch_line(row: Epoch) -> str:
