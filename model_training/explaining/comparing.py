@@ -76,7 +76,7 @@ def compare_methods(
     for done, view in enumerate(views):
         number = int(judge.logits(features_of(network, view[None]))[0].argmax())
         target = Target(judge, number)
-        for name, method in (METHODS | CONTROLS).items():
+        for name, method in {**METHODS, **CONTROLS}.items():
             started = time.perf_counter()
             try:
                 heat = method.explain(network, view, target)

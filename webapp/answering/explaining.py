@@ -113,13 +113,12 @@ def worth(classifier: Classifier, method: str) -> str | None:
     if measured is None or method not in measured.scores:
         return None
     score, blob = measured.scores[method], measured.scores[BLOB]
-    figures = f"{score:.2f}, where a blob in the middle has {blob:.2f}"
-    on = f"measured on {measured.images:,} {measured.set_on}"
-    if measured.beats_blob(method):
-        return (
-            f"It marks the evidence better than the middle of the picture does ({figures}; {on})."
-        )
-    return f"It says little more than the middle of the picture would ({figures}; {on})."
+    better = measured.beats_blob(method)
+    says = "marks the evidence better than" if better else "says no more for sure than"
+    return (
+        f"On {measured.images:,} {measured.set_on}, this {says} a blob in the middle of the "
+        f"picture would: insertion minus deletion is {score:.2f}, and the blob's {blob:.2f}."
+    )
 
 
 def nearest_images(

@@ -67,9 +67,9 @@ def pack_command(
 ) -> None:
     """Keep a data set's test images and figures in the form in which pages show them.
 
-    `flask train` does so as well, and so it does with the training images that are shown beside an
-    answer because they are nearest to it. Of pictures of your own, this keeps larger ones than a network
-    of few pixels sees.
+    With them go the training images that are shown beside an answer when they are most like the
+    photo. `flask train` does all this at its end. Of pictures of your own, this keeps larger ones
+    than a network of few pixels sees.
     """
     data = find_source(dataset, data_path, data_name).read()
     if not force:

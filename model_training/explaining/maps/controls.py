@@ -24,7 +24,7 @@ def centred_blob(_network: Backend, view: Pixels, _target: Target) -> Heat:
 
 def noise(_network: Backend, view: Pixels, _target: Target) -> Heat:
     """Return smooth noise, float32 (side, side), 0 to 1: the same for the same `view`."""
-    seed = int.from_bytes(hashlib.sha256(np.ascontiguousarray(view)).digest()[:8], "big")
+    seed = int.from_bytes(hashlib.sha256(view.tobytes()).digest()[:8], "big")
     found = np.random.default_rng(seed).random(view.shape[:2], np.float32)
     found = smoothed(found, _GRAIN * len(view))
     return scaled(found - found.min())
