@@ -25,7 +25,7 @@ class Measured:
 
     Args:
         scores: of each image, float64 (images,), by the name of the method or control.
-        milliseconds: the shortest time of one map, since other load only adds, by the name of the method.
+        milliseconds: the shortest time of one map, by the name of the method: other load only adds.
     """
 
     scores: Mapping[str, NDArray[np.float64]]
