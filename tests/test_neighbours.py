@@ -1,4 +1,4 @@
-"""The training images nearest to a photo: which they are, how they look, and where they are kept."""
+"""The training images nearest to a photo: which they are, how they look, where they are kept."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_an_image_that_is_remembered_is_the_nearest_to_itself() -> None:
     assert near.likeness[:, 0] == pytest.approx(1, abs=1e-3)
     assert (np.diff(near.likeness, axis=1) <= 0).all()
     everything = reference.likeness(features[[7]])[0]
-    assert near.likeness[0].tolist() == sorted(everything.tolist(), reverse=True)[:5]
+    assert near.likeness[0] == pytest.approx(np.sort(everything)[::-1][:5], abs=1e-5)
 
 
 def test_no_more_are_named_than_are_remembered() -> None:
@@ -185,9 +185,8 @@ def test_a_page_is_given_the_images_nearest_to_a_photo(
         assert picture.size == (near[0].side, near[0].side) == (32, 32)
         shown = np.asarray(picture.convert("RGB")).astype(int)
     assert np.abs(shown - data.train.images[number]).mean() < 10
-    assert (
-        nearest_images(classifier, served(data, tmp_path / "no", with_images=False), features) == []
-    )
+    bare = served(data, tmp_path / "bare", with_images=False)
+    assert nearest_images(classifier, bare, features) == []
     assert nearest_images(classifier, served(make_garden(), tmp_path), features) == []
     forgetful = dataclasses.replace(classifier.judge, reference=None)
     classifier.judge = forgetful
