@@ -177,6 +177,7 @@ def test_what_cannot_be_explained_is_refused(
     [
         {"method": "tea-leaves"},
         {"quick": "occlusion-2"},
+        {"margins": {"occlusion": (0.1, 0.2)}},
         {"scores": {"occlusion": 2.0, "layer-cam": 0.1}},
         {"images": 0},
         {"milliseconds": {"occlusion": -1.0}},

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model_training.explaining.methods import BLOB, METHODS
 from model_training.naming import Sha256, Slug
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -101,6 +102,9 @@ class Explanation(_Part):
     @model_validator(mode="after")
     def _is_of_its_methods(self) -> Explanation:
         for name in (self.method, self.quick):
+            if name not in METHODS:
+                raise ValueError(f"there is no method of explanation called {name}")
+        for name in (self.method, self.quick, BLOB):
             if name not in self.scores or name not in self.margins:
                 raise ValueError(f"nothing was measured of {name}")
         return self
