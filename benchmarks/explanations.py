@@ -4,8 +4,8 @@ For each bundle NAME, by default all that have a network, every method and both 
 measured by insertion minus deletion (`model_training.explaining.measuring`) on the same pictures:
 test images that ship, or, with `--photos`, real photos in folders named after the classes.  `--half
 chosen` takes the pictures by which `flask models explain` chooses a method, `--half reported` those
-on which it reports.  `--variants` adds what else was tried of each method.  It prints a table for
-`docs/explanations.md`.
+on which it reports.  `--variants` adds what else was tried of each method.  `--cards` measures
+nothing, and prints what the cards say in the form of the table in `docs/explanations.md`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.photos import MAX_PIXELS, MODELS
+from model_training.bundles.card import Card
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.kept import find_description, read_kept
 from model_training.explaining.comparing import Measured, compare_methods
@@ -62,8 +63,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--half", choices=HALVES, default="reported")
     parser.add_argument("--images", type=int, default=40)
     parser.add_argument("--variants", action="store_true")
+    parser.add_argument("--cards", action="store_true")
     asked = parser.parse_args(arguments)
     bundles = {one.name: one for one in read_bundles(MODELS)[0] if one.model_path is not None}
+    if asked.cards:
+        print("\n".join(card_rows([bundle.card for bundle in bundles.values()])))
+        return
     if unknown := [name for name in asked.names if name not in bundles]:
         parser.error(f"there is no network called {unknown[0]!r}: there is {', '.join(bundles)}")
     methods = {**METHODS, **(VARIANTS if asked.variants else {})}
@@ -76,6 +81,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name,
             compare_methods(classifier.backend, classifier.judge, views, methods=methods),
         )
+
+
+def card_rows(cards: Sequence[Card]) -> list[str]:
+    """Return a table of what `cards` say, with a row for each that says anything."""
+    maps = {**METHODS, **CONTROLS}
+    heads = (
+        "network",
+        "on",
+        *(one.title for one in maps.values()),
+        "lead of the best over the blob",
+    )
+    rows: list[tuple[str, ...]] = [heads, ("---",) * len(heads)]
+    for card in cards:
+        if (measured := card.explanation) is None:
+            continue
+        low, high = measured.margins[measured.method]
+        scores = [
+            "" if name not in measured.scores else f"{measured.scores[name]:.2f}" for name in maps
+        ]
+        best = list(maps).index(measured.method)
+        scores[best] = f"**{scores[best]}**"
+        on = f"{measured.images} {measured.set_on}"
+        rows.append((f"`{card.name}`", on, *scores, f"{low:+.2f} to {high:+.2f}"))
+    return [f"| {' | '.join(row)} |" for row in rows]
 
 
 def pictures(classifier: Classifier, photos: Path | None, count: int) -> tuple[Pictures, Pictures]:

@@ -104,11 +104,11 @@ def _explained(measured: Explanation | None) -> list[str]:
     figures = f"insertion minus deletion is {score:.2f}, and the blob's {blob:.2f}"
     if measured.beats_blob(best):
         return [
-            f"{title} marks the evidence for its answers best, and better than a blob in the middle "
-            f"of the picture does ({figures}, {on})."
+            f"{title} marks the evidence for its answers best, and better than a blob in the "
+            f"middle of the picture does ({figures}, {on})."
         ]
     return [
-        f"No map of the evidence for its answers is sure to say more than a blob in the middle of "
+        "No map of the evidence for its answers is sure to say more than a blob in the middle of "
         f"the picture: by {title}, the best, {figures}, {on}."
     ]
 
