@@ -93,7 +93,8 @@ class Reference:
             features: float32 (count, features).
         """
         return np.asarray(
-            unit(_shape(features) @ self.axes.astype(np.float32), SHORTEST) @ self._directions.T
+            unit(_shape(features, self.rooted) @ self.axes.astype(np.float32), SHORTEST)
+            @ self._directions.T
         )
 
     @cached_property
