@@ -64,8 +64,7 @@ def _say(pen: ImageDraw.ImageDraw, verdict: Verdict) -> int:
     size = next((s for s in (84, 72, 60, 52) if _length(says, s, bold=True) <= width), 46)
     y = _lines(pen, (COLUMN, MARGIN - 8), says, size, INK, width, bold=True, most=3)
     if words.adds:
-        adds = words.adds.lstrip(",:").strip()
-        y = _lines(pen, (COLUMN, y + 6), f"{adds}.", 32, INK, width, most=3)
+        y = _lines(pen, (COLUMN, y + 6), f"{words.adds}.", 32, INK, width, most=3)
     return _lines(pen, (COLUMN, y + 14), str(wording.sureness(verdict)), 26, SOFT, width, most=3)
 
 

@@ -23,7 +23,7 @@ class Headline(NamedTuple):
 
     def __str__(self) -> str:
         """Return the whole sentence."""
-        return self.says + self.adds
+        return f"{self.says} {self.adds}".strip()
 
 
 class Sureness(NamedTuple):
@@ -45,9 +45,10 @@ class Remainder(NamedTuple):
 
     def __str__(self) -> str:
         """Return them as the line that stands for their bars."""
+        share = percent(self.together) if self.together >= 0.0005 else "under 0.1%"
         if self.classes == 1:
-            return f"one other, {percent(self.together)}"
-        return f"{in_words(self.classes)} others, together {percent(self.together)}"
+            return f"one other, {share}"
+        return f"{in_words(self.classes)} others, together {share}"
 
 
 def headline(verdict: Verdict) -> Headline:
@@ -55,9 +56,11 @@ def headline(verdict: Verdict) -> Headline:
     if verdict.verdict == "known":
         return Headline(_capital(a(verdict.label)))
     if verdict.verdict == "unsure":
-        return Headline(f"Perhaps {a(verdict.label)}", ", but unlike what I learned from")
-    likely = f": it looks more like {a(verdict.resembles)}" if verdict.resembles else ""
-    return Headline(_capital(none_of(len(verdict.shares), "my")), likely)
+        return Headline(f"Perhaps {a(verdict.label)},", "but unlike what I learned from")
+    none = _capital(none_of(len(verdict.shares), "my"))
+    if verdict.resembles is None:
+        return Headline(none)
+    return Headline(f"{none}:", f"it looks more like {a(verdict.resembles)}")
 
 
 def sureness(verdict: Verdict) -> Sureness:
