@@ -43,7 +43,7 @@ class UnknownModel(Refusal):
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A Grad-CAM heat map: over the picture as a `data:` address, and in words."""
+    """A heat map: over the picture as a `data:` address, and in words."""
 
     uri: str
     words: str
