@@ -16,6 +16,7 @@ from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
 from model_training.judging.verdicts import Threshold, VerdictName, VerdictRates
 from webapp.answering import data_uris
+from webapp.answering.explaining import Explained, NearImage
 from webapp.data_sets import ServedDataSet
 from webapp.errors import Refusal
 from webapp.library import Library
@@ -39,14 +40,6 @@ class UnknownModel(Refusal):
     """A request for a network that is not here."""
 
     code = "unknown-model"
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """A heat map: over the picture as a `data:` address, and in words."""
-
-    uri: str
-    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +115,9 @@ class Answer(Verdict):
     `photo_uri` is a `data:` address: the photo is shown without being stored.
     `milliseconds` is the network's time for the whole batch that this image was in.
     `opinions` are those of other models that were asked about the same image.
+    `heat` is a map of where the network looked for its label, `why` one for another class, `finer`
+    the name of a method that makes a better map in more time, and `near` are the training images
+    that are most like it.
     `true_class` is known for test images only.
     """
 
@@ -131,7 +127,10 @@ class Answer(Verdict):
     views: list[View]
     milliseconds: float
     opinions: tuple[Opinion, ...] = ()
-    heat: HeatMap | None = None
+    heat: Explained | None = None
+    why: Explained | None = None
+    finer: str | None = None
+    near: tuple[NearImage, ...] = ()
     photo_uri: str | None = None
     photo_size: tuple[int, int] | None = None
     example: int | None = None

@@ -9,13 +9,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 from webapp.answering import wording
 from webapp.answering.answers import Verdict
-from webapp.filters import percent
+from webapp.filters import a, percent
 
 SIZE = (1200, 800)
 MARGIN = 48
 PHOTO = 544
 """The side of the square that the photo stands in, in pixels."""
-MAP = 136
 COLUMN = 640
 """Where the words begin, in pixels from the left."""
 
@@ -41,18 +40,21 @@ def draw(
     """
     card = Image.new("RGB", SIZE, PAPER)
     pen = ImageDraw.Draw(card)
-    _put(card, photo, (MARGIN, MARGIN), PHOTO)
+    box = _put(card, photo, (MARGIN, MARGIN), PHOTO)
     below = _say(pen, verdict)
     _bars(pen, verdict, max(below + 28, 300))
-    y = MARGIN + PHOTO + 24
     if heat is not None:
+        # As large as the photo leaves room for: a wide photo leaves much.
         overlay, words = heat
-        box = _put(card, overlay, (MARGIN, y), MAP)
-        _write(pen, (box[2] + 20, y + 8), f"Looking for {verdict.label}, it looked", 22, SOFT)
-        _lines(pen, (box[2] + 20, y + 38), words + ".", 22, SOFT, 300 + MAP - box[2], most=3)
+        y = box[3] + 24
+        side = min(SIZE[1] - MARGIN - y, 320)
+        right = _put(card, overlay, (MARGIN, y), side)[2] + 20
+        said = f"Looking for {a(verdict.label)}, it looked {words}."
+        _lines(pen, (right, y), said, 20, SOFT, MARGIN + PHOTO - right, most=6)
     date = datetime.now(UTC).strftime("%-d %B %Y")
-    _write(pen, (COLUMN, y + MAP - 56), verdict.model_title, 22, INK, bold=True, fit=512)
-    _write(pen, (COLUMN, y + MAP - 26), f"{site} · {date}", 22, SOFT, fit=512)
+    last = SIZE[1] - MARGIN - 56
+    _write(pen, (COLUMN, last), verdict.model_title, 22, INK, bold=True, fit=512)
+    _write(pen, (COLUMN, last + 30), f"{site} · {date}", 22, SOFT, fit=512)
     return card
 
 
@@ -74,11 +76,11 @@ def _bars(pen: ImageDraw.ImageDraw, verdict: Verdict, y: int) -> None:
     if verdict.something_else is not None:
         shares = [*shares, ("something else", verdict.something_else)]
     right = SIZE[0] - MARGIN
-    left, end = COLUMN + 170, right - 100
+    left, end = COLUMN + 200, right - 100
     for number, (name, share) in enumerate(shares):
         first = number == 0 and verdict.known
         colour = INK if first else SOFT
-        _write(pen, (COLUMN, y), name, 24, colour, bold=first, fit=160)
+        _write(pen, (COLUMN, y), name, 24, colour, bold=first, fit=190)
         pen.rectangle((left, y + 4, end, y + 26), fill=TRACK)
         filled = round((end - left) * share)
         if filled:

@@ -7,7 +7,7 @@ it, and what was said of it under a *seal*: a signature that nobody else can mak
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from flask import current_app, request
@@ -65,6 +65,15 @@ class Carried(Verdict):
     def opinion(self) -> Opinion:
         """Return the verdict in short."""
         return Opinion(self.model, self.label, self.verdict, self.stated, self.milliseconds)
+
+    def on(self, answer: Answer) -> Answer:
+        """Return `answer` with this verdict: what was said stays said.
+
+        The photo that a page carries is smaller than the visitor's, so it would be judged a little
+        differently.
+        """
+        verdict = {one.name: getattr(self, one.name) for one in fields(Verdict)}
+        return replace(answer, **verdict, milliseconds=self.milliseconds)
 
 
 def seal(answer: Answer) -> str:

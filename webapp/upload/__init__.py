@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
-from webapp.answering import answers, one_photo, received, sealing, wording
+from webapp.answering import answers, explaining, one_photo, received, sealing, wording
 from webapp.answering.answers import Answer
+from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
 from webapp.query import whole_number
 from webapp.security import csrf
@@ -23,7 +24,11 @@ from webapp.serving.classifier import Classifier
 from webapp.upload import again
 
 bp = Blueprint("upload", __name__)
-for _name, _function in {"seal": sealing.seal, **wording.FOR_TEMPLATES}.items():
+_OURS: dict[str, Callable[..., object]] = {
+    "seal": sealing.seal,
+    "nearest_in_words": explaining.nearest_in_words,
+}
+for _name, _function in (_OURS | wording.FOR_TEMPLATES).items():
     bp.add_app_template_global(_function, _name)
 for _name, _function in wording.FILTERS.items():
     bp.add_app_template_filter(_function, _name)
@@ -53,8 +58,8 @@ class UploadedFile:
 def index() -> ResponseReturnValue:
     """Show the form, or with `?example=<index>` the answer for one test image.
 
-    `?model=<name>` chooses another model, whose classes and examples are shown; with `&all` the
-    others say what they make of an example, too.
+    `?model=<name>` chooses another model, whose classes and examples are shown.  `&all`, `&why=`
+    and `&method=` are a `Wish` about an example.
     """
     library = get_library()
     name = request.args.get("model")
@@ -64,9 +69,8 @@ def index() -> ResponseReturnValue:
         if test is None:
             raise NoExamples("The test images are missing, so there are no examples now.")
         number = whole_number("example", 0, len(test) - 1)
-        others = one_photo.others(classifier, library)
-        ask = others if "all" in request.args else []
-        answer = one_photo.answer_test_image(test, number, classifier, ask=ask)
+        wish = Wish.read(request.args)
+        answer = one_photo.answer_test_image(number, classifier, library, wish)
         return _answer_page(library, answer, classifier)
     if name:
         g.asked = answers.choose_classifier(library, name)
@@ -82,7 +86,7 @@ def classify() -> ResponseReturnValue:
     files = received.sent_files()
     if len(files) > 1:
         return _several(library, files, classifier)
-    answer = one_photo.answer_photo(received.open_file(files[0]), classifier)
+    answer = one_photo.answer_photo(received.open_file(files[0]), classifier, library)
     return _answer_page(library, answer, classifier)
 
 

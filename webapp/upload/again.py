@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import suppress
 from dataclasses import replace
 
 from flask import Response, request, send_file
 
-from webapp.answering import answers, card, one_photo
+from webapp.answering import answers, card, heat, one_photo
 from webapp.answering.answers import Answer
+from webapp.answering.one_photo import Wish
 from webapp.answering.sealing import Carried
 from webapp.library import Library
 from webapp.serving.classifier import Classifier
@@ -23,32 +25,34 @@ SITE = "Ten Classes"
 def look_again(library: Library, carried: Carried) -> tuple[Answer, Classifier]:
     """Answer the photo of a page again, with the model of the form's field `model`.
 
-    With a field `all`, the other models for the same data set are asked for their opinions too;
-    without, those that were asked before stay.
+    Its other fields are a `Wish`.  The opinions of models that were asked before stay.
 
     Raises:
         answers.NoModel, answers.UnknownModel: it cannot be asked.
+        one_photo.CannotExplain: there is no such map.
     """
     classifier = answers.choose_classifier(library, request.form.get("model") or carried.model)
-    others = one_photo.others(classifier, library)
-    asked = others if "all" in request.form else []
-    answer = one_photo.answer_photo(carried.photo, classifier, ask=asked)
-    if not asked:
-        names = {one.name for one in others}
+    wish = Wish.read(request.form)
+    answer = one_photo.answer_photo(carried.photo, classifier, library, wish)
+    if classifier.name == carried.model:
+        answer = carried.on(answer)
+    if not wish.all:
+        names = {one.name for one in one_photo.others(classifier, library)}
         before = (carried.opinion, *carried.opinions)
         answer = replace(answer, opinions=tuple(one for one in before if one.model in names))
-    # What is carried is smaller than the visitor's own photo.
+    # That of the visitor's file: what is carried is smaller.
     return replace(answer, photo_size=carried.photo_size), classifier
 
 
 def picture_to_keep(library: Library, carried: Carried) -> Response:
     """Send the answer of a page as a PNG file."""
+    shown, drawn = carried.photo.image, None
     classifier = library.classifiers.get(carried.model)
-    drawn = None
-    shown = carried.photo.image
     if classifier is not None:
-        whole = classifier.judge.views(shown)[0]
-        drawn = one_photo.draw_heat(shown, whole, carried.label, classifier)
+        with suppress(ValueError):  # a network that cannot be explained has no map
+            found = classifier.heat(classifier.judge.views(shown)[0].pixels, carried.label)
+            over = heat.overlay(one_photo.enlarged(shown), found)
+            drawn = (over, heat.in_words(found))
     encoded = io.BytesIO()
     card.draw(carried, shown, drawn, site=SITE).save(encoded, "PNG")
     encoded.seek(0)
