@@ -119,7 +119,9 @@ function restore() {
 
 function showStrip() {
   document.querySelector(".kept-strip")?.remove();
-  const list = keptList();
+  // Of one photo with one answer only the latest: asking more about it gives a page of its own.
+  const list = keptList().filter((one, place, all) => !one.thumbnail || !all.slice(place + 1).some(
+    (later) => later.thumbnail === one.thumbnail && later.label === one.label));
   if (!list.length) return;
   const here = location.hash || location.pathname + location.search;
   const strip = document.createElement("section");
@@ -135,7 +137,9 @@ function showStrip() {
     link.href = address.startsWith("#")
       ? document.querySelector(".brand").pathname + address
       : address;
-    if (address === here) link.setAttribute("aria-current", "page");
+    const shown = list.find((one) => one.address === here) ?? keptList().find((one) =>
+      one.address === here);
+    if (shown && shown.thumbnail === picture && shown.label === label) link.setAttribute("aria-current", "page");
     const image = document.createElement("img");
     image.alt = "";
     image.width = image.height = KEPT.thumbnail;

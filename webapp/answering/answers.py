@@ -153,7 +153,7 @@ class Answer(Verdict):
 
     @cached_property
     def seen(self) -> list[tuple[str, str]]:
-        """Return a caption for each view, and the view as a `data:` address, pixel for pixel."""
+        """Return a caption for each view, and the view as a `data:` address, in its own size."""
         return [(view.shows, data_uris.cut_as_data_uri(view.pixels)) for view in self.views]
 
 

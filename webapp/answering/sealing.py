@@ -52,11 +52,13 @@ class StaleSeal(Refusal):
 class Carried(Verdict):
     """The verdict that a page showed on the photo that it carried.
 
-    `photo_size` is that of the visitor's file; `photo` is as large as the page showed it.
+    `photo` is as large as the page showed it, under the address `photo_uri`; `photo_size` is that
+    of the visitor's file.
     `opinions` are those of other models, as far as they were asked.
     """
 
     photo: photos.Photo
+    photo_uri: str
     photo_size: tuple[int, int]
     milliseconds: float
     opinions: tuple[Opinion, ...]
@@ -128,6 +130,7 @@ def read() -> Carried:
         resembles=content["resembles"],
         # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
         photo=photos.open_photo(picture, max_pixels=SHOWN_SIDE**2),
+        photo_uri=uri,
         photo_size=(width, height),
         milliseconds=content["milliseconds"],
         opinions=tuple(Opinion(**one) for one in content["opinions"]),

@@ -40,8 +40,9 @@ def look_again(library: Library, carried: Carried) -> tuple[Answer, Classifier]:
         names = {one.name for one in one_photo.others(classifier, library)}
         before = (carried.opinion, *carried.opinions)
         answer = replace(answer, opinions=tuple(one for one in before if one.model in names))
-    # That of the visitor's file: what is carried is smaller.
-    return replace(answer, photo_size=carried.photo_size), classifier
+    # Byte by byte the same photo, however often it comes back; its size is that of the file.
+    answer = replace(answer, photo_uri=carried.photo_uri, photo_size=carried.photo_size)
+    return answer, classifier
 
 
 def picture_to_keep(library: Library, carried: Carried) -> Response:
