@@ -21,7 +21,7 @@ from model_training.explaining.pixels import blurred, resized
 from model_training.explaining.samples import of_test_images
 from model_training.explaining.target import NoExplanation, Target
 from model_training.judging.judge import Judge, TemperatureScaling
-from model_training.judging.verdicts import Threshold
+from model_training.judging.parts.verdicts import Threshold
 from model_training.networks.cutting import exposing
 from webapp.serving.tensorflow_backend import TensorFlowBackend
 
