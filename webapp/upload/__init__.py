@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
-from webapp.answering import answers, received
+from webapp.answering import answers, example_photos, received
 from webapp.answering.answers import Answer
 from webapp.library import Library, get_library
 from webapp.query import whole_number
@@ -41,8 +41,9 @@ class UploadedFile:
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """Show the form, or with `?example=<index>` the answer for one test image.
+    """Show the form, or the answer for a test image or for a photo that the site brings along.
 
+    `?example=<index>` asks for one test image, `?photo=<name>` for one example photo, and
     `?model=<name>` chooses another model, whose classes and examples are shown.
     """
     library = get_library()
@@ -57,6 +58,13 @@ def index() -> ResponseReturnValue:
             test, number, classifier, library, with_heat="heat" in request.args
         )
         return _page(library, "upload/answer.html", answer=answer, others=others)
+    if "photo" in request.args:
+        g.asked = classifier = answers.choose_classifier(library, name)
+        photo = example_photos.open_example(request.args["photo"])
+        answer, others = answers.answer_photo(
+            photo, classifier, library, with_heat="heat" in request.args
+        )
+        return _page(library, "upload/answer.html", answer=answer, others=others)
     if name:
         g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
@@ -69,10 +77,11 @@ def classify() -> ResponseReturnValue:
     library = get_library()
     g.asked = classifier = answers.choose_classifier(library, request.form.get("model"))
     files = received.sent_files()
+    part = received.sent_crop(files)
     if len(files) > 1:
         return _several(library, files, classifier)
     answer, others = answers.answer_photo(
-        received.open_file(files[0]), classifier, library, with_heat="heat" in request.form
+        received.open_file(files[0], part), classifier, library, with_heat="heat" in request.form
     )
     return _page(library, "upload/answer.html", answer=answer, others=others)
 
@@ -157,6 +166,7 @@ def _page(
         data=data,
         chosen=chosen,
         examples=answers.examples(data),
+        photos=example_photos.suited_to(data.classes) if data else [],
         **values,
     )
     return page, status, dict(headers or {})
