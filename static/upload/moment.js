@@ -96,8 +96,7 @@ export class Moment {
   }
 
   #follow() {
-    const level = this.#shown === 1 ? LEVELS.length - 1
-      : Math.floor(this.#shown * LEVELS.length + 0.5) - 1;
+    const level = Math.floor(this.#shown * LEVELS.length) - 1;
     if (level !== this.#level) this.#draw(level);
   }
 
