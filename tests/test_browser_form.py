@@ -29,8 +29,8 @@ FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-st
 SLOW = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
 FAST = SLOW | {"uploadThroughput": -1}
 OFFLINE = SLOW | {"offline": True}
-# Notes each number of columns in which the photo is drawn, with the share that was sent by then, and
-# at the end how many colours there are at most in one square of the grid.
+# Notes each number of columns in which the photo is drawn, with the share that was sent by then,
+# and at the end how many colours there are at most in one square of the grid.
 WATCH_COLUMNS = """
 const canvas = document.querySelector(".drop-canvas");
 const bar = document.querySelector(".drop-progress progress");
@@ -224,7 +224,7 @@ def test_a_part_is_chosen_by_the_keyboard_and_again_after_the_answer(
 ) -> None:
     find(home, "#crop-first").click()
     choose(home, photo)
-    assert "arrow keys" in text_of(home, ".drop-status")
+    assert "Arrow keys" in text_of(home, ".drop-status")
     keys = ActionChains(home)
     for _ in range(20):
         keys.send_keys(Keys.ARROW_LEFT)
@@ -245,7 +245,8 @@ def test_the_live_camera_answers_until_it_is_stopped_and_its_picture_can_be_kept
     assert home.execute_script("return document.querySelector('video').srcObject") is None
     find(home, ".drop-watch").click()
     assert text_of(home, ".drop-seen b")
-    assert text_of(home, ".drop-status").startswith("The camera sees: ")
+    spoken = find(home, ".drop-status").get_attribute("textContent")
+    assert spoken and spoken.startswith("The camera sees: ")
     find(home, ".drop-watch").click()
     assert not find(home, ".drop-video").is_displayed()
     assert find(home, ".drop-watch").text == "Live camera"

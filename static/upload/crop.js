@@ -4,8 +4,10 @@ const LEAST = 0.06; // of the photo's sides: what a finger can still take hold o
 const STEP = 0.02;
 const REACH = 22; // CSS pixels around a corner
 
-export const HINT = "Drag over the part you mean. On the keyboard, arrow keys move it, and with " +
-  "Shift they change its size.";
+const BY_POINTER = "Drag over the part you mean.";
+const BY_KEYBOARD = "Arrow keys move it, and with Shift they change its size.";
+export const HINT = matchMedia("(pointer: coarse)").matches ? BY_POINTER
+  : `${BY_POINTER} ${BY_KEYBOARD}`;
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -25,7 +27,7 @@ export class Crop {
     canvas.removeAttribute("aria-hidden");
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
-    canvas.setAttribute("aria-label", `The part of the photo that is asked about. ${HINT}`);
+    canvas.setAttribute("aria-label", `The part of the photo that is asked about. ${BY_KEYBOARD}`);
     const {signal} = this.#off;
     canvas.addEventListener("pointerdown", (event) => this.#take(event), {signal});
     canvas.addEventListener("pointermove", (event) => this.#move(event), {signal});
@@ -39,7 +41,6 @@ export class Crop {
 
   end() {
     this.#off.abort();
-    this.#canvas.tabIndex = -1;
     this.#canvas.setAttribute("aria-hidden", "true");
     for (const name of ["role", "aria-label", "tabindex"]) this.#canvas.removeAttribute(name);
     this.#moment.restore();

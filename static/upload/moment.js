@@ -105,15 +105,19 @@ export class Moment {
     const across = Math.ceil(Math.sqrt(this.#pictures.length));
     const down = Math.ceil(this.#pictures.length / across);
     const [columnsEach, rowsEach] = [Math.floor(COLUMNS / across), Math.floor(rows / down)];
+    const [marginLeft, marginTop] = [COLUMNS - across * columnsEach, rows - down * rowsEach];
+    const gap = this.#pictures.length > 1 ? 1 : 0;
     const context = this.#sheet.getContext("2d");
     context.imageSmoothingQuality = "high";
     this.#places = this.#pictures.map((picture, number) => {
       const [wide, high] = [picture.width * part.w, picture.height * part.h];
-      const scale = Math.min(columnsEach / wide, rowsEach / high);
+      const scale = Math.min((columnsEach - gap) / wide, (rowsEach - gap) / high);
       const columns = Math.max(1, Math.round(wide * scale));
       const lines = Math.max(1, Math.round(high * scale));
-      const left = (number % across) * columnsEach + Math.floor((columnsEach - columns) / 2);
-      const top = Math.floor(number / across) * rowsEach + Math.floor((rowsEach - lines) / 2);
+      const left = Math.floor(marginLeft / 2) + (number % across) * columnsEach +
+        Math.floor((columnsEach - columns) / 2);
+      const top = Math.floor(marginTop / 2) + Math.floor(number / across) * rowsEach +
+        Math.floor((rowsEach - lines) / 2);
       const [x, y, w, h] = [left, top, columns, lines].map((squares) => squares * this.#cell);
       context.drawImage(
         picture, picture.width * part.x, picture.height * part.y, wide, high, x, y, w, h,
