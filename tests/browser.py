@@ -37,6 +37,9 @@ CHROMIUM_OPTIONS = (
     "--window-size=1280,900",
 )
 
+FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+"""Options for a browser that has a camera, and is allowed to use it."""
+
 
 def start(*, javascript: bool, options: Sequence[str] = ()) -> webdriver.Chrome:
     """Chromium without a window.

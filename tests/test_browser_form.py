@@ -20,12 +20,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from werkzeug.serving import make_server
 
-from tests.browser import needs_chromium, start, text_of, waiting
+from tests.browser import FAKE_CAMERA, needs_chromium, start, text_of, waiting
 from tests.pictures import not_an_image
 
 pytestmark = [pytest.mark.browser, needs_chromium]
 
-FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SLOW = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
 FAST = SLOW | {"uploadThroughput": -1}
 OFFLINE = SLOW | {"offline": True}
