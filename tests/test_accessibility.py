@@ -52,7 +52,8 @@ SETTINGS = {"wide and light": (1280, "light"), "narrow and dark": (390, "dark")}
 PAGES = (
     "/",
     "/?example=3",
-    "/?example=3&heat=1",
+    "/?example=3&all=1",
+    "/#kept-1",
     "/?photo=chelsea",
     "/?example=nothing",
     "/gallery/",

@@ -141,7 +141,7 @@ def test_an_example_is_answered_by_the_network_and_judged_by_its_label(
         page = client.get(f"/?example={number}")
         predicted = CLASSES[tiny_bundle.predictions.test[number].argmax()]
         true = CLASSES[test_images.labels[number]]
-        assert re.findall(r'class="answer-label">an? (\w+)<', page.html) == [predicted]
+        assert re.findall(r'class="answer-label">An? (\w+)\.<', page.html) == [predicted]
         assert ("✓ right" if predicted == true else "✗ wrong") in page.text
 
 

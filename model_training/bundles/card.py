@@ -80,6 +80,36 @@ class Calibration(_Part):
     test_error: Share
 
 
+class Explanation(_Part):
+    """How well maps mark the evidence for an answer, by insertion minus deletion, 0 for noise.
+
+    `method` is the best of all and `quick` the best of those that cost one pass or so, both chosen
+    on images other than those of `scores`.  `scores` and `margins` are of each method and control:
+    the mean over `images`, and the 95 % interval of its lead over the centred blob.
+    `milliseconds` is what one map takes.
+    """
+
+    method: str
+    quick: str
+    scores: dict[str, Annotated[float, Field(ge=-1, le=1)]]
+    margins: dict[str, tuple[float, float]]
+    milliseconds: dict[str, Annotated[float, Field(ge=0)]]
+    images: Annotated[int, Field(gt=0)]
+    set_on: str
+    command: str
+
+    @model_validator(mode="after")
+    def _is_of_its_methods(self) -> Explanation:
+        for name in (self.method, self.quick):
+            if name not in self.scores or name not in self.margins:
+                raise ValueError(f"nothing was measured of {name}")
+        return self
+
+    def beats_blob(self, method: str) -> bool:
+        """Return whether `method` marks more than the middle of a picture does, beyond chance."""
+        return self.margins[method][0] > 0
+
+
 class Card(_Part):
     """Schema of `card.json`, version 2.
 
@@ -104,6 +134,7 @@ class Card(_Part):
     metrics: dict[Literal["train", "validation", "test"], Metrics]
     averaged: dict[Literal["validation", "test"], Metrics] = {}
     calibration: Calibration
+    explanation: Explanation | None = None
     test_reads: Annotated[int, Field(ge=1)] | None = None
     files: dict[str, Sha256] = {}
 

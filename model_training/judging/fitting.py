@@ -56,8 +56,8 @@ def fit_judge(
     Raises:
         ValueError: neither `validation` nor `earlier` is given.
     """
-    drawn = np.sort(np.random.default_rng(SEED).permutation(len(learned))[:REMEMBERED])
-    total = len(drawn) + (len(validation) if validation is not None else 0)
+    remembered = drawn(len(learned))
+    total = len(remembered) + (len(validation) if validation is not None else 0)
     done = 0
 
     def features(images: NDArray[np.uint8]) -> Floats:
@@ -69,7 +69,7 @@ def fit_judge(
             on_images(done, total)
         return np.concatenate(found)
 
-    reference = Reference.remember(features(learned.images[drawn]), learned.labels[drawn])
+    reference = Reference.remember(features(learned.images[remembered]), learned.labels[remembered])
     judge = Judge(
         classes, plan, backend.kernel, backend.bias, calibration, reference, _NO_THRESHOLD
     )
@@ -84,6 +84,11 @@ def fit_judge(
     of_validation = features(validation.images)
     judge = replace(judge, reference=reference.scaled(of_validation, judge.logits(of_validation)))
     return replace(judge, threshold=threshold_on(judge.novelty(of_validation), set_on))
+
+
+def drawn(count: int) -> NDArray[np.int64]:
+    """Return which of `count` images that a network learned from its judge remembers, rising."""
+    return np.sort(np.random.default_rng(SEED).permutation(count)[:REMEMBERED])
 
 
 def threshold_on(novelty: NDArray[np.float64], set_on: str) -> Threshold:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from flask.cli import AppGroup
 
+from model_training.bundles.manage import size
 from model_training.datasets.folders.class_folders import FolderError
 from model_training.datasets.kept import REVIEW, TEST, keep
+from model_training.datasets.remembered import REMEMBERED
 from model_training.datasets.sources import write_cache
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import (
@@ -21,6 +24,7 @@ from webapp.cli.common.data_sources import (
     name_of,
     photo_opener,
 )
+from webapp.cli.common.remembering import keep_remembered
 
 if TYPE_CHECKING:
     from model_training.datasets.folders.review import Review
@@ -63,8 +67,9 @@ def pack_command(
 ) -> None:
     """Keep a data set's test images and figures in the form in which pages show them.
 
-    `flask train` does so at its end. Of pictures of your own, this keeps larger ones than a network
-    of few pixels sees.
+    With them go the training images that are shown beside an answer when they are most like the
+    photo. `flask train` does all this at its end. Of pictures of your own, this keeps larger ones
+    than a network of few pixels sees.
     """
     data = find_source(dataset, data_path, data_name).read()
     if not force:
@@ -72,10 +77,15 @@ def pack_command(
     try:
         with Bars() as bars:
             kept = keep(kept_folder(data.name), data, bars.until("keeping test images"))
+            kept = keep_remembered(replace(kept, remembered=None), data, bars)
     except OSError as error:
         raise click.ClickException(f"A file could not be written ({error}).") from error
-    size = sum(file.stat().st_size for file in (kept.folder / TEST).iterdir())
-    click.echo(f"{kept.folder}: {size / 1e6:.1f} MB of test images, read back and checked")
+    test = size(kept.folder / TEST) / 1e6
+    examples = (kept.folder / REMEMBERED).stat().st_size / 1e6
+    click.echo(
+        f"{kept.folder}: {test:.1f} MB of test images, read back and checked, and {examples:.1f} "
+        "MB of the training images that answers are compared with"
+    )
 
 
 @data_commands.command("review")
