@@ -13,10 +13,9 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors
+from webapp import errors, example_photos
 from webapp.answering import (
     answers,
-    example_photos,
     explaining,
     one_photo,
     received,
