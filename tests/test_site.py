@@ -73,6 +73,14 @@ def test_every_page_has_a_description_of_its_own(client: PageClient) -> None:
     assert all(30 < len(plain) < 170 for plain, _ in found[:-1])
 
 
+def test_a_page_that_is_shared_brings_a_picture(client: PageClient) -> None:
+    address = re.search(r'property="og:image" content="([^"]+)"', client.get("/").html)
+    assert address and address[1].startswith("http://localhost/")
+    answer = client.fetch(address[1].removeprefix("http://localhost"))
+    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+    assert len(answer.data) < 100_000
+
+
 def test_browsers_find_the_icon_where_they_look_for_it(client: PageClient) -> None:
     answer = client.fetch("/favicon.ico")
     assert Image.open(io.BytesIO(answer.data)).info["sizes"] == {(16, 16), (32, 32), (48, 48)}

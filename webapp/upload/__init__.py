@@ -13,8 +13,15 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors
-from webapp.answering import answers, explaining, one_photo, received, sealing, wording
+from webapp import errors, example_photos
+from webapp.answering import (
+    answers,
+    explaining,
+    one_photo,
+    received,
+    sealing,
+    wording,
+)
 from webapp.answering.answers import Answer
 from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
@@ -56,10 +63,11 @@ class UploadedFile:
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """Show the form, or with `?example=<index>` the answer for one test image.
+    """Show the form, or the answer for a test image or for a photo that the site brings along.
 
+    `?example=<index>` asks for one test image, `?photo=<name>` for one example photo, and
     `?model=<name>` chooses another model, whose classes and examples are shown.  `&all`, `&why=`
-    and `&method=` are a `Wish` about an example.
+    and `&method=` are a `Wish` about a test image.
     """
     library = get_library()
     name = request.args.get("model")
@@ -72,6 +80,10 @@ def index() -> ResponseReturnValue:
         wish = Wish.read(request.args)
         answer = one_photo.answer_test_image(number, classifier, library, wish)
         return _answer_page(library, answer, classifier)
+    if "photo" in request.args:
+        g.asked = classifier = answers.choose_classifier(library, name)
+        photo = example_photos.open_example(request.args["photo"])
+        return _answer_page(library, one_photo.answer_photo(photo, classifier, library), classifier)
     if name:
         g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
@@ -84,9 +96,10 @@ def classify() -> ResponseReturnValue:
     library = get_library()
     g.asked = classifier = answers.choose_classifier(library, request.form.get("model"))
     files = received.sent_files()
+    part = received.sent_crop(files)
     if len(files) > 1:
         return _several(library, files, classifier)
-    answer = one_photo.answer_photo(received.open_file(files[0]), classifier, library)
+    answer = one_photo.answer_photo(received.open_file(files[0], part), classifier, library)
     return _answer_page(library, answer, classifier)
 
 
@@ -214,6 +227,7 @@ def _page(
         data=data,
         chosen=chosen,
         examples=answers.examples(data),
+        photos=example_photos.suited_to(data.classes) if data else [],
         **values,
     )
     return page, status, dict(headers or {})
