@@ -12,7 +12,7 @@ from PIL import Image
 from model_training.datasets.catalog.cifar10 import CLASSES
 from tests.conftest import PROJECT, make_site
 from tests.page_client import PageClient
-from webapp.answering.example_photos import ExamplePhoto, example_photos
+from webapp.example_photos import ExamplePhoto, example_photos
 
 FOLDER = PROJECT / "static" / "examples"
 

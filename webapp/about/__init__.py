@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
 
-from webapp.answering.example_photos import example_photos
 from webapp.answering.received import limits
+from webapp.example_photos import example_photos
 from webapp.library import get_library
 
 bp = Blueprint("about", __name__)

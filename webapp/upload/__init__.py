@@ -12,8 +12,8 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors
-from webapp.answering import answers, example_photos, received
+from webapp import errors, example_photos
+from webapp.answering import answers, received
 from webapp.answering.answers import Answer
 from webapp.library import Library, get_library
 from webapp.query import whole_number

@@ -15,7 +15,6 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from model_training.datasets.pictures import opener as photos
-from webapp.answering.received import limits
 from webapp.errors import Refusal
 
 FOLDER = "examples"
@@ -84,7 +83,7 @@ def open_example(name: str) -> photos.Photo:
             f"There is no example photo called “{name[:64]}” here. There is: {names}."
         )
     data = (_static_folder() / found.file).read_bytes()
-    return photos.open_photo(data, max_pixels=limits().photo_pixels)
+    return photos.open_photo(data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"])
 
 
 def _static_folder() -> Path:
