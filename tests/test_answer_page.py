@@ -52,9 +52,9 @@ def classifier(site: Flask) -> Classifier:
 @pytest.fixture
 def say(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Makes the model give every photo the verdict that it is called with."""
+    judge = classifier.judge
 
     def say(verdict: str) -> None:
-        judge = classifier.judge
         threshold = judge.threshold.model_copy(update=VERDICTS[verdict])
         monkeypatch.setattr(classifier, "judge", dataclasses.replace(judge, threshold=threshold))
 
@@ -348,6 +348,6 @@ def test_a_tiny_photo_is_shown_as_squares(client: PageClient, test_images: Image
 def test_each_of_several_photos_can_be_looked_at_closer(client: PageClient) -> None:
     two = [(io.BytesIO(pictures.jpeg()), f"{name}.jpg") for name in "ab"]
     page = client.post("/", data={"image": two})
-    assert page.html.count(">Look closer<") == 2
+    assert page.html.count(">Look closer<span") == 2
     closer = client.post("/again", data=carried(page))
     assert closer.status == 200 and "look-where" in closer.html

@@ -40,7 +40,7 @@ def test_a_photo_that_was_changed_is_refused(address: str, client: PageClient) -
 @ASKED
 def test_the_seal_of_another_photo_is_refused(address: str, client: PageClient) -> None:
     mine = carried(send(client, pictures.jpeg()))
-    other = carried(send(client, pictures.png()))
+    other = carried(send(client, pictures.jpeg(300, 200)))
     mixed = {"photo": mine["photo"], "seal": other["seal"]}
     refused(client.post(address, data=mixed), "was changed or is incomplete")
 
