@@ -23,7 +23,8 @@ from model_training.datasets.dataset import ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient, check
 from tests.test_upload import multipart
-from webapp.feedback import purge_at_start, store
+from webapp.feedback import prepare_at_start
+from webapp.feedback.database import database_url
 from webapp.feedback.forms import FORM_BYTES
 from webapp.feedback.store import DAY, HOUR, Store
 from webapp.settings import SettingError
@@ -94,6 +95,11 @@ def link_of(page: Page) -> str:
     return found[1]
 
 
+def ticket_of(page: Page) -> str:
+    """The part of the link that no browser sends."""
+    return link_of(page).partition("#")[2]
+
+
 def told_photo() -> bytes:
     """A photo that tells who took it, where, and with what."""
     exif = Image.Exif()
@@ -130,14 +136,14 @@ def test_nothing_about_the_visitor_is_in_the_database(app: Flask, client: PageCl
     stored = (Path(app.instance_path) / "feedback.sqlite").read_bytes()
     for trace in (b"Jane", b"jane", b"at home", b"203.0.113.9", b"TellTale", b"Exif"):
         assert trace not in stored, trace
-    ticket = link_of(check(answer)).rpartition("/")[2]
+    ticket = ticket_of(check(answer))
     assert ticket.encode() not in stored, "or who reads the database could take entries back"
 
 
 def test_a_photo_that_was_only_answered_is_not_stored(app: Flask, client: PageClient) -> None:
     answered(client, pictures.jpeg())
-    assert store_of(app).entries() == []
     assert not (Path(app.instance_path) / "feedback.sqlite").exists()
+    assert store_of(app).entries() == []
 
 
 INCOMPLETE = {
@@ -242,18 +248,43 @@ def test_sending_a_form_twice_keeps_one_entry_with_the_last_word(
 
 def test_the_link_shows_what_is_kept_and_takes_it_back(app: Flask, client: PageClient) -> None:
     thanks = send(client, answered(client, pictures.jpeg()))
-    link = link_of(thanks)
-    page = client.get(link)
-    assert page.status == 200
-    assert "shows a deer" in page.text
-    assert "no-store" in page.headers["Cache-Control"]
-    ticket = hidden(page.html)
-    gone = client.post("/feedback/take-back", data=ticket)
+    path, _, ticket = link_of(thanks).partition("#")
+    asked = client.get(path)
+    assert 'action="/feedback/kept"' in asked.html
+    # A script fills in the ticket; without one a visitor pastes it, or the whole link.
+    for pasted in (ticket, f" https://site{link_of(thanks)} ", f"https://site/feedback/{ticket}"):
+        page = client.post("/feedback/kept", data={"ticket": pasted})
+        assert page.status == 200
+        assert "shows a deer" in page.text
+        assert "no-store" in page.headers["Cache-Control"]
+    fields = hidden(page.html)
+    gone = client.post("/feedback/take-back", data=fields)
     assert gone.status == 200
     assert store_of(app).entries() == []
-    for after in (client.get(link), client.post("/feedback/take-back", data=ticket)):
+    for address in ("/feedback/kept", "/feedback/take-back"):
+        after = client.post(address, data=fields)
         assert after.status == 404
         assert "was taken back, or its time was over" in after.text
+
+
+def test_no_address_carries_a_ticket(client: PageClient) -> None:
+    page = send(client, answered(client, pictures.jpeg()))
+    ticket = ticket_of(page)
+    shown = client.post("/feedback/kept", data={"ticket": ticket})
+    for html in (page.html, shown.html):
+        addresses = re.findall(r' (?:href|action|src)="([^"]*)"', html)
+        assert not [one for one in addresses if ticket in one.partition("#")[0]]
+    old = client.plain.get(f"/feedback/{ticket}")
+    assert old.status_code == 302
+    assert old.headers["Location"] == f"/feedback/#{ticket}"
+
+
+def test_what_is_no_link_is_said_to_be_none(client: PageClient) -> None:
+    for text in ("", "hello", "https://elsewhere.example/", "x" * 65, "../../etc/passwd"):
+        for address in ("/feedback/kept", "/feedback/take-back"):
+            page = client.post(address, data={"ticket": text})
+            assert page.status == 400
+            assert "Please copy all of it" in page.text
 
 
 def test_what_is_deleted_is_gone_from_the_file_too(app: Flask, client: PageClient) -> None:
@@ -268,8 +299,9 @@ def test_what_is_deleted_is_gone_from_the_file_too(app: Flask, client: PageClien
 
 
 def test_a_strangers_link_leads_nowhere(client: PageClient) -> None:
-    assert client.get("/feedback/" + "x" * 32).status == 404
-    assert client.get("/feedback/%00").status == 404
+    assert client.post("/feedback/kept", data={"ticket": "x" * 32}).status == 404
+    assert client.post("/feedback/take-back", data={"ticket": "x" * 32}).status == 404
+    assert client.plain.get("/feedback/%00").status_code == 302
 
 
 # When it cannot be kept
@@ -285,7 +317,9 @@ def test_a_locked_database_is_said_and_nothing_is_lost(
 ) -> None:
     fields = answered(client, pictures.jpeg())
     assert send(client, answered(client, pictures.png())).status == 200
-    event.listen(store_of(app).engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=50"))
+    event.listen(
+        store_of(app).database.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=50")
+    )
     other = sqlite3.connect(Path(app.instance_path) / "feedback.sqlite")
     other.execute("BEGIN EXCLUSIVE")
     page = send(client, fields)
@@ -300,7 +334,9 @@ def test_a_locked_database_is_said_and_nothing_is_lost(
 
 def test_a_full_disk_is_said_and_nothing_is_lost(app: Flask, client: PageClient) -> None:
     # To SQLite a database that may not grow is the same as a disk that is full.
-    event.listen(store_of(app).engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=5"))
+    event.listen(
+        store_of(app).database.engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=5")
+    )
     noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), np.uint8)
     fields = answered(client, pictures.encode(Image.fromarray(noise), "PNG"))
     page = send(client, fields)
@@ -327,7 +363,7 @@ def test_a_database_that_is_gone_is_said_and_nothing_is_lost(
     assert page.status == 503
     assert "cannot be stored at the moment" in page.text
     assert kept_form(page, fields)
-    purge_at_start(app)  # writes to the log, and lets the site start
+    prepare_at_start(app)  # writes to the log, and lets the site start
 
 
 def test_beyond_the_limit_it_is_said_that_there_is_no_room(
@@ -380,7 +416,7 @@ def test_old_entries_go_at_the_start_and_when_another_comes(
     send(client, answered(client, pictures.png()))
     assert [entry.id for entry in store_of(app).entries()] == [2, 3]
     later(monkeypatch, (days + 1) * DAY)
-    purge_at_start(app)
+    prepare_at_start(app)
     assert store_of(app).entries() == []
 
 
@@ -500,10 +536,10 @@ def test_the_store_works_on_that_database_too(
     assert kept.picture(entry.id)
     later(monkeypatch, (app.config["FEEDBACK_DAYS"] + 1) * DAY)
     assert kept.purge() == 1
-    kept.engine.dispose()
+    kept.database.engine.dispose()
 
 
 def test_an_address_of_postgresql_gets_its_driver(tmp_path: Path) -> None:
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        url = store.database_url(f"{scheme}://me:secret@host/name", tmp_path)
+        url = database_url(f"{scheme}://me:secret@host/name", tmp_path)
         assert url.drivername == "postgresql+psycopg"

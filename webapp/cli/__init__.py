@@ -27,7 +27,7 @@ INTRODUCTION = (
 SECTIONS = {
     "Images to learn from": ("data",),
     "Models": ("train", "models", "predict", "calibrate", "export"),
-    "The website": ("run", "feedback"),
+    "The website": ("run", "feedback", "db"),
 }
 """The commands in the order in which one meets them; those that are not named come last."""
 FLASKS_OWN = ("routes", "shell")
