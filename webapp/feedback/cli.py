@@ -134,7 +134,8 @@ def backup_command(file: Path) -> None:
     """
     if _nothing():
         return
-    click.echo(f"{write_backup(_store().database, file)} entries are in {file}")
+    count = write_backup(_store().database, file)
+    click.echo(f"{count} {'entry is' if count == 1 else 'entries are'} in {file}")
 
 
 @feedback_commands.command("restore")
@@ -147,7 +148,8 @@ def restore_command(file: Path) -> None:
     What visitors have taken back since then is among them.
     """
     _store().database.prepare()
-    click.echo(f"{read_backup(_store().database, file)} entries were added from {file}")
+    count = read_backup(_store().database, file)
+    click.echo(f"{count} {'entry was' if count == 1 else 'entries were'} added from {file}")
 
 
 @db_commands.command("upgrade")

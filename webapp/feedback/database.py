@@ -163,7 +163,11 @@ class Database:
                 result = work(session)
                 session.flush()
                 committing = True
-                session.commit()
+                try:
+                    session.commit()
+                except SQLAlchemyError:
+                    session.invalidate()  # In what state this connection is, nobody knows.
+                    raise
                 return result
         except SQLAlchemyError as error:
             self._ready = False
@@ -196,8 +200,9 @@ class Database:
             if self._seen or not migrate or (found or "") > schema.HEAD:
                 raise StoreError(doing, _wrong_version(found))
             if self.file:
-                # The file remembers it: readers and a writer work at the same time.
-                self._outside_transactions("PRAGMA journal_mode = WAL")
+                # The file remembers both: it shrinks when photos are deleted, and readers and a
+                # writer work at the same time.
+                self._outside_transactions("PRAGMA auto_vacuum = FULL", "PRAGMA journal_mode = WAL")
             with self._writer.begin() as connection:
                 # Again, because another process may have been first.
                 if schema.version(connection) != schema.HEAD:
@@ -217,10 +222,11 @@ class Database:
         except OSError as error:
             raise StoreError(doing, f"{self.file} cannot be made: {error.strerror}") from error
 
-    def _outside_transactions(self, statement: str) -> None:
+    def _outside_transactions(self, *statements: str) -> None:
         """Run what SQLite can do without, and a busy database or a file system may refuse."""
         with suppress(sqlite3.Error), closing(self._open()) as connection:
-            connection.execute(statement)
+            for statement in statements:
+                connection.execute(statement)
 
     def _open(self) -> sqlite3.Connection:
         assert self.file is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 
 RESERVE_BYTES = 6 * 1024 * 1024
-"""Enough to delete a dozen of the largest photos at once."""
+"""Enough to delete some of the largest photos at once (`store.AT_ONCE`), twice over."""
 
 
 class Reserve:

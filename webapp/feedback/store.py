@@ -20,7 +20,7 @@ from webapp.feedback.troubles import StoreError, StoreFull, TooManyNow, Uncertai
 
 HOUR = 3600
 DAY = 24 * HOUR
-AT_ONCE = 10
+AT_ONCE = 5
 """Entries deleted in one transaction, so that the reserve of a full disk is enough for it."""
 
 

@@ -84,13 +84,13 @@ class Uncertain(StoreError):
     """
 
     def __init__(self, doing: Doing, trouble: StoreError) -> None:
-        super().__init__(doing, trouble.reason)
-        self.trouble = trouble
-        self.message = (
+        self.reason, self.trouble = trouble.reason, trouble
+        Refusal.__init__(
+            self,
             "The database did not say whether your photo was kept. Please send it again: it is "
             "kept only once."
             if doing == "keep"
-            else "The database did not say whether your photo was deleted. Please try again."
+            else "The database did not say whether your photo was deleted. Please try again.",
         )
 
 

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("model", sa.String(), nullable=False),
         sa.Column("said", sa.String(), nullable=False),
         sa.Column("probabilities", sa.JSON(), nullable=False),
-        sa.Column("novelty", sa.Float(), nullable=False),
+        sa.Column("novelty", sa.Double(), nullable=False),
         sa.Column("known", sa.Boolean(), nullable=False),
         sa.Column("right_class", sa.String(), nullable=False),
         sa.Column("picture", sa.LargeBinary(), nullable=False),
