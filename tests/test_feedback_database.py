@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -82,8 +83,8 @@ def opened(url: str) -> Iterator[Callable[..., Store]]:
     """Opens the database of `url` as another process of the site would."""
     stores: list[Store] = []
 
-    def another(**options: int) -> Store:
-        stores.append(open_store(url, **options))
+    def another(limit: int = 1000, hourly: int = 1000) -> Store:
+        stores.append(open_store(url, limit=limit, hourly=hourly))
         return stores[-1]
 
     yield another
@@ -235,7 +236,7 @@ def test_what_the_database_did_not_confirm_is_looked_up(
     commit = type(dialect).do_commit
     lost = dialect.loaded_dbapi.OperationalError("the connection is lost")
 
-    def lose_the_answer(connection: object) -> None:
+    def lose_the_answer(connection: Any) -> None:
         monkeypatch.undo()
         if made:
             commit(dialect, connection)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import math
+import time
 
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, request
 from flask_limiter import Limiter
 from limits.errors import ConfigurationError
 
@@ -45,11 +47,18 @@ def init_app(app: Flask) -> None:
     Raises:
         SettingError: it cannot count there.
     """
-    app.config.update(
-        RATELIMIT_STORAGE_URI=app.config["RATE_LIMIT_STORAGE"], RATELIMIT_HEADERS_ENABLED=True
-    )
+    app.config["RATELIMIT_STORAGE_URI"] = app.config["RATE_LIMIT_STORAGE"]
     try:
         limiter.init_app(app)
     except (ConfigurationError, ImportError, ValueError) as error:
         lines = str(error).strip().splitlines() or ["it is not known"]
         raise SettingError(f"RATE_LIMIT_STORAGE cannot be used: {lines[0].rstrip('.')}.") from error
+
+    @app.after_request
+    def say_when(response: Response) -> Response:
+        # Flask-Limiter's own header would replace those of refusals that are not its own.
+        passed = limiter.current_limit
+        if response.status_code == 429 and passed and passed.breached:
+            seconds = max(1, math.ceil(passed.reset_at - time.time()))
+            response.headers.setdefault("Retry-After", str(seconds))
+        return response
