@@ -276,7 +276,7 @@ def test_no_address_carries_a_ticket(client: PageClient) -> None:
         assert not [one for one in addresses if ticket in one.partition("#")[0]]
     old = client.plain.get(f"/feedback/{ticket}")
     assert old.status_code == 302
-    assert old.headers["Location"] == f"/feedback/#{ticket}"
+    assert old.headers["Location"] == f"/feedback/yours#{ticket}"
 
 
 def test_what_is_no_link_is_said_to_be_none(client: PageClient) -> None:

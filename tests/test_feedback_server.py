@@ -79,7 +79,7 @@ def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
     forms = sealed_forms(POSTS, tmp_path / "app")
     with site(url, tmp_path) as address:
         visitor = requests.Session()
-        page = visitor.get(f"{address}/feedback/").text
+        page = visitor.get(f"{address}/feedback/yours").text
         token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page)
         assert token
         cookies = visitor.cookies.get_dict()
@@ -98,7 +98,7 @@ def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
         assert all("was not kept" in answer.text for answer in answers if answer.status_code == 507)
 
         thanked = [
-            re.search(r'class="kept-link" href="/feedback/#([\w-]+)"', answer.text)
+            re.search(r'class="kept-link" href="/feedback/yours#([\w-]+)"', answer.text)
             for answer in answers
             if answer.status_code == 200
         ]

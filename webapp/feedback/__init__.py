@@ -108,7 +108,7 @@ def flag() -> ResponseReturnValue:
     return _show(entry, form.ticket, thanks=True)
 
 
-@bp.get("/")
+@bp.get("/yours")
 def link() -> ResponseReturnValue:
     """Where a visitor's link leads: a form with the ticket, which a script fills in and sends."""
     return _ask_for_ticket(TicketForm(formdata=None))
