@@ -47,7 +47,8 @@ def test_a_photo_is_answered_with_label_novelty_and_ten_probabilities(
         answer = ask(api, png(test_images.images[number]), model="tiny")
         assert answer.status_code == 200
         body = answer.get_json()
-        shape = {"model", "label", "known", "novelty", "threshold", "probabilities"}
+        shape = {"model", "label", "known", "verdict", "familiarity", "resembles"}
+        shape |= {"novelty", "threshold", "probabilities"}
         assert set(body) == shape
         assert body["model"] == "tiny"
         assert body["label"] == CLASSES[int(tiny_bundle.predictions.test[number].argmax())]

@@ -17,8 +17,9 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import DataSet, split
 from model_training.datasets.pictures.views import PlannedView, View, ViewPlan, default_plan
 from model_training.judging.fitting import fit_judge
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
+from model_training.judging.judge import KEPT, Judge, TemperatureScaling
 from model_training.judging.out_of_distribution import Reference
+from model_training.judging.verdicts import Threshold
 from model_training.networks.backend import KerasBackend
 from tests import pictures
 from webapp.serving.classifier import Classifier, ClassifierError

@@ -27,8 +27,9 @@ from model_training.bundles.reading import MOST_JUDGE_BYTES, read_bundle
 from model_training.bundles.writing import write_card
 from model_training.datasets.pictures.views import default_plan
 from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
+from model_training.judging.judge import KEPT, Judge, TemperatureScaling
 from model_training.judging.out_of_distribution import Reference
+from model_training.judging.verdicts import Threshold
 from model_training.networks.backend import KerasBackend
 from model_training.networks.loading import load_network
 

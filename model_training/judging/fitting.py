@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.views import ViewPlan
 from model_training.judging.backend import Backend
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling, Threshold
+from model_training.judging.judge import KEPT, Judge, TemperatureScaling
 from model_training.judging.out_of_distribution import REMEMBERED, Reference
+from model_training.judging.verdicts import Threshold
 
 Floats = NDArray[np.float32]
 

@@ -17,12 +17,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from scipy.special import softmax
 
 from model_training.datasets.pictures.views import View, ViewPlan
 from model_training.judging.backend import Backend
 from model_training.judging.out_of_distribution import Reference
+from model_training.judging.verdicts import Part, Threshold, VerdictName
 
 Floats = NDArray[np.float32]
 
@@ -35,11 +36,7 @@ Temperature = Annotated[float, Field(gt=0.01, lt=100)]
 Spread = tuple[float, Annotated[float, Field(gt=0)]]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TemperatureScaling(_Part):
+class TemperatureScaling(Part):
     """Calibration by one number, by which logits are divided (C. Guo et al., 2017).
 
     `set_on` describes the images on which it was fitted.
@@ -50,23 +47,12 @@ class TemperatureScaling(_Part):
     set_on: str
 
 
-class Threshold(_Part):
-    """The novelty above which an image is none of the classes.
-
-    `set_on` describes the images on which it was set.
-    """
-
-    novelty: float
-    kept: Annotated[float, Field(gt=0, lt=1)]
-    set_on: str
-
-
-class _Signs(_Part):
+class _Signs(Part):
     distance: Spread
     logit: Spread
 
 
-class _Header(_Part):
+class _Header(Part):
     """The parts of a judge that are not arrays, version 1."""
 
     schema_version: Literal[1] = 1
@@ -88,16 +74,29 @@ class Judgement:
     """The verdict on one image, its views taken together.
 
     Args:
-        probabilities: calibrated, float64 (classes,).
+        probabilities: calibrated, float64 (classes,), of an image that is one of the classes.
         novelty: how far out of distribution the image is: by `out_of_distribution`, or, in a judge
             without a reference, 1 minus the largest probability.
-        known: whether the novelty is as low as that of most validation images, so that the image
-            may be one of the classes.
+        verdict: known, unsure, or a stranger: what the thresholds say of the novelty.
+        familiarity: the probability, 0 to 1, that an image of this novelty is one of the classes
+            at all, as measured on photos (`verdicts.Familiarity`); None where none were judged.
+        strangeness: the place of the novelty on a scale from 0 to 1, on which the verdict is known
+            up to a third, and a stranger from two thirds on.
+        resembles: for a network that knows more kinds of thing than the classes, the one that the
+            image resembles most, such as "teapot"; None where it is one of the classes.
     """
 
     probabilities: NDArray[np.float64]
     novelty: float
-    known: bool
+    verdict: VerdictName
+    familiarity: float | None = None
+    strangeness: float = 0.0
+    resembles: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Return whether the image may be one of the classes, be it unsure."""
+        return self.verdict != "stranger"
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class Judge:
         kernel, bias: of the network's last dense layer: float32 (features, classes), (classes,).
         calibration: the temperature by which probabilities are calibrated.
         reference: what novelty is measured against; None where it is taken from probabilities.
-        threshold: the novelty above which an image is called none of the classes.
+        threshold: the novelty above which an image is unsure, or called none of the classes.
     """
 
     classes: tuple[str, ...]
@@ -141,7 +140,13 @@ class Judge:
         """Judge images by their features, float32 (count, features), averaged over their views."""
         probabilities, novelty = self.probabilities(features), self.novelty(features)
         return [
-            Judgement(row, float(value), bool(value <= self.threshold.novelty))
+            Judgement(
+                row,
+                float(value),
+                self.threshold.verdict(value),
+                self.threshold.familiarity_at(value),
+                self.threshold.strangeness(value),
+            )
             for row, value in zip(probabilities, novelty, strict=True)
         ]
 

@@ -16,6 +16,7 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures import opener as photos
 from model_training.datasets.pictures.views import View, ViewPlan
 from model_training.judging.judge import Judgement
+from model_training.judging.verdicts import VerdictName, VerdictRates
 from webapp.answering import data_uris, heat
 from webapp.data_sets import ServedDataSet
 from webapp.errors import Refusal
@@ -55,15 +56,23 @@ class HeatMap:
 class Verdict:
     """A model's verdict on one image.  `shares` are calibrated probabilities, the largest first.
 
-    `novelty` is higher the less the image resembles what the network learned from, and `known` is
-    false where that is too much for an answer to mean anything (see `Judgement`).
+    `novelty` is higher the less the image resembles what the network learned from; `verdict`,
+    `familiarity`, `strangeness` and `resembles` are what follows from it (see `Judgement`).
     """
 
     model: str
     model_title: str
     shares: list[tuple[str, float]]
     novelty: float
-    known: bool
+    verdict: VerdictName
+    familiarity: float | None = None
+    strangeness: float = 0.0
+    resembles: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Return whether the image may be one of the classes, be it unsure."""
+        return self.verdict != "stranger"
 
     @property
     def label(self) -> str:
@@ -72,21 +81,31 @@ class Verdict:
 
     @property
     def share(self) -> float:
-        """Return the probability of the most probable class."""
+        """Return the probability of the most probable class, of an image that is of a class."""
         return self.shares[0][1]
+
+    @property
+    def stated(self) -> float:
+        """Return the probability of the most probable class, of any image: less near a threshold.
+
+        Where photos were judged, it is times the probability that the image is of a class at all.
+        """
+        return self.share * (1.0 if self.familiarity is None else self.familiarity)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer(Verdict):
     """A verdict with all else that a page shows about the image.
 
-    `threshold` is the novelty above which it is not known.  `views` are what the network was given.
+    `threshold` is the novelty above which it is not known, `rates` how often each verdict is right.
+    `views` are what the network was given.
     `photo_uri` is a `data:` address: the photo is shown without being stored.
     `milliseconds` is the network's time for the whole batch that this image was in.
     `true_class` is known for test images only.
     """
 
     threshold: float
+    rates: VerdictRates | None = None
     views: list[View]
     milliseconds: float
     heat: HeatMap | None = None
@@ -281,7 +300,11 @@ def _answer(
         shares=[(classifier.classes[number], float(probabilities[number])) for number in order],
         novelty=judgement.novelty,
         threshold=classifier.judge.threshold.novelty,
-        known=judgement.known,
+        rates=classifier.judge.threshold.rates,
+        verdict=judgement.verdict,
+        familiarity=judgement.familiarity,
+        strangeness=judgement.strangeness,
+        resembles=judgement.resembles,
         views=views,
         milliseconds=milliseconds,
         **more,

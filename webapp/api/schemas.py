@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from model_training.judging.verdicts import VerdictName
 from webapp.answering.answers import Verdict
 from webapp.errors import Error
 
@@ -26,6 +27,18 @@ class Answer(BaseModel):
     known: bool = Field(
         description="False for a photo that resembles nothing the model learned from, whatever "
         "its label says: its novelty is above the threshold"
+    )
+    verdict: VerdictName = Field(
+        description="known; unsure: perhaps of its label's class, but unlike what the model learned"
+        " from; or stranger: none of the classes"
+    )
+    familiarity: Probability | None = Field(
+        description="The probability that a photo of this novelty is of any of the classes, as "
+        "measured on photos; null where a model was set on none"
+    )
+    resembles: str | None = Field(
+        description="What else the photo resembles most, of a model that knows more kinds of thing "
+        "than its classes"
     )
     novelty: float = Field(
         description="Higher the less the photo resembles what the model learned from"
@@ -49,6 +62,9 @@ class Answer(BaseModel):
             model=verdict.model,
             label=verdict.label,
             known=verdict.known,
+            verdict=verdict.verdict,
+            familiarity=verdict.familiarity,
+            resembles=verdict.resembles,
             novelty=verdict.novelty,
             threshold=threshold,
             probabilities=dict(verdict.shares),

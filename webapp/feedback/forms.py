@@ -170,7 +170,8 @@ def seal(answer: Answer | Seen) -> str:
         "title": answer.model_title,
         "shares": [(name, round(share, 6)) for name, share in answer.shares],
         "novelty": answer.novelty,
-        "known": answer.known,
+        "verdict": answer.verdict,
+        "familiarity": answer.familiarity,
         "photo": _digest(answer.photo_uri or ""),
     }
     return str(_signer().dumps(content))
@@ -201,7 +202,8 @@ def read_form() -> FlagForm:
         model_title=content["title"],
         shares=[(name, share) for name, share in content["shares"]],
         novelty=content["novelty"],
-        known=content["known"],
+        verdict=content["verdict"],
+        familiarity=content["familiarity"],
         photo_uri=photo_uri,
     )
     return FlagForm(seen, stale=stale, formdata=form)

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_training.bundles.bundle import MODEL, Bundle
 from model_training.datasets.pictures.views import ViewPlan
-from model_training.judging.judge import Judge, Temperature, Threshold
+from model_training.judging.judge import Judge, Temperature
+from model_training.judging.verdicts import Threshold
 from model_training.naming import Sha256, Slug
 
 KEY = "ten_classes"
