@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask import Flask
+from itsdangerous import URLSafeTimedSerializer
 from PIL import ExifTags, Image
 from sqlalchemy import event
 
@@ -192,6 +193,18 @@ def test_a_tampered_form_is_refused(change: Fields, app: Flask, client: PageClie
     assert page.status == 400
     assert "did not arrive as this site had made it, so nothing was stored" in page.text
     assert store_of(app).entries() == []
+
+
+def test_a_form_that_an_earlier_version_sealed_is_refused_and_not_a_fault(
+    app: Flask, client: PageClient
+) -> None:
+    fields = answered(client, pictures.jpeg())
+    signer = URLSafeTimedSerializer(app.config["SECRET_KEY"], salt="feedback")
+    content = signer.loads(fields["seal"])
+    del content["verdict"]
+    page = send(client, fields | {"seal": str(signer.dumps(content))})
+    assert page.status == 400
+    assert "nothing was stored" in page.text
 
 
 def test_a_form_that_is_far_too_large_is_not_read(app: Flask, client: PageClient) -> None:

@@ -58,7 +58,7 @@ def sealed_forms(number: int, folder: Path) -> list[dict[str, str]]:
         "model_title": "Tiny",
         "shares": [("deer", 0.75), ("ship", 0.25)],
         "novelty": 0.5,
-        "known": True,
+        "verdict": "known",
         "photo_uri": f"data:image/jpeg;base64,{photo}",
     }
     with app.test_request_context():
