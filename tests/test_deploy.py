@@ -209,7 +209,7 @@ def test_kubernetes_asks_pages_that_are_there(empty_site: Flask) -> None:
 
 def test_the_guide_names_what_is_there() -> None:
     guide = (PROJECT / "docs" / "deploy.md").read_text("utf-8")
-    for path in re.findall(r"\bdeploy/[\w./-]+\w", guide):
+    for path in re.findall(r"\bdeploy/\w[\w./-]+\w", guide):
         assert (PROJECT / path).exists(), path
     for name in re.findall(r"\bTENCLASSES_([A-Z_]+)\b", guide):
         assert is_setting(name), name
