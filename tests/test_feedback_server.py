@@ -89,7 +89,15 @@ def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
             fields = {
                 name: (None, value) for name, value in (form | {"csrf_token": token[1]}).items()
             }
-            return requests.post(f"{address}/feedback/", files=fields, cookies=cookies, timeout=60)
+            for _ in range(20):
+                answer = requests.post(
+                    f"{address}/feedback/", files=fields, cookies=cookies, timeout=120
+                )
+                # On a very busy machine some are told to send it again, and do.
+                if answer.status_code != 503:
+                    break
+                assert "so your photo was not kept" in answer.text
+            return answer
 
         with ThreadPoolExecutor(VISITORS) as visitors:
             answers = list(visitors.map(post, forms))
@@ -115,5 +123,5 @@ def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
     assert all(store.find(ticket) for ticket in tickets[1:])
     store.database.engine.dispose()
     log = (tmp_path / "log").read_text()
-    assert log.count('"POST /feedback/ HTTP/1.1"') == POSTS
+    assert log.count('"POST /feedback/ HTTP/1.1"') >= POSTS
     assert not [ticket for ticket in tickets if ticket in log]
