@@ -26,5 +26,9 @@ keepalive = 5
 # Heartbeats in memory: on a slow disk they would look like a hanging worker.
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
 
+# Without this the socket by which it is controlled lies in the user's home, and two sites of one
+# user would share it.
+control_socket_disable = True
+
 accesslog = "-"
 errorlog = "-"

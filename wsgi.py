@@ -6,7 +6,7 @@ import os
 import sys
 
 from webapp import create_app
-from webapp.feedback import purge_at_start
+from webapp.feedback import prepare_at_start
 from webapp.library import load_library
 from webapp.settings import SettingError
 
@@ -28,4 +28,4 @@ except SettingError as error:
 # Before the first request, so that a visitor never waits for a model to load.
 if not is_command:
     load_library(app)
-    purge_at_start(app)
+    prepare_at_start(app)

@@ -34,6 +34,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         gallery,
         health,
         library,
+        limits,
         security,
         settings,
         upload,
@@ -47,7 +48,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     settings.load(app, config)
-    for feature in (security, library, filters, errors, cli, api, feedback):
+    for feature in (security, limits, library, filters, errors, cli, api, feedback):
         feature.init_app(app)
     for part in (upload, gallery, comparison, dataset, feedback, api, health, about):
         app.register_blueprint(part.bp)

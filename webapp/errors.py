@@ -55,11 +55,13 @@ class Error(BaseModel):
 class Refusal(Exception):
     """A request that cannot be granted.
 
-    message: what is wrong and what to do, for the visitor; status: for HTTP; code: for programs.
+    message: what is wrong and what to do, for the visitor; status: for HTTP; code: for programs;
+    retry_after: in how many seconds it may be granted.
     """
 
     status = 400
     code = "bad-request"
+    retry_after: int | None = None
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -101,8 +103,7 @@ def show_refusal(error: Refusal | PhotoError) -> ResponseReturnValue:
 
 def retry_headers(error: Refusal | PhotoError) -> dict[str, str]:
     """Return the header that says when to try again, if that may help."""
-    seconds = error.retry_after if isinstance(error, PhotoError) else None
-    return {} if seconds is None else {"Retry-After": str(seconds)}
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
 
 def _code(name: str) -> str:

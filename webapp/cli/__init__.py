@@ -28,10 +28,10 @@ INTRODUCTION = (
 SECTIONS = {
     "Images to learn from": ("data",),
     "Models": ("train", "models", "predict", "calibrate", "export"),
-    "The website": ("run", "feedback"),
+    "The website": ("run", "feedback", "db"),
 }
 """The commands in the order in which one meets them; those that are not named come last."""
-FLASKS_OWN = ("routes", "shell")
+FLASKS_OWN = ("routes", "shell", "limiter")
 LAST_WORDS = (
     "`flask COMMAND --help` explains each. To begin: "
     "`flask train custom-cnn --limit 2000 --epochs 1` takes a minute, `flask run` shows the result."
