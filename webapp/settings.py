@@ -73,6 +73,21 @@ SETTINGS = (
         "decoded at a time.",
     ),
     Setting(
+        "MAX_BATCH",
+        256,
+        "pictures",
+        "The most at a time that programs may send as pixels, to `/v1` and `/v2`; of encoded ones "
+        "`MAX_PHOTOS`.",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        None,
+        "",
+        "Other sites whose pages may ask `/api`, `/v1` and `/v2` from a browser: their origins, "
+        "divided by spaces (`https://one.example https://two.example`), or `*` for all. Unset, "
+        "none.",
+    ),
+    Setting(
         "DATABASE_URL",
         "sqlite:///feedback.sqlite",
         "",

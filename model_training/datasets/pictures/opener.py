@@ -34,6 +34,7 @@ from model_training.datasets.pictures import sanitizer
 
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 LONGEST_SIDE = 30_000  # pixels: longer than any photo
+WORKING_SIDE = 1024  # pixels: views of an opened photo are cut from this
 DECODED_AT_ONCE = 2
 WAITING_AT_ONCE = 4  # with those decoding, six of the server's eight threads: two answer pages
 LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
@@ -174,7 +175,7 @@ _TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.
 _TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
 
 
-def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Photo:
+def open_photo(data: bytes, *, max_pixels: int, working_side: int = WORKING_SIDE) -> Photo:
     """Open `data`, the bytes of a picture file, whatever the file was called.
 
     `max_pixels` is compared with width x height before anything is decoded. The long side of the
