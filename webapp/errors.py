@@ -12,6 +12,7 @@ from flask_wtf.csrf import CSRFError
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import (
     BadHost,
+    BadRequest,
     HTTPException,
     InternalServerError,
     MethodNotAllowed,
@@ -20,6 +21,7 @@ from werkzeug.exceptions import (
 from werkzeug.http import HTTP_STATUS_CODES
 
 from model_training.datasets.pictures.opener import PhotoError
+from webapp import metrics, tracing
 
 # Status: (title, what to do).
 MESSAGES = {
@@ -117,6 +119,9 @@ def _response(
     status: int, code: str, name: str, detail: str | None, wrong: Sequence[str] = ()
 ) -> Response:
     title, advice = MESSAGES.get(status, (name, MESSAGES[400][1]))
+    metrics.count_refusal(code)
+    if status == 500:
+        advice = f"It was logged as {tracing.number()}. Please try again in a moment."
     if request.path.startswith(PROTOCOLS):
         response = jsonify(error=detail or f"{title}. {advice}")
     elif wants_json(request):
@@ -171,7 +176,10 @@ def drain(request: Request) -> None:
         return  # It was refused for something else, and part of it may have been read.
     stream = request.environ["wsgi.input"]
     while left > 0:
-        chunk = stream.read(min(left, 64 * 1024))
+        try:
+            chunk = stream.read(min(left, 64 * 1024))
+        except BadRequest:
+            break
         if not chunk:
             break
         left -= len(chunk)

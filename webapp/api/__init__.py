@@ -25,6 +25,7 @@ from webapp.api.schemas import Answer, Answers
 from webapp.api.sent import how_to_ask, model_wanted, sent_photos
 from webapp.errors import Error, Problem
 from webapp.library import get_library
+from webapp.metrics import count_refusal
 from webapp.security import csrf
 from webapp.serving.classifier import Classifier
 
@@ -113,6 +114,7 @@ def _several(files: list[FileStorage], classifier: Classifier) -> Answers:
             photo = received.open_file(file)
         except PhotoError as error:
             busy = error if isinstance(error, Busy) else None
+            count_refusal(error.code)
             problems.append(error)
         else:
             ready.append(answers.prepare(photo, classifier, shown_side=None))

@@ -12,7 +12,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors
+from webapp import errors, metrics
 from webapp.answering import answers, received
 from webapp.answering.answers import Answer
 from webapp.library import Library, get_library
@@ -81,6 +81,7 @@ def classify() -> ResponseReturnValue:
 @bp.errorhandler(errors.Refusal)
 def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
     """Show the form again, with what is wrong."""
+    metrics.count_refusal(error.code)
     headers = errors.retry_headers(error)
     return _page(get_library(), problem=error.message, status=error.status, headers=headers)
 
@@ -94,6 +95,7 @@ def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 @bp.errorhandler(CSRFError)
 def stale_form(error: CSRFError) -> ResponseReturnValue:
     """Show a fresh form: the one that was sent had expired."""
+    metrics.count_refusal("stale-form")
     return _page(get_library(), problem=errors.form_problem(error), status=400)
 
 
@@ -111,6 +113,7 @@ def _several(
             photo = received.open_file(file)
         except photos.PhotoError as error:
             busy = error if isinstance(error, photos.Busy) else None
+            metrics.count_refusal(error.code)
             uploaded.append(
                 UploadedFile(file.filename or "", problem=error.message, status=error.status)
             )

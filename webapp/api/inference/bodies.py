@@ -19,6 +19,7 @@ from pydantic_core import from_json
 from werkzeug.exceptions import ClientDisconnected
 
 from webapp.errors import Refusal
+from webapp.metrics import stage
 
 IN_MEMORY = 512 * 1024  # bytes; a longer body waits in a file
 AT_ONCE = 2
@@ -83,7 +84,8 @@ def body_of(request: Request, most: int) -> Iterator[bytes]:
         )
     with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
         try:
-            shutil.copyfileobj(request.stream, kept, 64 * 1024)
+            with stage("receive"):
+                shutil.copyfileobj(request.stream, kept, 64 * 1024)
         except (ClientDisconnected, OSError) as error:
             raise BadBody("The body arrived incomplete. Please send it again.") from error
         with _turn():
@@ -97,7 +99,8 @@ def _turn() -> Iterator[None]:
     free = _AT_WORK.acquire(blocking=False)
     if not free and _WAITING.acquire(blocking=False):
         try:
-            free = _AT_WORK.acquire(timeout=LONGEST_WAIT)
+            with stage("wait"):
+                free = _AT_WORK.acquire(timeout=LONGEST_WAIT)
         finally:
             _WAITING.release()
     if not free:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.pictures.views import View
-from model_training.judging.judge import Judgement, mean_features
+from model_training.judging.judge import Judgement
 from webapp.serving.classifier import Classifier
 
 
@@ -116,8 +116,8 @@ def outputs_of(classifier: Classifier) -> dict[str, Output]:
 
 def answer(classifier: Classifier, images: Sequence[Sequence[View]]) -> Answers:
     """Ask `classifier` about `images`, each given as its views."""
-    features = mean_features(images, classifier.backend)
-    return Answers(classifier.classes, features, classifier.judge.judge_features(features))
+    features, judgements = classifier.judge_with_features(images)
+    return Answers(classifier.classes, features, judgements)
 
 
 def _texts(texts: Any) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from model_training.judging.judge import Judge
 from webapp.answering.received import limits
 from webapp.api.inference.tensors import BadTensor
 from webapp.errors import Refusal
+from webapp.metrics import stage
 
 
 class TooManyPictures(Refusal):
@@ -113,7 +114,8 @@ def views_of_encoded(pictures: Sequence[bytes | memoryview], judge: Judge) -> li
         try:
             if len(data) > allowed.photo_bytes:
                 raise opener.PhotoTooLarge.for_bytes(allowed.photo_bytes)
-            photo = opener.open_photo(bytes(data), max_pixels=allowed.photo_pixels)
+            with stage("decode"):
+                photo = opener.open_photo(bytes(data), max_pixels=allowed.photo_pixels)
         except opener.PhotoError as error:
             raise BadPicture(error, number, len(pictures)) from error
         cut.append(judge.views(photo.image))
