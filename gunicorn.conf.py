@@ -11,9 +11,9 @@ bind = os.environ.get("BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
 
 # Threads, because an answer mostly waits: for the upload, for the decoder and for TensorFlow,
 # which all let other threads run meanwhile.  A sync worker would hold everybody up for one slow
-# phone.
+# phone.  Of these, six at most open photos and five answer programs' batches.
 worker_class = "gthread"
-threads = 8
+threads = 16
 
 # Each worker loads its own copy of every model: 1.1 GB resident with the six that ship, 0.66 of it
 # the worker's own and the rest library pages that all workers share.  TensorFlow uses all cores by

@@ -140,7 +140,7 @@ def test_what_breaks_is_logged_under_the_number_that_the_page_names(
         number = answer.headers["X-Request-Id"]
         assert answer.status_code == 500
         assert f"It was logged as {number}." in answer.get_data(as_text=True)
-        assert [one.request_id for one in caplog.records if one.exc_info] == [number]
+        assert [vars(one)["request_id"] for one in caplog.records if one.exc_info] == [number]
 
 
 class _Broken(io.BytesIO):

@@ -34,13 +34,12 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         gallery,
         health,
         library,
-        metrics,
         security,
         settings,
         static_files,
-        tracing,
         upload,
     )
+    from webapp.operating import metrics, tracing
 
     app = Flask(
         __name__,

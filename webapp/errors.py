@@ -21,7 +21,7 @@ from werkzeug.exceptions import (
 from werkzeug.http import HTTP_STATUS_CODES
 
 from model_training.datasets.pictures.opener import PhotoError
-from webapp import metrics, tracing
+from webapp.operating import metrics, tracing
 
 # Status: (title, what to do).
 MESSAGES = {

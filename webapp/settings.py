@@ -73,6 +73,13 @@ SETTINGS = (
         "decoded at a time.",
     ),
     Setting(
+        "DECODE_APART",
+        True,
+        "",
+        "Open pictures in processes of their own, two for each worker at most, which are killed "
+        "where one takes more than 6 seconds of a processor or 3 GB. False: in the worker itself.",
+    ),
+    Setting(
         "MAX_BATCH",
         256,
         "pictures",

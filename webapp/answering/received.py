@@ -11,8 +11,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
+from webapp.answering import decoding
 from webapp.errors import Refusal
-from webapp.metrics import stage
 
 FORM_BYTES = 1024 * 1024  # what a form may weigh beside its photos
 
@@ -82,8 +82,7 @@ def open_file(file: FileStorage) -> photos.Photo:
     if file.stream.seek(0, os.SEEK_END) > allowed.photo_bytes:
         raise photos.PhotoTooLarge.for_bytes(allowed.photo_bytes)
     file.stream.seek(0)
-    with stage("decode"):
-        return photos.open_photo(file.read(), max_pixels=allowed.photo_pixels)
+    return decoding.open_photo(file.read())
 
 
 def too_large(_error: RequestEntityTooLarge) -> Refusal | photos.PhotoError:

@@ -25,7 +25,7 @@ from webapp.api.schemas import Answer, Answers
 from webapp.api.sent import how_to_ask, model_wanted, sent_photos
 from webapp.errors import Error, Problem
 from webapp.library import get_library
-from webapp.metrics import count_refusal
+from webapp.operating.metrics import count_refusal
 from webapp.security import csrf
 from webapp.serving.classifier import Classifier
 

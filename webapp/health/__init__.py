@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 
 from webapp.data_sets import ServedDataSet
 from webapp.library import get_library
-from webapp.metrics import CONTENT_TYPE, exposition
+from webapp.operating.metrics import CONTENT_TYPE, exposition
 
 bp = Blueprint("health", __name__)
 

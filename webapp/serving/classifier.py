@@ -13,7 +13,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement, mean_features
 from model_training.networks.loading import load_network
-from webapp.metrics import count_prediction, stage
+from webapp.operating.metrics import count_prediction, stage
 
 Pixels = NDArray[np.uint8]
 

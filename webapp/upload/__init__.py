@@ -12,10 +12,11 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors, metrics
+from webapp import errors
 from webapp.answering import answers, received
 from webapp.answering.answers import Answer
 from webapp.library import Library, get_library
+from webapp.operating import metrics
 from webapp.query import whole_number
 from webapp.serving.classifier import Classifier
 

@@ -19,11 +19,11 @@ from pydantic_core import from_json
 from werkzeug.exceptions import ClientDisconnected
 
 from webapp.errors import Refusal
-from webapp.metrics import stage
+from webapp.operating.metrics import stage
 
 IN_MEMORY = 512 * 1024  # bytes; a longer body waits in a file
 AT_ONCE = 2
-WAITING = 3  # with those at work, five of the server's eight threads: the others answer pages
+WAITING = 3  # with those at work, five of the server's threads: others answer pages
 LONGEST_WAIT = 10.0  # seconds
 MOST_JSON_VALUES = 4_000_000
 """The most values in JSON: each takes up to 32 bytes of memory, whatever it is."""

@@ -13,10 +13,10 @@ from PIL import Image
 from model_training.datasets.pictures import opener
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judge
+from webapp.answering.decoding import open_photo
 from webapp.answering.received import limits
 from webapp.api.inference.tensors import BadTensor
 from webapp.errors import Refusal
-from webapp.metrics import stage
 
 
 class TooManyPictures(Refusal):
@@ -114,8 +114,7 @@ def views_of_encoded(pictures: Sequence[bytes | memoryview], judge: Judge) -> li
         try:
             if len(data) > allowed.photo_bytes:
                 raise opener.PhotoTooLarge.for_bytes(allowed.photo_bytes)
-            with stage("decode"):
-                photo = opener.open_photo(bytes(data), max_pixels=allowed.photo_pixels)
+            photo = open_photo(bytes(data))
         except opener.PhotoError as error:
             raise BadPicture(error, number, len(pictures)) from error
         cut.append(judge.views(photo.image))
