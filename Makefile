@@ -31,6 +31,7 @@ bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.pages
 
 .venv/bin/python:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -27,5 +28,6 @@ except SettingError as error:
 
 # Before the first request, so that a visitor never waits for a model to load.
 if not is_command:
+    app.logger.setLevel(logging.INFO)
     load_library(app)
     prepare_at_start(app)

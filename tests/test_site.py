@@ -93,7 +93,7 @@ def test_every_page_leads_to_what_a_visitor_may_ask(tiny_site: Callable[..., Fla
     assert links == [
         ("/about", "About"),
         ("/about#privacy", "Privacy"),
-        ("/about#api", "API"),
+        ("/api/", "API"),
         ("https://example.org/code", "Source"),
     ]
     page = client.get("/about")

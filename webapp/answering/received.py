@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors
+from webapp import decoding, errors
 from webapp.answering import crop
 from webapp.answering.crop import Crop
 from webapp.errors import Refusal
@@ -97,11 +97,8 @@ def open_file(file: FileStorage, part: Crop | None = None) -> photos.Photo:
         raise photos.PhotoTooLarge.for_bytes(allowed.photo_bytes)
     file.stream.seek(0)
     if part is None:
-        return photos.open_photo(file.read(), max_pixels=allowed.photo_pixels)
-    whole = photos.open_photo(
-        file.read(), max_pixels=allowed.photo_pixels, working_side=part.opened_side
-    )
-    return part.cut(whole)
+        return decoding.open_photo(file.read())
+    return part.cut(decoding.open_photo(file.read(), working_side=part.opened_side))
 
 
 def too_large(_error: RequestEntityTooLarge) -> Refusal | photos.PhotoError:

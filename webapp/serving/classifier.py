@@ -17,6 +17,7 @@ from model_training.explaining.neighbours import NEAREST, Neighbours, nearest
 from model_training.explaining.target import Heat, Target
 from model_training.judging.judge import Judgement, mean_features
 from model_training.networks.loading import load_network
+from webapp.operating.metrics import count_prediction, stage
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -71,7 +72,7 @@ class Classifier:
                 "its judge was made for another network: its head is not the network's"
             )
         # A number of views that was not seen before takes twice as long.
-        self.judge_views([self.judge.views(Image.new("RGB", (48, 36)))])
+        self.judge.judge([self.judge.views(Image.new("RGB", (48, 36)))], self.backend)
 
     @property
     def name(self) -> str:
@@ -97,7 +98,18 @@ class Classifier:
 
     def judge_views(self, images: Sequence[Sequence[View]]) -> list[Judgement]:
         """Judge each of `images`, given by its views (`judge.views`)."""
-        return self.judge.judge(images, self.backend)
+        return self.judge_with_features(images)[1]
+
+    def judge_with_features(
+        self, images: Sequence[Sequence[View]]
+    ) -> tuple[NDArray[np.float32], list[Judgement]]:
+        """Judge each of `images`; with the features of all, float32 (count, features)."""
+        with stage("network"):
+            features = mean_features(images, self.backend)
+            judgements = self.judge.judge_features(features)
+        for judgement in judgements:
+            count_prediction(self.name, judgement.verdict)
+        return features, judgements
 
     def judge_pictures(self, images: Sequence[Image.Image]) -> list[Judgement]:
         """Judge each of `images`, RGB of any size."""

@@ -25,6 +25,7 @@ from webapp.answering import (
 from webapp.answering.answers import Answer
 from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
+from webapp.operating import metrics
 from webapp.query import whole_number
 from webapp.security import csrf
 from webapp.serving.classifier import Classifier
@@ -141,6 +142,7 @@ def nothing_carried() -> ResponseReturnValue:
 @bp.errorhandler(errors.Refusal)
 def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
     """Show the form again, with what is wrong."""
+    metrics.count_refusal(error.code)
     headers = errors.retry_headers(error)
     return _page(get_library(), problem=error.message, status=error.status, headers=headers)
 
@@ -157,6 +159,7 @@ def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 @bp.errorhandler(CSRFError)
 def stale_form(error: CSRFError) -> ResponseReturnValue:
     """Show a fresh form: the one that was sent had expired."""
+    metrics.count_refusal("stale-form")
     return _page(get_library(), problem=errors.form_problem(error), status=400)
 
 
@@ -174,6 +177,7 @@ def _several(
             photo = received.open_file(file)
         except photos.PhotoError as error:
             busy = error if isinstance(error, photos.Busy) else None
+            metrics.count_refusal(error.code)
             uploaded.append(
                 UploadedFile(file.filename or "", problem=error.message, status=error.status)
             )
