@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from flask import Flask
-from webapp.comparison.table import BY_NAME
+from webapp.comparison.columns import BY_NAME
 
 from model_training.datasets.catalog.cifar10 import CLASSES
 from tests.page_client import PageClient

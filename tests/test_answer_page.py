@@ -137,7 +137,7 @@ def test_a_scale_shows_where_the_photo_stands_and_no_bare_novelty(
         places.append(float(found[1]))
         assert page.html.count('class="scale-part') == 3
         here = re.findall(r'<li class="scale-here">(\w+)</li>', page.html)
-        assert here == [wording.on_scale(verdict)]  # type: ignore[arg-type]
+        assert here == [wording.on_scale(verdict)]
     assert places[0] <= 100 <= places[1] <= 200 <= places[2]
     say("known, by a judge that saw no photos")
     assert send(client, pictures.jpeg()).html.count('class="scale-part') == 2, "never unsure"
