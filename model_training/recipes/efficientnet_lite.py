@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model_training.networks import efficientnet_lite
-from model_training.networks.imagenet import pytorch_head
-from model_training.networks.pretrained_file import PretrainedFile
+from model_training.networks.imagenet import efficientnet_lite
+from model_training.networks.imagenet.heads import pytorch_head
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes.imagenet import USE_FROZEN
 from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmentation, Transform, describe_transforms
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.pretrained import Pretrained
-from model_training.networks.pretrained_file import PretrainedFile
 
 if TYPE_CHECKING:
     import keras
