@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from flask import Flask
+from PIL import Image
 
 from model_training.datasets.pictures import decoders, opener
 from model_training.datasets.pictures.decoders import Decoder

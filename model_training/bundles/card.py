@@ -59,6 +59,8 @@ class TrainingFacts(_Part):
 
     `pretrained` names the source of the initial weights.  `calibrated_by` is the command of the run
     from which the figures on validation are, where this one learned from all images.
+    `planned_epochs` are those that it would have gone through, `best_epoch` the one whose weights
+    it has; both only where early stopping could end it.
     """
 
     command: str
@@ -66,6 +68,8 @@ class TrainingFacts(_Part):
     optimizer: str
     precision: str
     epochs: Count
+    planned_epochs: Count | None = None
+    best_epoch: Count | None = None
     batch_size: Annotated[int, Field(gt=0)]
     seed: Count
     images: Count
@@ -166,7 +170,8 @@ class Card(_Part):
     `files` maps every other file of the bundle to the SHA-256 of its bytes.  `test_reads` is the
     number of times that the test images had been read for this recipe when this bundle was
     measured, this time included; None if unknown.  `averaged` is measured with test-time
-    augmentation: predictions for six transforms of each image are averaged.
+    augmentation: predictions for six transforms of each image are averaged.  `why` is a sentence
+    on why `metrics` differ from what was `reported`, made of what was measured.
     """
 
     schema_version: Literal[2] = 2
@@ -180,6 +185,7 @@ class Card(_Part):
     trainable_parameters: Count
     layers: list[Layer]
     reported: ReportedFigures | None
+    why: str | None = None
     training: TrainingFacts
     metrics: dict[Literal["train", "validation", "test"], Metrics]
     averaged: dict[Literal["validation", "test"], Metrics] = {}

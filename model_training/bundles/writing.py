@@ -86,6 +86,20 @@ def replace_explanation(bundle: Bundle, explanation: Explanation) -> Bundle:
     return read_bundle(bundle.path)
 
 
+def make_report(bundle: Bundle) -> Bundle:
+    """Leave out the network and the judge of `bundle`; its other files but the card stay the same,
+    bit by bit.
+
+    Raises:
+        OSError: a file cannot be written; `bundle` is whole.
+    """
+    with whole_folder(bundle.path) as folder:
+        for name in (HISTORY, PREDICTIONS):
+            shutil.copy2(bundle.path / name, folder / name)
+        write_card(folder, bundle.card, None)
+    return read_bundle(bundle.path)
+
+
 def write_card(folder: Path, card: Card, judge: Judge | None) -> None:
     """Write `judge`, if any, and then `card` with the digests of all files in `folder`."""
     if judge is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,10 +38,11 @@ from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output
 from model_training.training.environment import Environment
+from model_training.training.learning.optimizers import describe
 from model_training.training.loop import Interrupted, Place, Trained, Watcher
-from model_training.training.optimizers import describe
 from model_training.training.options import Options, Parts
 from model_training.training.pretrained_heads import kept_head
+from model_training.training.why import Reached, why
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,13 @@ class Finished:
     def title(self) -> str:
         """Return the title of its bundle."""
         on = f" on {self.data.title}" if self.data.name != self.recipe.data_set else ""
-        return self.recipe.title + on + (", a quick try" if self.options.limit is not None else "")
+        change = f", {self.recipe.change}" if self.recipe.change else ""
+        return (
+            self.recipe.title
+            + on
+            + change
+            + (", a quick try" if self.options.limit is not None else "")
+        )
 
 
 class MeasuringInterrupted(Interrupted):
@@ -139,7 +146,7 @@ def measure_and_write(
     command = run.calibrated_by or run.trained.command
     set_on = f"the validation images of the run `{command}`"
     calibrator = fit_calibrator(on_validation, labels, set_on)
-    judge = _judge(run, calibrator, place, stages)
+    judge = None if run.options.report_only else _judge(run, calibrator, place, stages)
 
     # Nothing is left to choose: from here on the test images are looked at.
     told = stages.begin("measuring test images", len(test))
@@ -159,6 +166,7 @@ def measure_and_write(
         trainable_parameters=run.trained.trainable_parameters,
         layers=layer_table(model),
         reported=_reported(run.recipe, run.data),
+        why=why(run.recipe, _reached(run, metrics)),
         training=_training_facts(run),
         metrics=metrics,
         averaged=averaged,
@@ -168,7 +176,8 @@ def measure_and_write(
     predictions = Predictions(on_test, test.labels, on_validation, labels)
     # Hours have gone by: somebody may have put one there.
     check_output(run.recipe, run.options, output, replace)
-    return write_bundle(output, card, run.trained.history, predictions, model, judge)
+    network = None if run.options.report_only else model
+    return write_bundle(output, card, run.trained.history, predictions, network, judge)
 
 
 def _on_fitted(run: Finished, place: Place, told: Callable[[int], None]) -> NDArray[np.float32]:
@@ -234,7 +243,27 @@ def _reported(recipe: Recipe, data: DataSet) -> ReportedFigures | None:
     # What its source reports is of the data set that the recipe is made for.
     if recipe.reported is None or recipe.data_set != data.name:
         return None
-    return ReportedFigures(**dataclasses.asdict(recipe.reported))
+    told = recipe.reported
+    return ReportedFigures(
+        source=told.source,
+        test_accuracy=told.test_accuracy,
+        test_loss=told.test_loss,
+        class_f1=dict(told.class_f1),
+        training=told.training,
+        chosen_on_test=told.chosen_on_test,
+        task=told.task,
+    )
+
+
+def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
+    return Reached(
+        test=metrics["test"].accuracy,
+        train=metrics["train"].accuracy,
+        images=len(run.parts.fit),
+        epochs=len(run.trained.history),
+        planned=sum(phase.epochs for phase in run.phases),
+        best_epoch=run.trained.best_epoch,
+    )
 
 
 def _training_facts(run: Finished) -> TrainingFacts:
@@ -245,6 +274,10 @@ def _training_facts(run: Finished) -> TrainingFacts:
         optimizer="; then ".join(describe(phase) for phase in run.phases),
         precision=recipe.precision,
         epochs=len(trained.history),
+        planned_epochs=(
+            None if trained.best_epoch is None else sum(phase.epochs for phase in run.phases)
+        ),
+        best_epoch=trained.best_epoch,
         batch_size=run.phases[-1].batch_size,
         seed=run.options.seed,
         images=len(parts.fit),

@@ -27,6 +27,8 @@ def why_different(card: Card, recipe: Recipe | None = None) -> str | None:
     ahead = card.difference
     if ahead is None:
         return f"The reported figure is of {reported.task}, another task: not to be compared."
+    if card.why is not None:
+        return card.why  # Made when it was trained, of more than a card keeps.
     if abs(ahead) < SAME:
         return "That is what its source reports, but for less than half a point."
     reasons = []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MEAN = (123.68, 116.779, 103.939)
 """Red, green and blue of the ImageNet images, 0 to 255: VGG16 and ResNet50 subtract it."""
 
+SOURCE = "A course project's report on CIFAR-10"
 
 REAL_PHOTOS = (
     "Photos of your own: it learned from ImageNet's large photographs before it saw CIFAR-10's."
@@ -44,14 +45,63 @@ def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     Returns:
         The input, and the output of shape (batch, size, size, 3).
     """
+    from keras import layers
+
+    inputs, x = unscaled_input(size)
+    return inputs, layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(
+        x
+    )
+
+
+def scaled_input(
+    size: int, interpolation: str = "bilinear"
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Build the layers that resize RGB of any size, 0 to 255, to `size` and scale it to -1 to 1.
+
+    Returns:
+        The input, and the output of shape (batch, size, size, 3).
+    """
     import keras
     from keras import layers
 
     inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
-    return inputs, layers.Rescaling(1.0, [-mean for mean in MEAN], dtype="float32", name="center")(
-        x
-    )
+    x = layers.Resizing(size, size, interpolation, name="resize")(inputs)
+    return inputs, layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+
+
+def unscaled_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Build the layer that resizes RGB of any size, 0 to 255, to `size`, for networks that scale.
+
+    Returns:
+        The input, and the output of shape (batch, size, size, 3).
+    """
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((None, None, 3), name="image")
+    return inputs, layers.Resizing(size, size, dtype="float32", name="resize")(inputs)
+
+
+def standardized_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Build the layers that resize RGB of any size, 0 to 255, to `size` and give each channel
+    ImageNet's mean 0 and deviation 1.
+
+    Returns:
+        The input, and the output of shape (batch, size, size, 3).
+    """
+    from keras import layers
+
+    inputs, x = unscaled_input(size)
+    moments = zip((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), strict=True)
+    scale, offset = zip(*((1 / (255 * each), -mean / each) for mean, each in moments), strict=True)
+    standardize = layers.Rescaling(list(scale), list(offset), dtype="float32", name="standardize")
+    return inputs, standardize(x)
+
+
+def freeze(base: keras.Model) -> None:
+    """Keep every layer of `base` as it is, whatever a phase trains."""
+    for layer in base.layers:
+        layer.trainable = False
 
 
 def freeze_batch_normalization(base: keras.Model) -> None:

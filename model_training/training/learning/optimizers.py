@@ -213,8 +213,34 @@ def describe(phase: recipes.Phase) -> str:
         words.append(f"layers before {phase.learns_from} frozen")
     if phase.input_size:
         words.append(f"at {phase.input_size} pixels")
-    words.append(f"{phase.epochs} epochs")
+    words += _between_epochs(phase)
     return ", ".join(words)
+
+
+def _between_epochs(phase: recipes.Phase) -> list[str]:
+    words = []
+    if (plateau := phase.plateau) is not None:
+        words.append(
+            f"the rate times {plateau.factor:g} after {_epochs(plateau.patience)} without a lower "
+            "validation loss"
+        )
+    if (dropout := phase.dropout) is not None:
+        words.append(
+            f"dropout from {dropout.start:.0%} to {dropout.end:.0%} of its rates over the epochs"
+        )
+    if (stopping := phase.early_stopping) is not None:
+        better = "a lower" if stopping.monitor == "loss" else "a higher"
+        words.append(
+            f"up to {_epochs(phase.epochs)}, ended by {stopping.patience} without {better} "
+            f"validation {stopping.monitor}, the weights of the best kept"
+        )
+    else:
+        words.append(_epochs(phase.epochs))
+    return words
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' if count != 1 else ''}"
 
 
 def _is_kernel(variable: keras.Variable) -> bool:

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmentation
 from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule, Use
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe, Use
+from model_training.recipes.scratch.inputs import MEAN, STANDARD_DEVIATION, standardized
 
 if TYPE_CHECKING:
     import keras
 
-# Each channel's of the CIFAR-10 training images, 0 to 255.
-MEAN = (125.307, 122.950, 113.865)
-STANDARD_DEVIATION = (62.993, 62.089, 66.705)
 PATCH = 2
 
 
@@ -47,10 +46,7 @@ def build(
     import keras
     from keras import layers
 
-    inputs = keras.Input((32, 32, 3), name="image")
-    scale = [1 / deviation for deviation in STANDARD_DEVIATION]
-    offset = [-mean / deviation for mean, deviation in zip(MEAN, STANDARD_DEVIATION, strict=True)]
-    x = layers.Rescaling(scale, offset, dtype="float32", name="standardize")(inputs)
+    inputs, x = standardized()
     filters = 2 * 3 * PATCH**2
     x = layers.Conv2D(filters, PATCH, use_bias=False, trainable=False, name="whiten")(x)
     x = layers.Activation(activations[0], name="whiten_activation")(x)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
-from model_training.recipes.imagenet import (
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe
+from model_training.recipes.transfer.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
     freeze_batch_normalization,
+    scaled_input,
 )
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
 
 if TYPE_CHECKING:
     import keras
@@ -29,9 +31,7 @@ def build(size: int, classes: int = 10) -> keras.Model:
     import keras
     from keras import layers
 
-    inputs = keras.Input((None, None, 3), name="image")
-    x = layers.Resizing(size, size, interpolation="bicubic", name="resize")(inputs)
-    x = layers.Rescaling(1 / 127.5, -1.0, name="scale")(x)
+    inputs, x = scaled_input(size, "bicubic")
     with warnings.catch_warnings():
         # Keras warns that it has no weights of its own for this size; those for 224 serve.
         warnings.filterwarnings("ignore", "`input_shape` is undefined")

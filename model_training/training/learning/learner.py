@@ -16,7 +16,8 @@ from model_training.networks.cutting import cut
 from model_training.networks.features import FeatureViews, extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
-from model_training.training.optimizers import Lookahead, build_optimizer
+from model_training.training.learning.callbacks import Between
+from model_training.training.learning.optimizers import Lookahead, build_optimizer
 
 
 class Inputs(Protocol):
@@ -38,8 +39,11 @@ class Learner:
         features_folder: where the output of frozen layers is kept.
         on_features: told how many more images have gone through frozen layers.
         stop: asked now and then whether to stop.
+        first: how many epochs of the run came before the phase.
+        logs: the folder for logs, or None.
+        resumed: whether an earlier session has written to them.
 
-    `features_seconds` is what the frozen layers took.
+    `features_seconds` is what the frozen layers took, `between` what happens between epochs.
 
     Raises:
         features.Stopped: `stop` said so.
@@ -58,6 +62,10 @@ class Learner:
         features_folder: Path,
         on_features: Callable[[int], None],
         stop: Callable[[], bool],
+        *,
+        first: int = 0,
+        logs: Path | None = None,
+        resumed: bool = False,
     ) -> None:
         for layer in model.layers:
             layer.trainable = layer.name not in always_frozen
@@ -86,6 +94,14 @@ class Learner:
         compile_network(self.network, phase, steps)
         self._lookahead = (
             Lookahead(phase.lookahead, self.network, steps) if phase.lookahead else None
+        )
+        self.between = Between(
+            self.network,
+            phase,
+            first,
+            has_validation=validation is not None,
+            logs=logs,
+            resumed=resumed,
         )
 
     @property
@@ -126,20 +142,34 @@ class Learner:
         return float(logs["loss"]), float(logs["accuracy"])
 
     def state(self) -> list[NDArray[Any]]:
-        """Return all that is needed to go on beside the network's own variables."""
-        slow = self._lookahead.slow if self._lookahead is not None else []
-        return [*(np.asarray(variable) for variable in self.network.optimizer.variables), *slow]
+        """Return all that is needed to go on beside the network's own variables and
+        `between.memory()`: the optimizer's variables, the slow and the best weights."""
+        return [*self._moving(), *self.between.best_weights()]
 
-    def restore(self, state: list[NDArray[Any]]) -> bool:
-        """Go on from an earlier `state()`; False if it is that of another network or phase."""
-        if [value.shape for value in state] != [value.shape for value in self.state()]:
+    def restore(self, state: list[NDArray[Any]], memory: dict[str, Any]) -> bool:
+        """Go on from an earlier `state()`; False if it is that of another network or phase.
+
+        Args:
+            memory: the `between.memory()` of the same moment.
+        """
+        count = len(moving := self._moving())
+        best = state[count:]
+        wanted = [value.shape for value in moving]
+        if best:
+            wanted += [tuple(weight.shape) for weight in self.network.weights]
+        if [value.shape for value in state] != wanted:
             return False
         variables = self.network.optimizer.variables
         for variable, value in zip(variables, state, strict=False):
             variable.assign(value)
         if self._lookahead is not None:
-            self._lookahead.slow = state[len(variables) :]
+            self._lookahead.slow = state[len(variables) : count]
+        self.between.remember(memory, best)
         return True
+
+    def _moving(self) -> list[NDArray[Any]]:
+        slow = self._lookahead.slow if self._lookahead is not None else []
+        return [*(np.asarray(variable) for variable in self.network.optimizer.variables), *slow]
 
 
 def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from model_training.networks.imagenet import efficientnet_lite
 from model_training.networks.imagenet.heads import pytorch_head
 from model_training.networks.imagenet.pretrained_file import PretrainedFile
-from model_training.recipes.imagenet import USE_FROZEN
-from model_training.recipes.recipe import Optimizer, Phase, Recipe, Schedule
+from model_training.recipes.phase import Optimizer, Phase, Schedule
+from model_training.recipes.recipe import Recipe
+from model_training.recipes.transfer.imagenet import USE_FROZEN
 
 if TYPE_CHECKING:
     import keras
