@@ -190,6 +190,10 @@ def test_answers_last_in_their_tab(address: str, photo: tuple[Path, str]) -> Non
         follow(driver, driver.find_element(By.CSS_SELECTOR, "button[name=all]"))
         waiting(driver).until(lambda d: d.current_url.endswith("/#kept-2"))
         assert shown() == (expected, True)
+
+        def shows(asked: bool) -> None:
+            waiting(driver).until(lambda _: shown() == (expected, asked))
+
         for move, hash, asked in (
             (driver.refresh, "#kept-2", True),
             (driver.back, "#kept-1", False),
@@ -197,7 +201,7 @@ def test_answers_last_in_their_tab(address: str, photo: tuple[Path, str]) -> Non
             (driver.forward, "#kept-2", True),
         ):
             go(move, hash)
-            waiting(driver).until(lambda _, asked=asked: shown() == (expected, asked))
+            shows(asked)
         strip = driver.find_elements(By.CSS_SELECTOR, ".kept-strip a")
         assert [link.text.split()[-1] for link in strip] == [expected], "one photo, once"
         driver.execute_script(
