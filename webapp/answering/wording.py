@@ -120,7 +120,7 @@ def none_of(count: int, whose: str = "the") -> str:
 
 
 def one_of(count: int) -> str:
-    """Return `one of the ten`, for as many classes."""
+    """Return "one of the" and the number of classes in words."""
     return f"one of the {in_words(count)}"
 
 
