@@ -20,8 +20,9 @@ from model_training.explaining.methods import BLOB, CONTROLS, METHODS, NOISE
 from model_training.explaining.pixels import blurred, resized
 from model_training.explaining.samples import of_test_images
 from model_training.explaining.target import NoExplanation, Target
-from model_training.judging.judge import Judge, TemperatureScaling
-from model_training.judging.verdicts import Threshold
+from model_training.judging.calibration import Calibrator
+from model_training.judging.judge import Judge
+from model_training.judging.parts.verdicts import Threshold
 from model_training.networks.cutting import exposing
 from webapp.serving.tensorflow_backend import TensorFlowBackend
 
@@ -56,7 +57,7 @@ def judge(network: TensorFlowBackend) -> Judge:
         default_plan(SIDE, SIDE),
         network.kernel,
         network.bias,
-        TemperatureScaling(temperature=1.0, set_on="nothing"),
+        Calibrator(temperature=1.0, set_on="nothing"),
         None,
         Threshold(novelty=1.0, kept=0.95, set_on="nothing"),
     )
