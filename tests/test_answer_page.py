@@ -15,7 +15,7 @@ from PIL import Image
 
 from model_training.datasets.dataset import ImageSet
 from model_training.judging.judge import Judge
-from model_training.judging.verdicts import Familiarity, VerdictRates
+from model_training.judging.parts.verdicts import Familiarity, VerdictRates
 from tests import pictures
 from tests.page_client import Page, PageClient
 from tests.test_upload import png, send, shares

@@ -18,7 +18,7 @@ from model_training.explaining.target import Heat, Pixels, features_of
 from model_training.judging.backend import Backend
 from model_training.judging.judge import Judge
 
-STEPS = 16
+STEPS = 8
 """Parts of the picture, of equal size, that are brought in or taken out one after another."""
 
 

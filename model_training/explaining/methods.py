@@ -54,7 +54,10 @@ METHODS: Mapping[str, Method] = {
         quick=False,
     ),
     OCCLUSION: Method(
-        "Occlusion", "Where the class falls when a patch is blurred away.", occlusion, quick=False
+        "Occlusion",
+        "What the class loses without each patch, and gains by the patch alone.",
+        occlusion,
+        quick=False,
     ),
 }
 BLOB, NOISE = "blob", "noise"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_training.datasets.pictures import opener as photos
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
-from model_training.judging.verdicts import Threshold, VerdictName, VerdictRates
+from model_training.judging.parts.verdicts import Threshold, VerdictName, VerdictRates
 from webapp.answering import data_uris
 from webapp.answering.explaining import Explained, NearImage
 from webapp.data_sets import ServedDataSet

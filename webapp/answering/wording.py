@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from model_training.judging.verdicts import VerdictName
+from model_training.judging.parts.verdicts import VerdictName
 from webapp.answering.answers import Answer, Opinion, Verdict
 from webapp.filters import a, in_words, percent
 

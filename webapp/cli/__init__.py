@@ -11,6 +11,7 @@ import flask.cli
 from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
 from webapp.cli.data import data_commands
+from webapp.cli.explain import explain_command
 from webapp.cli.export import export_command
 from webapp.cli.models import models_commands
 from webapp.cli.predict import predict_command
@@ -47,6 +48,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(export_command)
     app.cli.add_command(predict_command)
     models_commands.add_command(upgrade_command)
+    models_commands.add_command(explain_command)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
         # Flask loads the app when it comes to list its commands, and has written an introduction
         # of its own by then.  What it writes last is a method that can still be ours.

@@ -21,12 +21,14 @@ from model_training.explaining.target import (
 )
 from model_training.judging.backend import Backend
 
-STEPS = 16
+STEPS = 8
 _SMOOTHING = 1 / 16
 """Of the side: single pixels say less than the place that they are in."""
 
 
-def integrated_gradients(network: Backend, view: Pixels, target: Target) -> Heat:
+def integrated_gradients(
+    network: Backend, view: Pixels, target: Target, steps: int = STEPS
+) -> Heat:
     """Return where in `view`, uint8 (side, side, 3), the evidence for `target` lies.
 
     Returns:
@@ -35,7 +37,7 @@ def integrated_gradients(network: Backend, view: Pixels, target: Target) -> Heat
     Raises:
         NoExplanation: the network has no gradients.
     """
-    found = attributions(network, view, target).sum(axis=-1)
+    found = attributions(network, view, target, steps).sum(axis=-1)
     return scaled(smoothed(found, _SMOOTHING * len(view)))
 
 
