@@ -16,16 +16,17 @@ from benchmarks.photos import auroc, false_positive_rate
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import DataSet, split
 from model_training.datasets.pictures.views import PlannedView, View, ViewPlan, default_plan
+from model_training.judging.calibration import Calibrator
 from model_training.judging.fitting import fit_judge
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling
+from model_training.judging.judge import KEPT, Judge
 from model_training.judging.out_of_distribution import Reference
-from model_training.judging.verdicts import Threshold
+from model_training.judging.parts.verdicts import Threshold
 from model_training.networks.backend import KerasBackend
 from tests import pictures
 from webapp.serving.classifier import Classifier, ClassifierError
 
 PLAN = default_plan(32, 32)
-CALIBRATION = TemperatureScaling(temperature=1.0, set_on="nothing")
+CALIBRATION = Calibrator(temperature=1.0, set_on="nothing")
 
 
 def two_classes(count: int = 40) -> Judge:
@@ -92,7 +93,7 @@ def test_a_logit_that_is_weak_makes_an_image_novel_wherever_it_lies() -> None:
 
 def test_probabilities_are_those_of_the_head_at_its_temperature() -> None:
     cooler = dataclasses.replace(
-        two_classes(), calibration=TemperatureScaling(temperature=2.0, set_on="the tests")
+        two_classes(), calibration=Calibrator(temperature=2.0, set_on="the tests")
     )
     (row,) = cooler.probabilities(features([3, 1, 0]))
     assert row == pytest.approx([np.exp(1.5), np.exp(0.5)] / (np.exp(1.5) + np.exp(0.5)))

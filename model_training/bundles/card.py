@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model_training.judging.calibration import (
+    Calibrator,
+    Floats,
+    Labels,
+    Method,
+    Steps,
+    Temperature,
+)
+from model_training.judging.metrics import calibration_error
 from model_training.naming import Sha256, Slug
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -73,11 +84,40 @@ class Metrics(_Part):
 
 
 class Calibration(_Part):
-    """Fitted on validation images, in an `--all-data` run on those of the run before it;
-    `test_error` is the test calibration error with it."""
+    """Fitted on validation images, in an `--all-data` run on those of the run before it.
 
-    temperature: Annotated[float, Field(gt=0.01, lt=100)]
+    `steps` are those of isotonic regression, where that is better than a temperature alone.
+    `test_error` is the test calibration error with it, over bins of equal width, and
+    `test_error_by_mass` over bins of as many images each.
+    """
+
+    method: Method = "temperature"
+    temperature: Temperature
+    steps: Steps = ()
     test_error: Share
+    test_error_by_mass: Share | None = None
+
+    @classmethod
+    def of(cls, calibrator: Calibrator, test: Floats, labels: Labels) -> Calibration:
+        """Return what a card says of `calibrator`, measured on test images.
+
+        Args:
+            test: the network's probabilities for them, (count, classes).
+            labels: theirs, (count,).
+        """
+        stated = calibrator.of_probabilities(test)
+        return cls(
+            method=calibrator.method,
+            temperature=calibrator.temperature,
+            steps=calibrator.steps,
+            test_error=calibration_error(stated, labels),
+            test_error_by_mass=calibration_error(stated, labels, by="mass"),
+        )
+
+    def calibrated(self, probabilities: Floats) -> NDArray[np.float64]:
+        """Return `probabilities`, (count, classes), calibrated."""
+        told = {"method": self.method, "temperature": self.temperature, "steps": self.steps}
+        return Calibrator(**told, set_on="validation").of_probabilities(probabilities)
 
 
 class Card(_Part):

@@ -21,7 +21,7 @@ from model_training.bundles.bundle import (
     Bundle,
     Predictions,
 )
-from model_training.bundles.card import Card
+from model_training.bundles.card import Calibration, Card
 from model_training.bundles.history import HISTORY_COLUMNS, Epoch
 from model_training.bundles.reading import read_bundle
 from model_training.files import file_digest, whole_folder
@@ -61,13 +61,20 @@ def write_bundle(
     return read_bundle(path)
 
 
-def replace_judge(bundle: Bundle, judge: Judge) -> Bundle:
-    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit."""
+def replace_judge(bundle: Bundle, judge: Judge, calibration: Calibration | None = None) -> Bundle:
+    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit.
+
+    Args:
+        calibration: what the card says of it, where that is another.
+    """
+    card = bundle.card
+    if calibration is not None:
+        card = card.model_copy(update={"calibration": calibration})
     with whole_folder(bundle.path) as folder:
         for name in (MODEL, HISTORY, PREDICTIONS):
             if (bundle.path / name).is_file():
                 shutil.copy2(bundle.path / name, folder / name)
-        write_card(folder, bundle.card, judge)
+        write_card(folder, card, judge)
     return read_bundle(bundle.path)
 
 

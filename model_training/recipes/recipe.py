@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmentation, Transform, describe_transforms
 from model_training.networks.pretrained import Pretrained
+from model_training.networks.pretrained_file import PretrainedFile
 
 if TYPE_CHECKING:
     import keras
@@ -153,6 +154,8 @@ class Recipe:
             it learns, such as `Augmentation.describe` returns.
         prepare: called once with the fresh network and the images it will learn from, uint8; for
             an initialization that depends on data.
+        averaged: False for a network that takes too long over six transforms of each image to be
+            measured with test-time augmentation.
         reproduced: False for a network that is built exactly and too large to be trained here;
             the site shows what its source reported.
     """
@@ -167,11 +170,12 @@ class Recipe:
     reported: Reported | None = None
     varied_inside: str = ""
     precision: Precision = "float32"
-    pretrained: Pretrained | None = None
+    pretrained: Pretrained | PretrainedFile | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
     reproduced: bool = True
     data_set: str = "cifar10"
     use: Use = Use()
+    averaged: bool = True
 
     def __post_init__(self) -> None:
         """Check what can be checked without building the network.

@@ -20,6 +20,7 @@ from model_training.networks.checking import checked, find_doubts
 from model_training.networks.features import Stopped
 from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained
+from model_training.networks.pretrained_file import PretrainedFile
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.learner import Learner, epoch_order
@@ -185,7 +186,9 @@ class _Run:
         """Start with a fresh network."""
         self._state.command, self._state.replace = command, replace
         recipe = self._recipe
-        if recipe.pretrained is not None:
+        if isinstance(recipe.pretrained, PretrainedFile):
+            self._state.pretrained = recipe.pretrained.load(self._model, weights)
+        elif recipe.pretrained is not None:
             self._state.pretrained = load_pretrained(
                 self._model, recipe.pretrained, recipe.input_size, weights
             )

@@ -24,6 +24,7 @@ from model_training.training.options import (
     with_grey_of,
     with_options,
 )
+from model_training.training.pretrained_heads import discard_head, keep_head
 from model_training.training.signals import stop_signals
 
 
@@ -84,6 +85,7 @@ def run(
         )
         if not resume:
             checkpoint.discard(place.state)
+            keep_head(recipe, options.weights, place.state)
         trained = train(
             recipe,
             phases,
@@ -103,10 +105,12 @@ def run(
         bundle = measure_and_write(
             Finished(recipe, data, phases, options, trained, parts, earlier, here),
             output,
+            place,
             replace=replace,
             stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
         )
         checkpoint.discard(place.state)
+        discard_head(place.state)
     return bundle
 
 

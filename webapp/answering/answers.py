@@ -16,7 +16,7 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures import opener as photos
 from model_training.datasets.pictures.views import View, ViewPlan
 from model_training.judging.judge import Judgement
-from model_training.judging.verdicts import VerdictName, VerdictRates
+from model_training.judging.parts.verdicts import VerdictName, VerdictRates
 from webapp.answering import data_uris, heat
 from webapp.data_sets import ServedDataSet
 from webapp.errors import Refusal

@@ -16,6 +16,7 @@ from model_training.bundles.bundle import BundleError, is_bundle
 from model_training.bundles.manage import BundleExists, free_name
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.naming import SLUG
+from model_training.networks.pretrained_file import PretrainedFile
 from model_training.recipes import Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
@@ -102,6 +103,8 @@ def train_command(
         raise click.UsageError(str(error)) from error
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
+    if not resume:
+        options["weights"] = options["weights"] or _shipped_weights(recipe)
     source = find_source(
         dataset,
         data_path,
@@ -131,6 +134,15 @@ def train_command(
         bundle = _train(recipe, data, asked, bundle_path, calibrated, told)
     print_outcome(bundle)
     keep_data(data)
+
+
+def _shipped_weights(recipe: Recipe) -> Path | None:
+    """Return the file of the bundle that has the pretrained layers of `recipe`, if it is here."""
+    if not isinstance(recipe.pretrained, PretrainedFile):
+        return None
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    path = folder / recipe.pretrained.bundle / "model.keras"
+    return path if path.is_file() else None
 
 
 def _bundle_path(output: str) -> Path:
