@@ -145,7 +145,7 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
         parameters=model.count_params(),
         trainable_parameters=run.trained.trainable_parameters,
         layers=layer_table(model),
-        reported=_reported(run.recipe, run.data),
+        reported=_reported(run.recipe),
         training=_training_facts(run),
         metrics=metrics,
         averaged=averaged,
@@ -203,9 +203,8 @@ def _test_reads(run: Finished, output: Path) -> int | None:
     return None if before.test_reads is None else before.test_reads + 1
 
 
-def _reported(recipe: Recipe, data: DataSet) -> ReportedFigures | None:
-    # What its source reports is of the data set that the recipe is made for.
-    if recipe.reported is None or recipe.data_set != data.name:
+def _reported(recipe: Recipe) -> ReportedFigures | None:
+    if recipe.reported is None:
         return None
     return ReportedFigures(**dataclasses.asdict(recipe.reported))
 
