@@ -7,7 +7,7 @@ import os
 import sys
 
 from webapp import create_app
-from webapp.feedback import purge_at_start
+from webapp.feedback import prepare_at_start
 from webapp.library import load_library
 from webapp.settings import SettingError
 
@@ -30,4 +30,4 @@ except SettingError as error:
 if not is_command:
     app.logger.setLevel(logging.INFO)
     load_library(app)
-    purge_at_start(app)
+    prepare_at_start(app)

@@ -27,7 +27,7 @@ from model_training.judging.intervals import compare
 from model_training.judging.metrics import accuracy
 from model_training.judging.prediction import predict, predict_averaged
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
-from model_training.recipes.airbench import begin_as_identity, whiten_first
+from model_training.recipes.scratch.airbench import begin_as_identity, whiten_first
 from model_training.training.environment import usable_precision
 from model_training.training.loop import Place, train
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=tuple(CHANGES), help="these changes")
+    parser.add_argument("--only", metavar="WORD", help="changes with this word in their names")
     parser.add_argument("--data", type=Path, help="CIFAR-10, if not in instance/data")
     asked = parser.parse_args()
     data = load_cifar10(ROOT / "instance" / "data" / NAME / CACHE, asked.data).train
@@ -65,7 +65,10 @@ def main() -> None:
     print(f"{'':40} {'plain':>6} {'difference (95 %)':>22} {'averaged':>9} {'s an epoch':>11}")
     base = measure(recipe, asked.seed, fit, validation)
     print_row("as it is", base, None)
-    for name in asked.only or CHANGES:
+    chosen = [name for name in CHANGES if not asked.only or asked.only in name]
+    minutes = len(chosen) * asked.epochs * base.seconds_per_epoch / 60
+    print(f"({len(chosen)} more rows, about {minutes:.0f} minutes)")
+    for name in chosen:
         changed = CHANGES[name](recipe)
         seed = asked.seed + (name == ANOTHER_SEED)
         print_row(name, measure(changed, seed, fit, validation), base)

@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks.timing import alternate, print_table
 from model_training.networks.precision import dtype_policy
 from model_training.recipes import find_recipe
-from model_training.training.learner import compile_network, one_hot
+from model_training.training.learning.learner import compile_network, one_hot
 
 WIDTHS = (64, 256, 256)
 

@@ -18,7 +18,7 @@ from benchmarks.timing import print_table
 from model_training.networks.precision import dtype_policy
 from model_training.recipes import find_recipe
 from model_training.training.environment import make_deterministic
-from model_training.training.learner import compile_network, one_hot
+from model_training.training.learning.learner import compile_network, one_hot
 
 
 def main() -> None:

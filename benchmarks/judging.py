@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.photos import HALVES, MAX_PIXELS, MODELS, auroc
+from benchmarks.photos import MAX_PIXELS, MODELS, auroc
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog.cifar10 import CLASSES, NAME
 from model_training.datasets.catalog.cifar10 import load as load_cifar10
@@ -224,7 +224,7 @@ def read(folder: Path) -> tuple[list[Image.Image], NDArray[np.int64], NDArray[np
     images, true, chosen = [], [], []
     for kind in sorted(path for path in folder.iterdir() if path.is_dir()):
         paths = sorted(kind.iterdir())
-        first = set(paths[HALVES["chosen"]])
+        first = set(paths[::2])
         for path in paths:
             images.append(open_photo(path.read_bytes(), max_pixels=MAX_PIXELS).image)
             true.append(CLASSES.index(kind.name) if kind.name in CLASSES else -1)

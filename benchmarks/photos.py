@@ -1,19 +1,19 @@
 """A model's figures on real photos: `python -m benchmarks.photos FOLDER [NAME] [--half ...]`
 
 FOLDER has one folder for each kind of photo.  Those that are named after a class of the model hold
-photos of that class; every other one holds photos of none of the classes, which the model should
-refuse.  Each file is treated as a visitor's photo is: opened, cut into views, judged.  Measured are
+photos of that class; every other one holds strangers, photos of none of the classes, which the
+model should refuse.  Each file is treated as a visitor's photo is: opened, cut into views, judged.
+Measured are
 
-- right: the share of true photos that are given their class, refused or not;
-- AUROC: how often a photo of none of the classes is rated more novel than a true one, 0.5 by
-  chance;
-- FPR at 95 %: the share of photos of none of the classes that would be accepted if 95 % of the true
-  photos were;
-- refused: the shares of both above the threshold that ships.
+- right: the share of photos of the classes that are given their class, refused or not;
+- AUROC: how often a stranger is rated more novel than a photo of a class, 0.5 by chance;
+- caught at 5 % and 10 %: the share of strangers that would be refused where so many photos of the
+  classes were;
+- known, unsure, refused: the shares of the verdicts, at the thresholds that ship.
 
-The photos are not part of this project, and nothing is fitted on them.  Where something is chosen
-by them (such as how a photo is cut), choose on one half and report the other: `--half chosen` takes
-every second photo of each folder, in the order of their names, and `--half reported` the rest.
+The photos are not part of this project, and nothing is fitted on them but the thresholds of the
+verdicts (`flask calibrate NAME --photos FOLDER`), on the half that is called `chosen`: every second
+photo of each folder, in the order of their names.  The rest is `reported`.
 """
 
 from __future__ import annotations
@@ -23,38 +23,51 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.pictures.opener import PhotoError, open_photo
+from model_training.judging.parts.verdicts import VERDICTS
+from webapp.cli.common.photos import PhotoFiles, judged_features
 from webapp.serving.classifier import Classifier
 from webapp.settings import SETTINGS
 
+Half = Literal["chosen", "reported", "all"]
+
 MODELS = Path(__file__).resolve().parent.parent / "instance" / "models"
-HALVES = {"chosen": slice(0, None, 2), "reported": slice(1, None, 2), "all": slice(None)}
+HALVES: tuple[Half, ...] = ("chosen", "reported", "all")
 MAX_PIXELS = next(int(one.default or 0) for one in SETTINGS if one.name == "MAX_PHOTO_PIXELS")
-AT_A_TIME = 16
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The judged photos of one folder.
+    """Judged photos.
 
-    `answers` are class names; `true` is None for photos of none of the classes.
+    Args:
+        kinds: the name of each one's folder, (count,).
+        stranger: whether it is of no class, (count,).
+        right: whether the most probable class is its folder's, (count,).
+        novelty: (count,).
+        verdicts: places in `VERDICTS`, (count,).
     """
 
-    name: str
-    true: str | None
-    answers: list[str]
+    kinds: NDArray[np.str_]
+    stranger: NDArray[np.bool_]
+    right: NDArray[np.bool_]
     novelty: NDArray[np.float64]
-    known: NDArray[np.bool_]
+    verdicts: NDArray[np.int64]
 
-    @property
-    def right(self) -> float:
-        """Return the share of photos that are given their class."""
-        return float(np.mean([answer == self.true for answer in self.answers]))
+    def take(self, chosen: NDArray[np.bool_]) -> Judged:
+        """Return those that are `chosen`, bool (count,)."""
+        return Judged(
+            self.kinds[chosen],
+            self.stranger[chosen],
+            self.right[chosen],
+            self.novelty[chosen],
+            self.verdicts[chosen],
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -69,69 +82,63 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classifier = Classifier(read_bundle(path))
     started = time.perf_counter()
     judged = measure(asked.folder, classifier, asked.half)
-    if not any(one.true for one in judged):
+    if judged.stranger.all():
         parser.error(f"{asked.folder} has no folder called after a class of {classifier.name}")
-    photos = sum(len(one.answers) for one in judged)
     print(f"{classifier.name}, half: {asked.half}")
     print_report(judged)
-    spent = (time.perf_counter() - started) / photos * 1000
-    print(f"{photos:,} photos, {spent:.0f} ms each, decoding included")
+    spent = (time.perf_counter() - started) / len(judged.kinds) * 1000
+    print(f"{len(judged.kinds):,} photos, {spent:.0f} ms each, decoding included")
 
 
-def measure(folder: Path, classifier: Classifier, half: str) -> list[Judged]:
-    """Judge one half of each folder in `folder`; what cannot be opened is named and left out."""
-    found = []
-    for kind in sorted(path for path in folder.iterdir() if path.is_dir()):
-        images = []
-        for path in sorted(kind.iterdir())[HALVES[half]]:
-            try:
-                photo = open_photo(path.read_bytes(), max_pixels=MAX_PIXELS)
-            except PhotoError as error:
-                print(f"left out: {path}: {error.message}")
-                continue
-            images.append(classifier.judge.views(photo.image))
-        if not images:
-            continue
-        judgements = [
-            judgement
-            for start in range(0, len(images), AT_A_TIME)
-            for judgement in classifier.judge_views(images[start : start + AT_A_TIME])
-        ]
-        found.append(
-            Judged(
-                name=kind.name,
-                true=kind.name if kind.name in classifier.classes else None,
-                answers=[classifier.classes[int(one.probabilities.argmax())] for one in judgements],
-                novelty=np.array([one.novelty for one in judgements]),
-                known=np.array([one.known for one in judgements]),
-            )
-        )
-    return found
-
-
-def print_report(judged: Sequence[Judged]) -> None:
-    """Print a row for each class, one for all of them, and one for photos of none of them."""
-    unknown = [one for one in judged if one.true is None]
-    novelty = np.concatenate([one.novelty for one in unknown] or [np.empty(0)])
-    print(f"{'':12}{'photos':>8}{'right':>8}{'refused':>9}{'AUROC':>8}{'FPR at 95 %':>13}")
-    classes = [one for one in judged if one.true is not None]
-    together = Judged(
-        name="together",
-        true="right",
-        answers=[
-            "right" if answer == one.true else "wrong" for one in classes for answer in one.answers
-        ],
-        novelty=np.concatenate([one.novelty for one in classes]),
-        known=np.concatenate([one.known for one in classes]),
+def measure(folder: Path, classifier: Classifier, half: Half) -> Judged:
+    """Judge one half of the photos in `folder`; what cannot be opened is named and left out."""
+    files = PhotoFiles.of(folder)
+    if half != "all":
+        files = files.take([second == (half == "reported") for second in files.second])
+    judge, classes = classifier.judge, classifier.classes
+    features, opened = judged_features(
+        files,
+        judge,
+        classifier.backend,
+        MAX_PIXELS,
+        on_problem=lambda path, problem: print(f"left out: {path}: {problem}"),
     )
-    for one in (*classes, together):
-        print(
-            f"{one.name:12}{len(one.answers):8,}{one.right:8.3f}{1 - one.known.mean():9.3f}"
-            f"{auroc(one.novelty, novelty):8.3f}{false_positive_rate(one.novelty, novelty):13.3f}"
-        )
-    if unknown:
-        known = np.concatenate([one.known for one in unknown])
-        print(f"{'none':12}{len(known):8,}{'':8}{1 - known.mean():9.3f}")
+    kinds = np.array(files.kinds)[opened]
+    judgements = judge.judge_features(features)
+    answers = np.array([classes[int(one.probabilities.argmax())] for one in judgements])
+    return Judged(
+        kinds,
+        ~np.isin(kinds, classes),
+        answers == kinds,
+        np.array([one.novelty for one in judgements]),
+        np.array([VERDICTS.index(one.verdict) for one in judgements]),
+    )
+
+
+def print_report(judged: Judged) -> None:
+    """Print a row for each class, one for all of them, and one for strangers."""
+    strangers = judged.take(judged.stranger)
+    of_classes = judged.take(~judged.stranger)
+    columns = ("photos", "right", "AUROC", "at 5 %", "at 10 %", *VERDICTS)
+    print(f"{'':12}" + "".join(f"{name:>10}" for name in columns))
+    rows = {str(kind): of_classes.kinds == kind for kind in np.unique(of_classes.kinds)}
+    for name, chosen in (rows | {"together": np.ones(len(of_classes.kinds), bool)}).items():
+        one = of_classes.take(chosen)
+        figures = [one.right.mean(), auroc(one.novelty, strangers.novelty)]
+        figures += [caught(one.novelty, strangers.novelty, refused) for refused in (0.05, 0.1)]
+        print(_row(name, len(one.kinds), [*figures, *_shares(one)]))
+    if len(strangers.kinds):
+        blank = [float("nan")] * 4
+        print(_row("strangers", len(strangers.kinds), [*blank, *_shares(strangers)]))
+
+
+def _row(name: str, count: int, figures: Sequence[float]) -> str:
+    cells = ("" if np.isnan(figure) else f"{figure:.3f}" for figure in figures)
+    return f"{name:12}{count:10,}" + "".join(f"{cell:>10}" for cell in cells)
+
+
+def _shares(judged: Judged) -> list[float]:
+    return [float((judged.verdicts == number).mean()) for number in range(len(VERDICTS))]
 
 
 def auroc(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float:
@@ -147,13 +154,14 @@ def auroc(known: NDArray[np.float64], unknown: NDArray[np.float64]) -> float:
     return float((below + not_above).mean() / 2 / len(known))
 
 
-def false_positive_rate(
-    known: NDArray[np.float64], unknown: NDArray[np.float64], kept: float = 0.95
-) -> float:
-    """Return the share of `unknown` that is accepted where a threshold keeps `kept` of `known`."""
+def caught(known: NDArray[np.float64], unknown: NDArray[np.float64], refused: float) -> float:
+    """Return the share of `unknown` that is refused where a threshold refuses `refused` of `known`.
+
+    NaN without `unknown`.
+    """
     if not len(unknown):
         return float("nan")
-    return float((unknown <= np.quantile(known, kept)).mean())
+    return float((unknown > np.quantile(known, 1 - refused)).mean())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import tensorflow as tf
 from benchmarks.timing import alternate, print_table
 from model_training.networks.precision import dtype_policy
 from model_training.recipes import find_recipe
-from model_training.training.learner import compile_network, epoch_order, one_hot
+from model_training.training.learning.learner import compile_network, epoch_order, one_hot
 
 
 def main() -> None:

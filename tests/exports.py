@@ -14,8 +14,8 @@ from model_training.bundles.history import Epoch
 from model_training.bundles.writing import write_bundle
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.pictures.views import default_plan
+from model_training.judging.calibration import Calibrator
 from model_training.judging.fitting import fit_judge
-from model_training.judging.judge import TemperatureScaling
 from model_training.networks.backend import KerasBackend
 
 
@@ -29,7 +29,7 @@ def make_enlarging(like: Bundle, data: DataSet, path: Path) -> Bundle:
     x = layers.GlobalMaxPooling2D()(x)
     network = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
     card = like.card.model_copy(update={"name": path.name, "input_size": 48})
-    calibration = TemperatureScaling(
+    calibration = Calibrator(
         temperature=card.calibration.temperature, set_on="the images of the tests"
     )
     learned, validation = (data.train.take(part) for part in (np.arange(600), np.arange(600, 800)))

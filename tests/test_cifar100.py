@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import pickle
 import tarfile
@@ -12,11 +13,15 @@ import keras
 import numpy as np
 import pytest
 
+from model_training.bundles.reading import read_bundle
 from model_training.datasets.catalog import cifar100
 from model_training.datasets.catalog.cifar100 import CLASSES, load
 from model_training.datasets.dataset import DataError
 from model_training.datasets.registry import recognise
 from model_training.datasets.sources import Arrays
+from model_training.networks.checking import checked
+from model_training.recipes import RECIPES
+from tests.conftest import make_site
 
 EACH_TRAIN, EACH_TEST = 3, 2
 
@@ -247,3 +252,33 @@ def test_a_copy_of_it_is_recognised_by_its_files(
         load(tmp_path / "images.npz", archive)
     for path in (tmp_path / "nowhere", tmp_path):
         assert recognise(path) is None
+
+
+OF_CIFAR10 = {name: one for name, one in RECIPES.items() if one.data_set == "cifar10"}
+
+
+@pytest.mark.parametrize("name", ["cnn-mish", "squeezenet"])
+def test_a_recipe_learns_a_hundred_classes_from_a_small_file_in_its_form(
+    name: str, arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_python(tmp_path / "cifar-100-python", arrays)
+    for part in ("train", "test"):
+        md5 = hashlib.md5((folder / part).read_bytes(), usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(cifar100.BATCH_MD5, part, md5)
+    phase = dataclasses.replace(RECIPES[name].phases[-1], epochs=1, batch_size=100)
+    quick = dataclasses.replace(RECIPES[name], phases=(phase,), pretrained=None)
+    monkeypatch.setitem(RECIPES, name, quick)
+    site = make_site(tmp_path / "instance").test_cli_runner()
+    told = site.invoke(args=["train", name, "--dataset", "cifar100", "--data", str(folder)])
+    assert told.exit_code == 0, told.output
+    card = read_bundle(tmp_path / "instance" / "models" / f"{name}-cifar100").card
+    assert card.classes == list(CLASSES) and card.title.endswith(" on CIFAR-100")
+    assert card.reported is None and card.why is None
+    assert "--dataset cifar100" in card.training.command
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("name", OF_CIFAR10)
+def test_every_recipe_for_cifar10_can_be_built_for_a_hundred_classes(name: str) -> None:
+    model = OF_CIFAR10[name].build(classes=100)
+    assert checked(model, name, 100, None).output.shape == (None, 100)

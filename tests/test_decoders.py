@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from flask import Flask
+from PIL import Image
 
 from model_training.datasets.pictures import decoders, opener
 from model_training.datasets.pictures.decoders import Decoder
@@ -83,7 +84,7 @@ def test_who_takes_too_much_memory_is_refused_and_the_next_is_opened(
     start: Callable[..., Decoder],
 ) -> None:
     decoder = start(memory=400 * 1024**2)
-    large = pictures.encode(pictures.Image.new("RGBA", (8000, 8000), (0, 0, 0, 9)), "PNG")
+    large = pictures.encode(Image.new("RGBA", (8000, 8000), (0, 0, 0, 9)), "PNG")
     with pytest.raises(opener.TooMuchWork):
         open_in(decoder, large)
     assert open_in(decoder, pictures.jpeg()).original_size == (96, 64)

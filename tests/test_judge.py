@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import softmax
 
-from benchmarks.photos import auroc, false_positive_rate
+from benchmarks.photos import auroc, caught
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import DataSet, split
 from model_training.datasets.pictures.views import PlannedView, View, ViewPlan, default_plan
+from model_training.judging.calibration import Calibrator
 from model_training.judging.fitting import fit_judge
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling
+from model_training.judging.judge import KEPT, Judge
 from model_training.judging.out_of_distribution import Reference
-from model_training.judging.verdicts import Threshold
+from model_training.judging.parts.verdicts import Threshold
 from model_training.networks.backend import KerasBackend
 from tests import pictures
 from webapp.serving.classifier import Classifier, ClassifierError
 
 PLAN = default_plan(32, 32)
-CALIBRATION = TemperatureScaling(temperature=1.0, set_on="nothing")
+CALIBRATION = Calibrator(temperature=1.0, set_on="nothing")
 
 
 def two_classes(count: int = 40) -> Judge:
@@ -92,7 +93,7 @@ def test_a_logit_that_is_weak_makes_an_image_novel_wherever_it_lies() -> None:
 
 def test_probabilities_are_those_of_the_head_at_its_temperature() -> None:
     cooler = dataclasses.replace(
-        two_classes(), calibration=TemperatureScaling(temperature=2.0, set_on="the tests")
+        two_classes(), calibration=Calibrator(temperature=2.0, set_on="the tests")
     )
     (row,) = cooler.probabilities(features([3, 1, 0]))
     assert row == pytest.approx([np.exp(1.5), np.exp(0.5)] / (np.exp(1.5) + np.exp(0.5)))
@@ -237,8 +238,8 @@ def test_a_plan_is_data_and_cuts_the_same_when_it_comes_back() -> None:
     assert as_it_is.pixels.shape == (32, 32, 3)
 
 
-def test_auroc_and_false_positive_rate_are_what_their_names_say() -> None:
+def test_auroc_and_the_share_caught_are_what_their_names_say() -> None:
     known, unknown = np.arange(100.0), np.array([50.0, 120.0, 94.0, 95.0])
     # 50.5, 100, 94.5 and 95.5 of the hundred known are below, a tie counting half.
     assert auroc(known, unknown) == pytest.approx((50.5 + 100 + 94.5 + 95.5) / 400)
-    assert false_positive_rate(known, unknown, kept=0.95) == 0.5
+    assert caught(known, unknown, refused=0.05) == 0.5

@@ -13,8 +13,8 @@ from model_training import recipes
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.initialization import whitening_filters
 from model_training.recipes import find_recipe
-from model_training.training.learner import compile_network, one_hot
-from model_training.training.optimizers import Lookahead, Muon, OneCycle, describe
+from model_training.training.learning.learner import compile_network, one_hot
+from model_training.training.learning.optimizers import Lookahead, Muon, OneCycle, describe
 
 
 def small_network() -> keras.Model:

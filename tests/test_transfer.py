@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import errno
 import hashlib
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ from keras import layers
 
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import DataSet
+from model_training.datasets.registry import find_known
 from model_training.networks import features
 from model_training.networks.cutting import cut
-from model_training.networks.features import FeatureViews, Stopped, extract
+from model_training.networks.features import FeatureViews, FullDisk, Stopped, extract
 from model_training.networks.pretrained import WeightsError, load_pretrained
 from model_training.recipes import (
     RECIPES,
@@ -32,7 +35,7 @@ from model_training.recipes import (
 )
 from model_training.training import measuring
 from model_training.training.checkpoint import CheckpointError
-from model_training.training.learner import Learner
+from model_training.training.learning.learner import Learner
 from model_training.training.loop import Interrupted, Watcher
 from model_training.training.options import Options
 from model_training.training.run import run
@@ -91,7 +94,7 @@ TRANSFER = Recipe(
 
 def begin(model: keras.Model, weights: Path | None) -> str:
     """Give `model` the pretrained weights that the recipe begins with."""
-    assert TRANSFER.pretrained is not None
+    assert isinstance(TRANSFER.pretrained, Pretrained)
     return load_pretrained(model, TRANSFER.pretrained, TRANSFER.input_size, weights)
 
 
@@ -194,11 +197,46 @@ def test_other_weights_have_other_features(few_data: DataSet, tmp_path: Path) ->
     assert not np.allclose(found[0], found[1])
 
 
-def test_a_stop_leaves_no_half_features(few_data: DataSet, tmp_path: Path) -> None:
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frozen layers are given a few images at a time."""
+    monkeypatch.setattr(features, "batch_within_memory", lambda _network: 40)
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_features_are_gone_on_with_where_they_were_stopped(
+    few_data: DataSet, tmp_path: Path
+) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    images = few_data.train.images[:130]
+    whole = np.array(extract(lower, images, (Transform(),), tmp_path / "whole").views[0])
+
+    folder, told = tmp_path / "parts", list[int]()
     with pytest.raises(Stopped):
-        extract(lower, few_data.train.images, (Transform(),), tmp_path, stop=lambda: True)
-    assert list(tmp_path.iterdir()) == []
+        options = {"on_images": told.append, "stop": lambda: sum(told) >= 80}
+        extract(lower, images, (Transform(),), folder, **options)  # type: ignore[arg-type]
+    assert told == [0, 40, 40] and not list(folder.glob("*.npy"))
+    # A process that is killed leaves half a piece behind the last whole one.
+    (part,) = folder.glob("*.part")
+    part.write_bytes(part.read_bytes() + b"half a piece")
+    told.clear()
+    again = extract(lower, images, (Transform(),), folder, on_images=told.append)
+    assert told == [80, 40, 10], "what was kept is not computed again"
+    assert np.array_equal(again.views[0], whole) and again.views[0].dtype == np.float16
+    assert not list(folder.glob("*.part")) and not list(folder.glob("*.progress"))
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_pieces_whose_count_is_damaged_are_begun_anew(few_data: DataSet, tmp_path: Path) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    images, told = few_data.train.images[:90], list[int]()
+    with pytest.raises(Stopped):
+        extract(lower, images, (Transform(),), tmp_path, on_images=told.append, stop=lambda: True)
+    (part,) = tmp_path.glob("*.part")
+    part.with_suffix(".progress").write_text('{"images": 80, "seconds": 1}')
+    told.clear()
+    extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
+    assert told == [0, 40, 40, 10]
 
 
 def test_features_of_another_configuration_are_not_taken(few_data: DataSet, tmp_path: Path) -> None:
@@ -220,17 +258,37 @@ def test_damaged_features_are_computed_again(few_data: DataSet, tmp_path: Path) 
     assert np.array_equal(extract(lower, images, (Transform(),), tmp_path).views[0], first)
 
 
-def test_a_full_disk_among_frozen_layers_is_an_error_and_leaves_nothing(
+@pytest.mark.usefixtures("small_pieces")
+def test_a_full_disk_among_frozen_layers_keeps_what_is_done_and_says_what_to_do(
     few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
-    # /dev/full takes nothing, as a full disk does.
-    monkeypatch.setattr(
-        features, "whole_file", lambda _path: contextlib.nullcontext(Path("/dev/full"))
-    )
-    with pytest.raises(OSError, match="No space left"):
-        extract(lower, few_data.train.images, (Transform(),), tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    images, told = few_data.train.images[:90], list[int]()
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        if sum(told) >= 40:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(FullDisk, match="disk is full.* 40 of 90 images is kept.*--resume"):
+            extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
+    told.clear()
+    extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
+    assert told == [40, 40, 10]
+
+
+def test_too_small_a_disk_is_said_before_anything_is_computed(
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
+    told: list[int] = []
+    with pytest.raises(FullDisk, match=r"takes 0.0 GB, and .* has room for 0.0 GB. Make room"):
+        extract(lower, few_data.train.images, (Transform(),), tmp_path, on_images=told.append)
+    assert told == []
 
 
 def test_an_image_shows_another_view_each_epoch() -> None:
@@ -378,7 +436,7 @@ def test_what_a_killed_training_left_is_cleared_away(
 
 def test_vgg16_takes_rgb_though_its_weights_expect_bgr() -> None:
     recipe = find_recipe("vgg16-frozen-32")
-    assert recipe.pretrained
+    assert isinstance(recipe.pretrained, Pretrained)
     kernel = np.random.default_rng(0).random((3, 3, 3, 4))
     adapted, bias = recipe.pretrained.adapt("block1_conv1", [kernel, np.zeros(4)])
     image = np.random.default_rng(1).random((3, 3, 3))
@@ -388,35 +446,60 @@ def test_vgg16_takes_rgb_though_its_weights_expect_bgr() -> None:
     assert recipe.pretrained.adapt("block1_conv2", [kernel, bias])[0] is kernel
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.pretrained])
+MODULES = {
+    "VGG16": "vgg16",
+    "MobileNetV2": "mobilenet_v2",
+    "ResNet50": "resnet",
+    "InceptionResNetV2": "inception_resnet_v2",
+    "DenseNet121": "densenet",
+}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, one in RECIPES.items() if isinstance(one.pretrained, Pretrained)]
+)
 def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> None:
     recipe = find_recipe(name)
-    assert recipe.pretrained
+    assert isinstance(recipe.pretrained, Pretrained)
     model = recipe.build()
     first_convolution = next(one for one in model.layers if isinstance(one, layers.Conv2D))
     before = cut(model, first_convolution.name)[0]
     photo = np.random.default_rng(0).integers(0, 256, (1, 40, 30, 3)).astype(np.float32)
     ours = np.asarray(before(photo))
     assert ours.shape[1] >= recipe.input_size
-    module = {"VGG16": "vgg16", "MobileNetV2": "mobilenet_v2", "ResNet50": "resnet"}
-    preprocess = getattr(keras.applications, module[recipe.pretrained.application])
+    module = MODULES.get(recipe.pretrained.application)
+    if module is None:
+        pytest.skip("Keras has no such network")
+    preprocess = getattr(keras.applications, module)
     resized = np.array(model.get_layer("resize")(photo))
     theirs = preprocess.preprocess_input(resized)
-    if recipe.pretrained.application != "MobileNetV2":
+    if name in ("vgg16", "resnet"):
         theirs = theirs[..., ::-1]  # The channels are turned in the weights.
     inside = ours[:, 3:-3, 3:-3] if ours.shape != theirs.shape else ours
     assert np.allclose(inside, theirs, atol=1e-3)
 
 
+ONE_STEP = {
+    "vgg16-frozen-224": True,
+    "vgg16-finetuned-224": True,
+    "resnet50-224": False,
+    "inception-resnet-v2": True,
+    "animals-efficientnetv2b3": True,
+    "animals-densenet121": True,
+}
+"""Networks too large to be trained here, and whether their first layer is frozen."""
+
+
 @pytest.mark.release
-@pytest.mark.parametrize("name", ["vgg16-frozen-224", "resnet50-224"])
+@pytest.mark.parametrize("name", ONE_STEP)
 def test_the_large_networks_learn_a_step_from_random_weights(
     name: str, few_data: DataSet, tmp_path: Path
 ) -> None:
     recipe = find_recipe(name)
-    model = recipe.build()
+    classes = len(find_known(recipe.data_set).classes)
+    model = recipe.build(classes=classes)
     assert model.count_params() == recipe.parameters
-    few = few_data.train.take(np.arange(2))
+    few = few_data.train.take(np.flatnonzero(few_data.train.labels < classes)[:2])
     frozen = {layer.name for layer in model.layers if not layer.trainable}
     learner = Learner(
         model,
@@ -436,4 +519,70 @@ def test_the_large_networks_learn_a_step_from_random_weights(
     loss, _accuracy = learner.step(np.arange(2), epoch=0, batch=0, step=1)
     assert np.isfinite(loss)
     assert not same(before["probabilities"], layer_weights(model, "probabilities"))
-    assert same(before[first], layer_weights(model, first)) == (name == "vgg16-frozen-224")
+    assert same(before[first], layer_weights(model, first)) == ONE_STEP[name]
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("name", ["inception-resnet-v2", "resnet50-224", "animals-densenet121"])
+def test_a_file_of_weights_reaches_the_layers_of_a_large_network(name: str, tmp_path: Path) -> None:
+    recipe = find_recipe(name)
+    assert isinstance(recipe.pretrained, Pretrained)
+    shape = (recipe.input_size, recipe.input_size, 3)
+    build = getattr(keras.applications, recipe.pretrained.application)
+    base = build(include_top=False, weights=None, input_shape=shape)
+    path = tmp_path / "made.weights.h5"
+    base.save_weights(path)
+    model = recipe.build()
+    told = load_pretrained(model, recipe.pretrained, recipe.input_size, path)
+    assert "made.weights.h5" in told
+    ours = [one for one in model.layers if one.weights][1:]
+    theirs = [one for one in base.layers if one.weights][1:]  # The first may be turned to RGB.
+    for mine, given in zip(ours, theirs, strict=False):
+        for one, other in zip(mine.get_weights(), given.get_weights(), strict=True):
+            assert np.array_equal(one, other), mine.name
+
+
+def write_old_weights(path: Path, model: keras.Model, names: list[str]) -> None:
+    """A file of weights as an older Keras wrote it, with "/" in the names of layers."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.replace("_", "/", 1).encode() for name in names]
+        for name in names:
+            group = file.create_group(name.replace("_", "/", 1))
+            group.attrs["weight_names"] = [b"W:0", b"b:0"]
+            for told, weight in zip(("W:0", "b:0"), layer_weights(model, name), strict=True):
+                group[told] = np.full_like(weight, 0.25)
+
+
+def test_a_network_that_keras_lacks_takes_its_weights_by_the_names_of_layers(
+    tmp_path: Path,
+) -> None:
+    recipe = find_recipe("squeezenet")
+    assert isinstance(recipe.pretrained, Pretrained)
+    model, path = recipe.build(), tmp_path / "squeezenet.h5"
+    write_old_weights(path, model, list(recipe.pretrained.layers))
+    told = load_pretrained(model, recipe.pretrained, 64, path)
+    assert told.startswith("ImageNet weights of SqueezeNet 1.1: squeezenet.h5")
+    for name in recipe.pretrained.layers:
+        assert {float(np.unique(weight)[0]) for weight in layer_weights(model, name)} == {0.25}
+
+    with pytest.raises(WeightsError, match="no weights of SqueezeNet 1.1 to download.*--weights"):
+        load_pretrained(model, recipe.pretrained, 64, None)
+    write_old_weights(path, model, list(recipe.pretrained.layers[:-1]))
+    with pytest.raises(WeightsError, match="it has no fire9_expand3x3"):
+        load_pretrained(model, recipe.pretrained, 64, path)
+    path.write_bytes(b"noise")
+    with pytest.raises(WeightsError, match="does not hold weights of SqueezeNet 1.1 by layer"):
+        load_pretrained(model, recipe.pretrained, 64, path)
+
+
+def test_what_cannot_be_downloaded_is_said_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(**_options: object) -> None:
+        raise OSError("Name or service not known\nmore")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    recipe = find_recipe("vgg16-frozen-32")
+    assert isinstance(recipe.pretrained, Pretrained)
+    with pytest.raises(WeightsError, match=r"known\). Connect this machine .*or download .*--weig"):
+        load_pretrained(TRANSFER.build(), recipe.pretrained, 32, None)

@@ -26,8 +26,9 @@ from model_training.bundles.writing import write_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.pictures.views import default_plan
 from model_training.files import file_digest
+from model_training.judging.calibration import Calibrator
 from model_training.judging.fitting import fit_judge
-from model_training.judging.judge import Judge, TemperatureScaling
+from model_training.judging.judge import Judge
 from model_training.networks.backend import KerasBackend
 from tests.conftest import make_site
 from webapp.cli.upgrade import upgrade_command
@@ -144,7 +145,7 @@ def scaled(
         default_plan(32, 32),
         small_data.train.take(np.arange(300)),
         small_data.train.take(np.arange(300, 400)),
-        TemperatureScaling(temperature=card.calibration.temperature, set_on=set_on),
+        Calibrator(temperature=card.calibration.temperature, set_on=set_on),
         set_on,
     )
     path = tmp_path_factory.mktemp("scaled") / "scaled"
@@ -162,7 +163,7 @@ def test_a_scale_behind_the_last_layer_that_version_1_left_out_is_taken_in(
     network = keras.saving.load_model(bundle.model_path, compile=False)
     features = KerasBackend(network).features(images)
     plain = dataclasses.replace(
-        bundle.judge, calibration=TemperatureScaling(temperature=1.0, set_on="nothing")
+        bundle.judge, calibration=Calibrator(temperature=1.0, set_on="nothing")
     )
     own = network.predict_on_batch(images.astype(np.float32))
     assert plain.probabilities(features) == pytest.approx(own, abs=1e-5)

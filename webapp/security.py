@@ -15,7 +15,8 @@ CONTENT_SECURITY_POLICY = (
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
-    # The page takes a photo, if it is asked to; nothing here wants anything else of a device.
+    # The camera is for the photo form, which asks for it only when a visitor presses a button;
+    # nothing here wants anything else of a device.
     "Permissions-Policy": "camera=(self), display-capture=(), geolocation=(), microphone=(), "
     "payment=(), usb=()",
     "Referrer-Policy": "same-origin",

@@ -100,7 +100,15 @@ SETTINGS = (
         "",
         "Where photos are that visitors asked to have kept: a file of SQLite, relative to "
         "`instance/`, or `postgresql://user:password@host/name`, for which "
-        "`requirements-postgresql.txt` must be installed.",
+        "`requirements-postgresql.txt` must be installed. A plain `DATABASE_URL` in the "
+        "environment counts too.",
+    ),
+    Setting(
+        "DATABASE_MIGRATE",
+        True,
+        "",
+        "Make the tables, or bring them up to date, when the site starts. False where its role in "
+        "PostgreSQL may not: then `flask db upgrade` does it, as one that may.",
     ),
     Setting(
         "FEEDBACK_LIMIT",
@@ -116,6 +124,22 @@ SETTINGS = (
         "photos",
         "The most that are kept within an hour, from all visitors together: who sent what is not "
         "known. So nobody fills the room at one go.",
+    ),
+    Setting(
+        "FEEDBACK_HOURLY_CLIENT",
+        12,
+        "photos",
+        "The most that are taken from one address (of IPv6, one network of 64 bits) within an "
+        "hour, so that one visitor cannot use up `FEEDBACK_HOURLY` for all.",
+    ),
+    Setting(
+        "RATE_LIMIT_STORAGE",
+        "memory://",
+        "",
+        "Where it is counted how often one client came, under a digest of its address: "
+        "`memory://` in each worker for itself, `redis://host:6379` or `memcached://host:11211` "
+        "for all together, for which `requirements-limits.txt` must be installed. When that is "
+        "down, each worker counts for itself.",
     ),
     Setting("FEEDBACK_DAYS", 180, "days", "How long such a photo is kept."),
     Setting(
@@ -183,6 +207,8 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     app.config.from_mapping({setting.name: setting.default for setting in SETTINGS})
     _refuse_unknown_names(app)
     app.config.from_pyfile("config.py", silent=True)
+    if plain := os.environ.get("DATABASE_URL"):
+        app.config["DATABASE_URL"] = plain
     app.config.from_prefixed_env(ENVIRONMENT_PREFIX)
     app.config.from_mapping(config or {})
     for setting in SETTINGS:

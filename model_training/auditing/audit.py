@@ -32,7 +32,6 @@ from model_training.datasets.pictures.sprites import (
     untile,
 )
 from model_training.files import DamagedFile, read_arrays, whole_file
-from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.intervals import Interval, accuracy_interval
 from model_training.naming import Sha256
 
@@ -152,7 +151,7 @@ def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy
 
 def calibrated(bundle: Bundle) -> Floats:
     """Return a model's probabilities on the test images at its temperature, (count, classes)."""
-    return scale_by_temperature(bundle.predictions.test, bundle.card.calibration.temperature)
+    return bundle.card.calibration.calibrated(bundle.predictions.test)
 
 
 def predictions_digest(bundle: Bundle) -> str:

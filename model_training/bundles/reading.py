@@ -210,6 +210,12 @@ def _check_part(part: str, probabilities: NDArray[Any], labels: NDArray[Any], cl
         raise BundleError(f"{PREDICTIONS} is damaged: {part} does not hold probabilities")
 
 
+def _same_calibration(judge: Judge, card: Card) -> bool:
+    # A judge that asks a second head, too, has a calibration of its own.
+    kept, said = judge.calibration, card.calibration
+    return (kept.temperature, kept.steps) == (said.temperature, said.steps)
+
+
 def _read_judge(path: Path, card: Card) -> Judge:
     try:
         judge = Judge.from_arrays(read_arrays(path, most_bytes=MOST_JUDGE_BYTES))
@@ -218,7 +224,7 @@ def _read_judge(path: Path, card: Card) -> Judge:
     if (
         judge.classes != tuple(card.classes)
         or judge.plan.side != card.input_size
-        or judge.calibration.temperature != card.calibration.temperature
+        or (judge.pretrained is None and not _same_calibration(judge, card))
     ):
         raise BundleError(f"{JUDGE} is not of this model: {CARD} says otherwise")
     return judge

@@ -27,9 +27,10 @@ from model_training.bundles.reading import MOST_JUDGE_BYTES, read_bundle
 from model_training.bundles.writing import write_card
 from model_training.datasets.pictures.views import default_plan
 from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling
+from model_training.judging.calibration import Calibrator
+from model_training.judging.judge import KEPT, Judge
 from model_training.judging.out_of_distribution import Reference
-from model_training.judging.verdicts import Threshold
+from model_training.judging.parts.verdicts import Threshold
 from model_training.networks.backend import KerasBackend
 from model_training.networks.loading import load_network
 
@@ -99,7 +100,7 @@ def _judge(path: Path, card: Card, threshold: float | None) -> Judge:
             plan=default_plan(card.input_size, SMALL_SIDE),
             kernel=backend.kernel,
             bias=backend.bias,
-            calibration=TemperatureScaling(temperature=card.calibration.temperature, set_on=set_on),
+            calibration=Calibrator(temperature=card.calibration.temperature, set_on=set_on),
             reference=Reference(
                 axes=stored["axes"],
                 remembered=stored["remembered"],

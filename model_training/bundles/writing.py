@@ -21,10 +21,10 @@ from model_training.bundles.bundle import (
     Bundle,
     Predictions,
 )
-from model_training.bundles.card import Card
+from model_training.bundles.card import Calibration, Card, Explanation
 from model_training.bundles.history import HISTORY_COLUMNS, Epoch
 from model_training.bundles.reading import read_bundle
-from model_training.files import file_digest, whole_folder
+from model_training.files import file_digest, whole_file, whole_folder
 from model_training.judging.judge import Judge
 
 if TYPE_CHECKING:
@@ -61,13 +61,42 @@ def write_bundle(
     return read_bundle(path)
 
 
-def replace_judge(bundle: Bundle, judge: Judge) -> Bundle:
-    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit."""
+def replace_judge(bundle: Bundle, judge: Judge, calibration: Calibration | None = None) -> Bundle:
+    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit.
+
+    Args:
+        calibration: what the card says of it, where that is another.
+    """
+    card = bundle.card
+    if calibration is not None:
+        card = card.model_copy(update={"calibration": calibration})
     with whole_folder(bundle.path) as folder:
         for name in (MODEL, HISTORY, PREDICTIONS):
             if (bundle.path / name).is_file():
                 shutil.copy2(bundle.path / name, folder / name)
-        write_card(folder, bundle.card, judge)
+        write_card(folder, card, judge)
+    return read_bundle(bundle.path)
+
+
+def replace_explanation(bundle: Bundle, explanation: Explanation) -> Bundle:
+    """Say in the card of `bundle` how well it can be explained; every other file stays the same."""
+    card = bundle.card.model_copy(update={"explanation": explanation})
+    with whole_file(bundle.path / CARD) as temporary:
+        temporary.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return read_bundle(bundle.path)
+
+
+def make_report(bundle: Bundle) -> Bundle:
+    """Leave out the network and the judge of `bundle`; its other files but the card stay the same,
+    bit by bit.
+
+    Raises:
+        OSError: a file cannot be written; `bundle` is whole.
+    """
+    with whole_folder(bundle.path) as folder:
+        for name in (HISTORY, PREDICTIONS):
+            shutil.copy2(bundle.path / name, folder / name)
+        write_card(folder, bundle.card, None)
     return read_bundle(bundle.path)
 
 

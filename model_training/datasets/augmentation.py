@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.datasets.warping import warp
+
 Images = NDArray[np.uint8]
 
 
@@ -80,6 +82,10 @@ class Augmentation:
             G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout",
             2017).
         grey: the brightness of that square, 0 to 255.  A run sets it to the mean of its data set.
+        rotation: the most degrees by which an image is turned either way.
+        shear: the most degrees by which its upright edges are made to lean either way.
+        zoom: the largest share by which it is enlarged or reduced, such as 0.1.
+        light: the largest share by which its brightness and its contrast change, each.
     """
 
     shift: int = 0
@@ -87,10 +93,22 @@ class Augmentation:
     cutout: int = 0
     enlarge: tuple[int, ...] = (1,)
     grey: int = GREY
+    rotation: float = 0.0
+    shear: float = 0.0
+    zoom: float = 0.0
+    light: float = 0.0
 
     def describe(self) -> str:
         """Return a description of the augmentation for the card; empty if there is none."""
         words = []
+        if self.rotation:
+            words.append(f"turned by up to {self.rotation:g}° either way")
+        if self.shear:
+            words.append(f"sheared by up to {self.shear:g}°")
+        if self.zoom:
+            words.append(f"enlarged or reduced by up to {self.zoom:.0%}")
+        if self.light:
+            words.append(f"brightness and contrast changed by up to {self.light:.0%}")
         if self.shift:
             words.append(f"shifts of up to {_pixels(self.shift)} each way, reflected at the edge")
         if self.flip == "random":
@@ -163,6 +181,12 @@ class Augmenter:
                 else self._first_flip[chosen] ^ bool(epoch % 2)
             )
             images[mirrored] = images[mirrored, :, ::-1]
+        if what.rotation or what.shear or what.zoom:
+            most = np.array([what.rotation, what.shear, what.zoom])
+            turns, leans, sizes = rng.uniform(-1, 1, (len(chosen), 3)).T * most[:, np.newaxis]
+            images = warp(images, turns, leans, 1 + sizes)
+        if what.light:
+            images = _relit(images, what.light, rng)
         if what.cutout:
             _cut_out(images, what.cutout, what.grey, rng)
         return Transform(enlarge=what.enlarge[number % len(what.enlarge)])(images)
@@ -181,6 +205,14 @@ def _padded(images: Images, reach: int) -> Images:
     if not reach:
         return images
     return np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
+
+
+def _relit(images: Images, most: float, rng: np.random.Generator) -> Images:
+    brightness, contrast = rng.uniform(1 - most, 1 + most, (2, len(images), 1, 1, 1))
+    pixels = images.astype(np.float32) * brightness.astype(np.float32)
+    mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
+    pixels = mean + (pixels - mean) * contrast.astype(np.float32)
+    return np.asarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
 
 
 def _cut_out(images: Images, side: int, grey: int, rng: np.random.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -72,6 +73,8 @@ class DataSet:
         source: a description of where the images were found.
         about: sentences for the page about it.
         test_names: the file that each test image is from, where images are files.
+        imagenet: for each class, the numbers of those of ImageNet's thousand classes that belong to
+            it; empty where nobody has said.
     """
 
     name: str
@@ -83,6 +86,7 @@ class DataSet:
     source: str
     about: About = field(default_factory=About)
     test_names: tuple[str, ...] = ()
+    imagenet: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def side(self) -> int:

@@ -8,13 +8,16 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures.views import ViewPlan
 from model_training.judging.backend import Backend
-from model_training.judging.judge import KEPT, Judge, TemperatureScaling
+from model_training.judging.calibration import Calibrator, fit_calibrator
+from model_training.judging.judge import KEPT, Judge
 from model_training.judging.out_of_distribution import REMEMBERED, Reference
-from model_training.judging.verdicts import Threshold
+from model_training.judging.parts.pretrained_head import PretrainedHead
+from model_training.judging.parts.verdicts import Threshold
 
 Floats = NDArray[np.float32]
 
@@ -35,9 +38,10 @@ def fit_judge(
     plan: ViewPlan,
     learned: ImageSet,
     validation: ImageSet | None,
-    calibration: TemperatureScaling,
+    calibration: Calibrator,
     set_on: str,
     earlier: Judge | None = None,
+    pretrained: PretrainedHead | None = None,
     *,
     batch_size: int = 100,
     on_images: Callable[[int, int], None] = lambda done, total: None,
@@ -50,14 +54,16 @@ def fit_judge(
             calibration and threshold are those of `earlier`.
         set_on: a description of `validation`.
         earlier: the judge of an earlier run of the same recipe.
+        pretrained: the head that the network came with, if its opinion is to count; its features
+            are square roots.  The calibration is then fitted on the opinion of both heads.
         batch_size: the number of images in one call of the backend.
         on_images: called with the number of images done so far and their total.
 
     Raises:
         ValueError: neither `validation` nor `earlier` is given.
     """
-    drawn = np.sort(np.random.default_rng(SEED).permutation(len(learned))[:REMEMBERED])
-    total = len(drawn) + (len(validation) if validation is not None else 0)
+    remembered = drawn(len(learned))
+    total = len(remembered) + (len(validation) if validation is not None else 0)
     done = 0
 
     def features(images: NDArray[np.uint8]) -> Floats:
@@ -69,21 +75,43 @@ def fit_judge(
             on_images(done, total)
         return np.concatenate(found)
 
-    reference = Reference.remember(features(learned.images[drawn]), learned.labels[drawn])
+    rooted = pretrained is not None
+    reference = Reference.remember(
+        features(learned.images[remembered]), learned.labels[remembered], rooted=rooted
+    )
     judge = Judge(
         classes, plan, backend.kernel, backend.bias, calibration, reference, _NO_THRESHOLD
     )
     if validation is None:
         if earlier is None:
             raise ValueError("there is nothing to set a threshold on")
+        judge = replace(judge, pretrained=_as_before(pretrained, earlier))
         if earlier.reference is None:
             return replace(judge, reference=None, threshold=earlier.threshold)
         known = earlier.reference
         scaled = replace(reference, distance=known.distance, logit=known.logit)
         return replace(judge, reference=scaled, threshold=earlier.threshold)
     of_validation = features(validation.images)
-    judge = replace(judge, reference=reference.scaled(of_validation, judge.logits(of_validation)))
+    own = judge.own_logits(of_validation)
+    judge = replace(judge, reference=reference.scaled(of_validation, own))
+    if pretrained is not None:
+        both = pretrained.fitted(own, of_validation, validation.labels)
+        judge = replace(judge, pretrained=both)
+        stated = softmax(judge.logits(of_validation).astype(np.float64), axis=1)
+        judge = replace(judge, calibration=fit_calibrator(stated, validation.labels, set_on))
     return replace(judge, threshold=threshold_on(judge.novelty(of_validation), set_on))
+
+
+def _as_before(pretrained: PretrainedHead | None, earlier: Judge) -> PretrainedHead | None:
+    if pretrained is None or earlier.pretrained is None:
+        return None
+    before = earlier.pretrained
+    return replace(pretrained, scale=before.scale, offsets=before.offsets)
+
+
+def drawn(count: int) -> NDArray[np.int64]:
+    """Return which of `count` images that a network learned from its judge remembers, rising."""
+    return np.sort(np.random.default_rng(SEED).permutation(count)[:REMEMBERED])
 
 
 def threshold_on(novelty: NDArray[np.float64], set_on: str) -> Threshold:

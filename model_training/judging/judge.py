@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, ValidationError, model_validator
-from scipy.special import softmax
 
 from model_training.datasets.pictures.views import View, ViewPlan
 from model_training.judging.backend import Backend
+from model_training.judging.calibration import Calibrator
 from model_training.judging.out_of_distribution import Reference
-from model_training.judging.verdicts import Part, Threshold, VerdictName
+from model_training.judging.parts.pretrained_head import PretrainedHead
+from model_training.judging.parts.verdicts import Part, Threshold, VerdictName
 
 Floats = NDArray[np.float32]
 
@@ -32,35 +33,31 @@ KEPT = 0.95
 AT_A_TIME = 32
 """The most views in one call of a backend: more of 161 pixels take memory and save no time."""
 
-Temperature = Annotated[float, Field(gt=0.01, lt=100)]
 Spread = tuple[float, Annotated[float, Field(gt=0)]]
-
-
-class TemperatureScaling(Part):
-    """Calibration by one number, by which logits are divided (C. Guo et al., 2017).
-
-    `set_on` describes the images on which it was fitted.
-    """
-
-    method: Literal["temperature"] = "temperature"
-    temperature: Temperature
-    set_on: str
 
 
 class _Signs(Part):
     distance: Spread
     logit: Spread
+    rooted: bool = False
+
+
+class _Pretrained(Part):
+    kinds: Annotated[tuple[str, ...], Field(min_length=2, max_length=100_000)]
+    scale: Annotated[float, Field(gt=0)]
+    offsets: tuple[float, ...]
 
 
 class _Header(Part):
-    """The parts of a judge that are not arrays, version 1."""
+    """The parts of a judge that are not arrays, version 2; what is new since 1 may be missing."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
     plan: ViewPlan
-    calibration: TemperatureScaling
+    calibration: Calibrator
     threshold: Threshold
     signs: _Signs | None
+    pretrained: _Pretrained | None = None
 
     @model_validator(mode="after")
     def _classes_differ(self) -> _Header:
@@ -107,18 +104,20 @@ class Judge:
         classes: the meaning of each probability.
         plan: how pictures are cut.
         kernel, bias: of the network's last dense layer: float32 (features, classes), (classes,).
-        calibration: the temperature by which probabilities are calibrated.
+        calibration: that of the probabilities.
         reference: what novelty is measured against; None where it is taken from probabilities.
         threshold: the novelty above which an image is unsure, or called none of the classes.
+        pretrained: the head that the network came with, whose opinion counts too; None without.
     """
 
     classes: tuple[str, ...]
     plan: ViewPlan
     kernel: Floats
     bias: Floats
-    calibration: TemperatureScaling
+    calibration: Calibrator
     reference: Reference | None
     threshold: Threshold
+    pretrained: PretrainedHead | None = None
 
     @property
     def width(self) -> int:
@@ -139,41 +138,60 @@ class Judge:
     def judge_features(self, features: Floats) -> list[Judgement]:
         """Judge images by their features, float32 (count, features), averaged over their views."""
         probabilities, novelty = self.probabilities(features), self.novelty(features)
+        like = self.pretrained.resembles(features) if self.pretrained else [None] * len(features)
+        verdicts = [self.threshold.verdict(value) for value in novelty]
         return [
             Judgement(
                 row,
                 float(value),
-                self.threshold.verdict(value),
+                verdict,
                 self.threshold.familiarity_at(value),
                 self.threshold.strangeness(value),
+                None if verdict == "known" else kind,
             )
-            for row, value in zip(probabilities, novelty, strict=True)
+            for row, value, verdict, kind in zip(
+                probabilities, novelty, verdicts, like, strict=True
+            )
         ]
 
-    def logits(self, features: Floats) -> Floats:
-        """Return the head's logits for `features`, float32 (count, classes)."""
+    def own_logits(self, features: Floats) -> Floats:
+        """Return the logits of the network's own head, float32 (count, classes)."""
         return np.asarray(features @ self.kernel + self.bias)
+
+    def logits(self, features: Floats) -> Floats:
+        """Return the logits for `features` of all that is known, float32 (count, classes)."""
+        own = self.own_logits(features)
+        return own if self.pretrained is None else self.pretrained.combined(own, features)
 
     def probabilities(self, features: Floats) -> NDArray[np.float64]:
         """Return calibrated probabilities for `features`, float64 (count, classes)."""
-        logits = self.logits(features).astype(np.float64)
-        return np.asarray(softmax(logits / self.calibration.temperature, axis=1))
+        return self.calibration.of_logits(self.logits(features))
 
     def novelty(self, features: Floats) -> NDArray[np.float64]:
         """Return how far out of distribution images with these `features` are, (count,)."""
         if self.reference is None:
             return np.asarray(1 - self.probabilities(features).max(axis=1))
-        return self.reference.score(features, self.logits(features))
+        found = self.reference.score(features, self.own_logits(features))
+        return found if self.pretrained is None else found + self.pretrained.novelty(features)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that the judge holds as arrays by name, for a file."""
-        reference = self.reference
+        reference, pretrained = self.reference, self.pretrained
         header = _Header(
             classes=self.classes,
             plan=self.plan,
             calibration=self.calibration,
             threshold=self.threshold,
-            signs=_Signs(distance=reference.distance, logit=reference.logit) if reference else None,
+            signs=_Signs(
+                distance=reference.distance, logit=reference.logit, rooted=reference.rooted
+            )
+            if reference
+            else None,
+            pretrained=_Pretrained(
+                kinds=pretrained.kinds, scale=pretrained.scale, offsets=tuple(pretrained.offsets)
+            )
+            if pretrained
+            else None,
         )
         arrays: dict[str, NDArray[Any]] = {
             "header": np.array(header.model_dump_json()),
@@ -185,6 +203,12 @@ class Judge:
                 "axes": reference.axes,
                 "remembered": reference.remembered,
                 "remembered_labels": reference.remembered_labels,
+            }
+        if pretrained is not None:
+            arrays |= {
+                "pretrained_kernel": pretrained.kernel,
+                "pretrained_bias": pretrained.bias,
+                "pretrained_classes": pretrained.classes,
             }
         return arrays
 
@@ -218,6 +242,9 @@ class Judge:
             header.calibration,
             _reference(arrays, header.signs, len(kernel), count) if header.signs else None,
             header.threshold,
+            _pretrained(arrays, header.pretrained, len(kernel), count)
+            if header.pretrained
+            else None,
         )
 
 
@@ -249,7 +276,24 @@ def _reference(
         raise ValueError("the parts of its reference do not fit each other")
     if int(labels.max()) >= classes:
         raise ValueError("it remembers an image of no class")
-    return Reference(axes, remembered, labels, signs.distance, signs.logit)
+    return Reference(axes, remembered, labels, signs.distance, signs.logit, signs.rooted)
+
+
+def _pretrained(
+    arrays: Mapping[str, NDArray[Any]], said: _Pretrained, features: int, classes: int
+) -> PretrainedHead:
+    kernel = _array(arrays, "pretrained_kernel", np.float16, 2)
+    bias = _array(arrays, "pretrained_bias", np.float32, 1)
+    belongs = _array(arrays, "pretrained_classes", np.int16, 1)
+    count = len(said.kinds)
+    if kernel.shape != (features, count) or len(bias) != count or len(belongs) != count:
+        raise ValueError("the parts of its pretrained head do not fit each other")
+    known = np.unique(belongs[belongs >= 0])
+    if len(said.offsets) != classes or not np.array_equal(known, np.arange(classes)):
+        raise ValueError("its pretrained head is not one for its classes")
+    return PretrainedHead(
+        kernel, bias, said.kinds, belongs, said.scale, np.array(said.offsets, np.float64)
+    )
 
 
 def _array(

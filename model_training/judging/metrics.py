@@ -7,7 +7,7 @@ the network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from model_training.judging.calibration import scale_by_temperature
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.integer[Any]]
+Binning = Literal["width", "mass"]
 
 CALIBRATION_BINS = 15
 
@@ -110,12 +111,22 @@ def classification_report(
 
 
 def calibration_bins(
-    probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS
+    probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS, by: Binning = "width"
 ) -> list[CalibrationBin]:
-    """Sort images into `bins` equal ranges of the highest probability, from 0 to 1."""
+    """Sort images by the highest probability into `bins` ranges of it.
+
+    Args:
+        by: `width`, equal ranges from 0 to 1, of which some are nearly empty; or `mass`, ranges
+            with as many images each.
+    """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    if by == "width":
+        index = np.minimum((confidence * bins).astype(int), bins - 1)
+    else:
+        index = np.empty(len(labels), int)
+        for number, part in enumerate(np.array_split(np.argsort(confidence, kind="stable"), bins)):
+            index[part] = number
     counts = np.bincount(index, minlength=bins)
     accuracies = np.bincount(index, weights=right, minlength=bins) / np.maximum(counts, 1)
     confidences = np.bincount(index, weights=confidence, minlength=bins) / np.maximum(counts, 1)
@@ -125,11 +136,15 @@ def calibration_bins(
     ]
 
 
-def calibration_error(probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS) -> float:
+def calibration_error(
+    probabilities: Floats, labels: Labels, bins: int = CALIBRATION_BINS, by: Binning = "width"
+) -> float:
     """Return the expected calibration error, the mean distance of confidence from accuracy.
 
-    Bins of equal width of the highest probability, weighted by their images (C. Guo et al., "On
-    Calibration of Modern Neural Networks", 2017).
+    Bins of the highest probability, weighted by their images: of equal width (C. Guo et al., "On
+    Calibration of Modern Neural Networks", 2017), or of equal mass (K. Nguyen and B. O'Connor,
+    "Posterior Calibration and Exploratory Analysis for Natural Language Processing Models", 2015),
+    which a sure network cannot crowd into one bin.
     """
-    found = calibration_bins(probabilities, labels, bins)
+    found = calibration_bins(probabilities, labels, bins, by)
     return sum(one.count * abs(one.accuracy - one.confidence) for one in found) / len(labels)

@@ -40,6 +40,7 @@ class Reference:
         remembered: int8 (images, directions), directions only, without a length.
         remembered_labels: uint8 (images,).
         distance, logit: mean and standard deviation of each sign on the validation images.
+        rooted: whether the features that it is given are square roots already.
     """
 
     axes: NDArray[np.float16]
@@ -47,20 +48,25 @@ class Reference:
     remembered_labels: NDArray[np.uint8]
     distance: tuple[float, float]
     logit: tuple[float, float]
+    rooted: bool = False
 
     @classmethod
-    def remember(cls, features: Floats, labels: NDArray[np.uint8]) -> Reference:
+    def remember(
+        cls, features: Floats, labels: NDArray[np.uint8], *, rooted: bool = False
+    ) -> Reference:
         """Return a reference of training images, whose signs are not scaled yet.
 
         Args:
             features: of some training images, float32 (count, features).
             labels: those of these images, uint8 (count,).
+            rooted: whether the features are square roots already.
         """
-        shaped = _shape(features)
+        shaped = _shape(features, rooted)
         axes = _main_directions(shaped)
         remembered = unit(shaped @ axes.astype(np.float32), SHORTEST)
         remembered *= 127 / np.maximum(np.abs(remembered).max(axis=1, keepdims=True), 1e-12)
-        return cls(axes, np.round(remembered).astype(np.int8), labels, (0.0, 1.0), (0.0, 1.0))
+        rounded = np.round(remembered).astype(np.int8)
+        return cls(axes, rounded, labels, (0.0, 1.0), (0.0, 1.0), rooted)
 
     def scaled(self, features: Floats, logits: Floats) -> Reference:
         """Return the reference with both signs scaled by those of validation images."""
@@ -80,6 +86,17 @@ class Reference:
             - (largest - self.logit[0]) / self.logit[1]
         )
 
+    def likeness(self, features: Floats) -> Floats:
+        """Return how alike images and each remembered one are, -1 to 1: (count, remembered).
+
+        Args:
+            features: float32 (count, features).
+        """
+        return np.asarray(
+            unit(_shape(features, self.rooted) @ self.axes.astype(np.float32), SHORTEST)
+            @ self._directions.T
+        )
+
     @cached_property
     def _directions(self) -> Floats:
         return unit(self.remembered.astype(np.float32), SHORTEST)
@@ -87,7 +104,7 @@ class Reference:
     def _signs(
         self, features: Floats, logits: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        found = unit(_shape(features) @ self.axes.astype(np.float32), SHORTEST)
+        found = unit(_shape(features, self.rooted) @ self.axes.astype(np.float32), SHORTEST)
         guessed, distance = logits.argmax(axis=1), np.ones(len(features))
         for number in np.unique(guessed):
             near = self._directions[self.remembered_labels == number]
@@ -102,7 +119,9 @@ def _spread(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(values.mean()), float(max(values.std(), 1e-9))
 
 
-def _shape(features: Floats) -> Floats:
+def _shape(features: Floats, rooted: bool) -> Floats:
+    if rooted:
+        return unit(features, SHORTEST)
     # The square root keeps a few large features from dominating; it made the two kinds of images,
     # photos and enlarged small ones, alike enough to share a threshold.
     return unit(np.sign(features) * np.sqrt(np.abs(features)), SHORTEST)

@@ -9,23 +9,27 @@ from __future__ import annotations
 import sys
 
 from model_training.networks.pretrained import Pretrained
-from model_training.recipes.recipe import (
+from model_training.recipes.phase import (
+    DropoutSchedule,
+    EarlyStopping,
     Lookahead,
     Optimizer,
     Phase,
-    Recipe,
-    Reported,
+    Plateau,
     Schedule,
-    Use,
 )
+from model_training.recipes.recipe import Recipe, Reported, Use
 from model_training.recipes.registry import UnknownRecipe, find_recipes
 
 __all__ = [
     "FOUND",
     "RECIPES",
+    "DropoutSchedule",
+    "EarlyStopping",
     "Lookahead",
     "Optimizer",
     "Phase",
+    "Plateau",
     "Pretrained",
     "Recipe",
     "Reported",

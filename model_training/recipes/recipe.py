@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmentation, Transform, describe_transforms
+from model_training.datasets.augmentation import describe_transforms
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.pretrained import Pretrained
+from model_training.recipes.phase import Phase
 
 if TYPE_CHECKING:
     import keras
@@ -24,95 +26,27 @@ NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 
 @dataclass(frozen=True)
 class Reported:
-    """The figures that the source of a network reports; they were not measured here."""
+    """The figures that the source of a network reports; they were not measured here.
+
+    Args:
+        training: what the source says of its training, to follow "its source trained with"; empty
+            where it says nothing.
+        chosen_on_test: whether the source made choices, such as when to stop, on the images that
+            its figure is of.
+        task: the source's task where it is another than the recipe's, such as "ten classes": then
+            the figures cannot be compared.
+        differs: clauses on how its training differed from the one here by design, such as "the
+            source chose its epochs by the test images".
+    """
 
     source: str
     test_accuracy: float
     test_loss: float | None = None
     class_f1: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Optimizer:
-    """An optimizer and its rates.
-
-    `sgd` is SGD with Nesterov momentum, `muon` is Muon on convolution kernels with `sgd` on all
-    else (see `training.optimizers`), `adam` and `rmsprop` are Keras' own.  `weight_decay` is
-    decoupled, as Keras has it: each step takes `learning rate * weight_decay` of a kernel away.
-    A coupled (L2) decay of d under momentum m acts like d / (1 - m) here.
-
-    Args:
-        learning_rate: its peak.
-        bias_factor: the rate of biases, as a multiple of `learning_rate` (`sgd` and `muon`).
-        muon_factor: the rate of convolution kernels, as a share of `learning_rate` (`muon`).
-        muon_momentum: the momentum of convolution kernels (`muon`).
-    """
-
-    name: Literal["sgd", "muon", "adam", "rmsprop"]
-    learning_rate: float
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    bias_factor: float = 1.0
-    muon_factor: float = 1.0
-    muon_momentum: float = 0.6
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The learning rate over a phase: a triangle, or one value.
-
-    With `warmup`, the share of the steps before the peak, it rises linearly from `start` times the
-    peak and falls linearly to `end` times the peak; without, it is constant.
-    """
-
-    warmup: float | None = None
-    start: float = 0.1
-    end: float = 0.0
-
-
-@dataclass(frozen=True)
-class Lookahead:
-    """Weight averaging after M. Zhang et al., "Lookahead Optimizer", 2019.
-
-    Every `every` steps the weights are drawn back towards a slow average of themselves, more and
-    more as the phase goes on: by `decay ** every * progress ** 3` of the way.
-    """
-
-    every: int = 5
-    decay: float = 0.95
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One stretch of training, with one optimizer.
-
-    Args:
-        learns_from: the first layer that learns.  Those before it are frozen: their output is
-            computed once per image and view, kept on disk, and only the rest is run.  None: every
-            layer learns.
-        views: with `learns_from`, the transforms under which features of each image are computed;
-            each epoch uses the next one.
-        augmentation: without `learns_from`, the augmentation of each batch.
-        input_size: without `learns_from`, the side in pixels to which a network that resizes does
-            so in this phase; None: the recipe's.  Fewer are quicker, and most of what is learned
-            from them carries over.
-    """
-
-    epochs: int
-    batch_size: int
-    optimizer: Optimizer
-    schedule: Schedule = Schedule()
-    label_smoothing: float = 0.0
-    augmentation: Augmentation = Augmentation()
-    lookahead: Lookahead | None = None
-    learns_from: str | None = None
-    views: tuple[Transform, ...] = (Transform(),)
-    input_size: int | None = None
-
-    def on_larger(self, times: float) -> Phase:
-        """Return the same phase for images `times` as large as those that it was made for."""
-        views = tuple(dict.fromkeys(view.on_larger(times) for view in self.views))
-        return replace(self, views=views, augmentation=self.augmentation.on_larger(times))
+    training: str = ""
+    chosen_on_test: bool = False
+    task: str = ""
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +87,9 @@ class Recipe:
             it learns, such as `Augmentation.describe` returns.
         prepare: called once with the fresh network and the images it will learn from, uint8; for
             an initialization that depends on data.
+        averaged: False for a network that takes too long over six transforms of each image to be
+            measured with test-time augmentation.
+        change: what one run changes of it (`recipes.variants`), in words.
         reproduced: False for a network that is built exactly and too large to be trained here;
             the site shows what its source reported.
     """
@@ -167,11 +104,13 @@ class Recipe:
     reported: Reported | None = None
     varied_inside: str = ""
     precision: Precision = "float32"
-    pretrained: Pretrained | None = None
+    pretrained: Pretrained | PretrainedFile | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
     reproduced: bool = True
     data_set: str = "cifar10"
     use: Use = Use()
+    averaged: bool = True
+    change: str = ""
 
     def __post_init__(self) -> None:
         """Check what can be checked without building the network.

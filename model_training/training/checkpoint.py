@@ -78,6 +78,8 @@ class State:
 
     `phase` counts the finished phases, `step` the steps of the one that is going on.
     `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
+    `between` is what callbacks remember of the phase, `best_epoch` the one whose weights early
+    stopping kept in a finished phase, `stopped` whether it ended one before its last epoch.
     `replace` says whether the run may replace the bundle that is there already.
     """
 
@@ -93,6 +95,9 @@ class State:
     epoch_seconds: float = 0.0
     features_seconds: float = 0.0
     trainable_parameters: int = 0
+    between: dict[str, Any] = field(default_factory=dict)
+    best_epoch: int | None = None
+    stopped: bool = False
     replace: bool = False
 
     @classmethod

@@ -18,11 +18,12 @@ from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.checking import checked, find_doubts
 from model_training.networks.features import Stopped
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
-from model_training.training.learner import Learner, epoch_order
+from model_training.training.learning.learner import Learner, epoch_order
 from model_training.training.signals import stop_signals
 
 
@@ -34,7 +35,8 @@ class Trained:
     wall time of all its sessions, validation after each epoch and the features of frozen layers
     included, also those that an earlier run had computed.  `pretrained` says in words where the
     first weights came from, if from elsewhere.  `trainable_parameters` are those that learned in
-    the last phase.
+    the last phase.  `best_epoch` is the one whose weights these are, where early stopping chose it;
+    `stopped` says whether it ended a phase before its last epoch.
     """
 
     model: keras.Model
@@ -44,6 +46,8 @@ class Trained:
     command: str
     pretrained: str | None
     trainable_parameters: int
+    best_epoch: int | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,13 @@ class Watcher:
 class Place:
     """The folders in which a run keeps its state and the features of frozen layers.
 
-    The features belong to no run: a later one with the same frozen layers finds them.
+    The features belong to no run: a later one with the same frozen layers finds them.  `logs`, if
+    any, is where TensorBoard's files and a CSV of the epochs are written.
     """
 
     state: Path
     features: Path
+    logs: Path | None = None
 
 
 class Diverged(ValueError):
@@ -167,6 +173,7 @@ class _Run:
         self._place, self._watcher = place, watcher
         self._steps = [len(fit) // phase.batch_size * phase.epochs for phase in phases]
         self._learner_state: list[Any] | None = None
+        self._resumed = False
         keras.utils.set_random_seed(seed)
         with dtype_policy(recipe.precision):
             self._model = recipe.build()
@@ -176,6 +183,7 @@ class _Run:
             "seed": seed,
             "images": len(fit),
             "data": data_digest[:12],
+            "change": recipe.change,
         }
         settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
         # Through JSON, as the saved ones come back: tuples are lists there.
@@ -185,7 +193,9 @@ class _Run:
         """Start with a fresh network."""
         self._state.command, self._state.replace = command, replace
         recipe = self._recipe
-        if recipe.pretrained is not None:
+        if isinstance(recipe.pretrained, PretrainedFile):
+            self._state.pretrained = recipe.pretrained.load(self._model, weights)
+        elif recipe.pretrained is not None:
             self._state.pretrained = load_pretrained(
                 self._model, recipe.pretrained, recipe.input_size, weights
             )
@@ -207,6 +217,7 @@ class _Run:
         self._state = dataclasses.replace(state, replace=state.replace or replace)
         saved.put_into(self._model)
         self._learner_state = saved.learner
+        self._resumed = True
 
     def learn(self, stop: Callable[[], bool]) -> None:
         """Go through all that is left of the phases."""
@@ -229,15 +240,32 @@ class _Run:
             command=state.command,
             pretrained=state.pretrained,
             trainable_parameters=state.trainable_parameters,
+            best_epoch=state.best_epoch,
+            stopped=state.stopped,
         )
 
     def _learn_phase(self, stop: Callable[[], bool]) -> None:
-        state, watcher = self._state, self._watcher
+        state = self._state
         phase, steps = self._phases[state.phase], self._steps[state.phase]
         learner = self._set_up(phase, steps, stop)
+        try:
+            self._learn_steps(learner, phase, steps, stop)
+        finally:
+            learner.between.all.on_train_end()  # The best weights are put back, logs closed.
+        state.best_epoch = learner.between.best_epoch
+        if state.step < steps:
+            state.stopped = True
+            self._watcher.on_step(steps - state.step)
+
+    def _learn_steps(
+        self, learner: Learner, phase: Phase, steps: int, stop: Callable[[], bool]
+    ) -> None:
+        state, watcher = self._state, self._watcher
         steps_per_epoch = steps // phase.epochs
         clock = time.monotonic()
         order = epoch_order(len(self._fit), self._seed, len(state.history))
+        if state.step < steps:
+            learner.between.all.on_epoch_begin(len(state.history))
         while state.step < steps:
             epoch, batch = divmod(state.step, steps_per_epoch)
             chosen = order[batch * phase.batch_size : (batch + 1) * phase.batch_size]
@@ -258,7 +286,11 @@ class _Run:
             state.epoch_seconds += time.monotonic() - clock
             clock = time.monotonic()
             if epoch_ends:
-                watcher.on_epoch(state.finish_epoch(learner.learning_rate, *measured))
+                row = state.finish_epoch(learner.learning_rate, *measured)
+                watcher.on_epoch(row)
+                learner.between.epoch_ends(row)
+                if learner.between.stops:
+                    return
                 order = epoch_order(len(self._fit), self._seed, len(state.history))
             # After the very last step there is nothing to stop.
             last = state.phase + 1 == len(self._phases) and state.step == steps
@@ -267,6 +299,8 @@ class _Run:
                 self._save(learner)
             if stopping:
                 raise Interrupted
+            if epoch_ends and state.step < steps:
+                learner.between.all.on_epoch_begin(len(state.history))
 
     def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
         total = len(self._fit) * len(phase.views) + len(self._validation or ())
@@ -286,6 +320,9 @@ class _Run:
                 self._place.features,
                 on_features=lambda count: self._watcher.on_features(count, total),
                 stop=stop,
+                first=len(self._state.history) - self._state.step // (steps // phase.epochs),
+                logs=self._place.logs,
+                resumed=self._resumed,
             )
         except Stopped as error:
             raise Interrupted from error
@@ -293,13 +330,16 @@ class _Run:
             self._state.features_seconds += learner.features_seconds
         variables = self._model.trainable_variables
         self._state.trainable_parameters = sum(math.prod(one.shape) for one in variables)
+        # Where callbacks begin, they forget.
+        learner.between.all.on_train_begin()
         if self._learner_state is not None:
-            if not learner.restore(self._learner_state):
+            if not learner.restore(self._learner_state, self._state.between):
                 raise checkpoint.of_another_network(self._place.state)
             self._learner_state = None
         return learner
 
     def _save(self, learner: Learner | None) -> None:
+        self._state.between = learner.between.memory() if learner is not None else {}
         checkpoint.save(
             self._place.state,
             self._model,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from model_training.bundles.bundle import Bundle, BundleError, Predictions, is_bundle
 from model_training.bundles.card import (
@@ -20,22 +22,27 @@ from model_training.bundles.card import (
 )
 from model_training.bundles.reading import read_bundle
 from model_training.bundles.writing import write_bundle
+from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.pictures.views import default_plan
 from model_training.judging import metrics as evaluation
-from model_training.judging.calibration import fit_temperature, scale_by_temperature
+from model_training.judging.calibration import Calibrator, fit_calibrator
 from model_training.judging.fitting import fit_judge
-from model_training.judging.judge import Judge, TemperatureScaling
+from model_training.judging.judge import Judge
 from model_training.judging.out_of_distribution import REMEMBERED
 from model_training.judging.prediction import FURTHER_TRANSFORMS, predict, predict_averaged
 from model_training.networks.backend import KerasBackend
+from model_training.networks.cutting import cut
+from model_training.networks.features import extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output
 from model_training.training.environment import Environment
-from model_training.training.loop import Interrupted, Trained, Watcher
-from model_training.training.optimizers import describe
+from model_training.training.learning.optimizers import describe
+from model_training.training.loop import Interrupted, Place, Trained, Watcher
 from model_training.training.options import Options, Parts
+from model_training.training.pretrained_heads import kept_head
+from model_training.training.why import Reached, why
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,13 @@ class Finished:
     def title(self) -> str:
         """Return the title of its bundle."""
         on = f" on {self.data.title}" if self.data.name != self.recipe.data_set else ""
-        return self.recipe.title + on + (", a quick try" if self.options.limit is not None else "")
+        change = f", {self.recipe.change}" if self.recipe.change else ""
+        return (
+            self.recipe.title
+            + on
+            + change
+            + (", a quick try" if self.options.limit is not None else "")
+        )
 
 
 class MeasuringInterrupted(Interrupted):
@@ -98,8 +111,13 @@ class Stages:
         return more
 
 
-def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Stages) -> Bundle:
+def measure_and_write(
+    run: Finished, output: Path, place: Place, *, replace: bool, stages: Stages
+) -> Bundle:
     """Measure what `run` has trained, fit its judge, and write the bundle `output`.
+
+    Args:
+        place: where the run keeps what frozen layers make of its images.
 
     Raises:
         MeasuringInterrupted: somebody asked to stop.
@@ -107,8 +125,9 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
     """
     model, parts, earlier = run.trained.model, run.parts, run.earlier
     fitted, test, limited = parts.fitted, parts.test, run.options.limit is not None
+    without_averages = limited or not run.recipe.averaged
     told = stages.begin("measuring training images", len(fitted))
-    metrics = {"train": measure(predict(model, fitted.images, told), fitted.labels)}
+    metrics = {"train": measure(_on_fitted(run, place, told), fitted.labels)}
     averaged = {}
     if earlier is not None:
         labels = earlier.predictions.validation_labels
@@ -120,21 +139,22 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
         told = stages.begin("measuring validation images", len(labels))
         on_validation = predict(model, images, told)
         metrics["validation"] = measure(on_validation, labels)
-        if not limited:
+        if not without_averages:
             told = stages.begin("averaging validation images", len(labels) * FURTHER_TRANSFORMS)
             on_views = predict_averaged(model, images, on_validation, told)
             averaged["validation"] = measure(on_views, labels)
-    temperature = fit_temperature(on_validation, labels)
-    judge = _judge(run, temperature, stages)
+    command = run.calibrated_by or run.trained.command
+    set_on = f"the validation images of the run `{command}`"
+    calibrator = fit_calibrator(on_validation, labels, set_on)
+    judge = None if run.options.report_only else _judge(run, calibrator, place, stages)
 
     # Nothing is left to choose: from here on the test images are looked at.
     told = stages.begin("measuring test images", len(test))
     on_test = predict(model, test.images, told)
     metrics["test"] = measure(on_test, test.labels)
-    if not limited:
+    if not without_averages:
         told = stages.begin("averaging test images", len(test) * FURTHER_TRANSFORMS)
         averaged["test"] = measure(predict_averaged(model, test.images, on_test, told), test.labels)
-    calibrated = scale_by_temperature(on_test, temperature)
     card = Card(
         name=output.name,
         recipe=run.recipe.name,
@@ -145,29 +165,44 @@ def measure_and_write(run: Finished, output: Path, *, replace: bool, stages: Sta
         parameters=model.count_params(),
         trainable_parameters=run.trained.trainable_parameters,
         layers=layer_table(model),
-        reported=_reported(run.recipe),
+        reported=_reported(run.recipe, run.data),
+        why=why(run.recipe, _reached(run, metrics)),
         training=_training_facts(run),
         metrics=metrics,
         averaged=averaged,
-        calibration=Calibration(
-            temperature=temperature,
-            test_error=evaluation.calibration_error(calibrated, test.labels),
-        ),
+        calibration=Calibration.of(calibrator, on_test, test.labels),
         test_reads=_test_reads(run, output),
     )
     predictions = Predictions(on_test, test.labels, on_validation, labels)
     # Hours have gone by: somebody may have put one there.
     check_output(run.recipe, run.options, output, replace)
-    return write_bundle(output, card, run.trained.history, predictions, model, judge)
+    network = None if run.options.report_only else model
+    return write_bundle(output, card, run.trained.history, predictions, network, judge)
 
 
-def _judge(run: Finished, temperature: float, stages: Stages) -> Judge | None:
+def _on_fitted(run: Finished, place: Place, told: Callable[[int], None]) -> NDArray[np.float32]:
+    """Return the probabilities for the images that it learned from.
+
+    Where the last phase learned from what frozen layers make of them, that is on disk already.
+    """
+    model, parts, first = run.trained.model, run.parts, run.phases[-1].learns_from
+    if first is None or parts.fitted is not parts.fit:
+        return predict(model, parts.fitted.images, told)
+    lower, upper = cut(model, first)
+    lower.trainable = False  # As it was when they were kept: a layer's configuration says so.
+    found = extract(lower, parts.fit.images, (Transform(),), place.features, on_images=told)
+    return np.asarray(
+        upper.predict(found.views[0], batch_size=batch_within_memory(upper), verbose=0), np.float32
+    )
+
+
+def _judge(run: Finished, calibrator: Calibrator, place: Place, stages: Stages) -> Judge | None:
     before = run.earlier.judge if run.earlier is not None else None
     validation, fitted = run.parts.validation, run.parts.fitted
     if validation is None and before is None:
         return None  # The bundle that is replaced was made before there was such a thing.
-    set_on = f"the validation images of the run `{run.calibrated_by or run.trained.command}`"
     count = min(len(fitted), REMEMBERED) + len(validation or ())
+    head = kept_head(run.data, place.state)
     told = stages.begin("out-of-distribution fit", count)
     done = 0
 
@@ -179,12 +214,13 @@ def _judge(run: Finished, temperature: float, stages: Stages) -> Judge | None:
     return fit_judge(
         KerasBackend(run.trained.model),
         run.data.classes,
-        default_plan(run.recipe.input_size, run.data.side),
+        default_plan(run.recipe.input_size, run.data.side, coarse=head is None),
         fitted,
         validation,
-        TemperatureScaling(temperature=temperature, set_on=set_on),
-        set_on,
+        calibrator,
+        calibrator.set_on,
         before,
+        head,
         batch_size=batch_within_memory(run.trained.model),
         on_images=on_images,
     )
@@ -203,10 +239,31 @@ def _test_reads(run: Finished, output: Path) -> int | None:
     return None if before.test_reads is None else before.test_reads + 1
 
 
-def _reported(recipe: Recipe) -> ReportedFigures | None:
-    if recipe.reported is None:
+def _reported(recipe: Recipe, data: DataSet) -> ReportedFigures | None:
+    # What its source reports is of the data set that the recipe is made for.
+    if recipe.reported is None or recipe.data_set != data.name:
         return None
-    return ReportedFigures(**dataclasses.asdict(recipe.reported))
+    told = recipe.reported
+    return ReportedFigures(
+        source=told.source,
+        test_accuracy=told.test_accuracy,
+        test_loss=told.test_loss,
+        class_f1=dict(told.class_f1),
+        training=told.training,
+        chosen_on_test=told.chosen_on_test,
+        task=told.task,
+    )
+
+
+def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
+    return Reached(
+        test=metrics["test"].accuracy,
+        train=metrics["train"].accuracy,
+        images=len(run.parts.fit),
+        epochs=len(run.trained.history),
+        planned=sum(phase.epochs for phase in run.phases),
+        best_epoch=run.trained.best_epoch,
+    )
 
 
 def _training_facts(run: Finished) -> TrainingFacts:
@@ -217,6 +274,10 @@ def _training_facts(run: Finished) -> TrainingFacts:
         optimizer="; then ".join(describe(phase) for phase in run.phases),
         precision=recipe.precision,
         epochs=len(trained.history),
+        planned_epochs=(
+            None if trained.best_epoch is None else sum(phase.epochs for phase in run.phases)
+        ),
+        best_epoch=trained.best_epoch,
         batch_size=run.phases[-1].batch_size,
         seed=run.options.seed,
         images=len(parts.fit),

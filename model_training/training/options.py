@@ -9,9 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from model_training.datasets.balancing import balanced
 from model_training.datasets.dataset import DataSet, ImageSet, split
 from model_training.datasets.registry import find_known
 from model_training.recipes import Phase, Recipe
+from model_training.recipes.variants import (
+    AugmentationChange,
+    InputChange,
+    with_augmentation,
+    with_input,
+    with_input_size,
+)
 
 LEAST_STEPS = 10
 """Steps of an epoch that a small data set of one's own is given, by smaller batches."""
@@ -31,7 +39,13 @@ class Options:
         epochs: of the last phase.
         batch_size: of every phase.
         weights: a file of pretrained weights.
+        input: what the network does to its input beside what it does anyway.
+        input_size: the side in pixels to which it enlarges or reduces images first.
+        augmentation: how images vary in every phase.
+        balance: how many images of each class are learned from and validated on: a number, or
+            "smallest" for as many as the smallest class has.
         all_data: learn from the validation images too.
+        report_only: leave the network out of the bundle.
     """
 
     dataset: str | None = None
@@ -42,8 +56,36 @@ class Options:
     seed: int = 0
     limit: int | None = None
     weights: Path | None = None
+    input: InputChange | None = None
+    input_size: int | None = None
+    augmentation: AugmentationChange | None = None
+    balance: str | None = None
     all_data: bool = False
     deterministic: bool = False
+    report_only: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """Return what sets the name of its bundle apart from the recipe's; empty if nothing."""
+        size = f"{self.input_size}px" if self.input_size else None
+        varied = f"augmentation-{self.augmentation}" if self.augmentation else None
+        balanced = f"balanced-{self.balance}" if self.balance else None
+        return "-".join(part for part in (self.input, size, varied, balanced) if part)
+
+
+def varied(recipe: Recipe, options: Options, fit: ImageSet) -> Recipe:
+    """Return `recipe` as `options` change it.
+
+    Args:
+        fit: the images that it learns from.
+    """
+    if options.augmentation is not None:
+        recipe = with_augmentation(recipe, options.augmentation)
+    if options.input_size is not None:
+        recipe = with_input_size(recipe, options.input_size)
+    if options.input is not None:
+        recipe = with_input(recipe, options.input, fit.images)
+    return recipe
 
 
 def with_options(phases: tuple[Phase, ...], options: Options) -> tuple[Phase, ...]:
@@ -51,6 +93,34 @@ def with_options(phases: tuple[Phase, ...], options: Options) -> tuple[Phase, ..
     if options.batch_size is not None:
         phases = tuple(replace(phase, batch_size=options.batch_size) for phase in phases)
     return (*phases[:-1], replace(phases[-1], epochs=options.epochs or phases[-1].epochs))
+
+
+def without_validation(
+    phases: tuple[Phase, ...], best_epoch: int | None, options: Options
+) -> tuple[Phase, ...]:
+    """Return `phases` as they are trained where no image is left to validate on.
+
+    The last one ends after as many epochs as the earlier run found best, since nothing tells when
+    to stop.
+
+    Args:
+        best_epoch: that of the earlier run, from 1; None where it did not stop early.
+
+    Raises:
+        ValueError: nobody knows when a phase should end.
+    """
+    *before, last = phases
+    if any(phase.early_stopping for phase in before) or (
+        last.early_stopping and best_epoch is None and options.epochs is None
+    ):
+        raise ValueError(
+            "With --all-data no image is left by which a training could stop early. Say with "
+            "--epochs how long it is to be."
+        )
+    if last.early_stopping is None:
+        return phases
+    epochs = options.epochs or max(1, (best_epoch or 0) - sum(phase.epochs for phase in before))
+    return (*before, replace(last, epochs=epochs, early_stopping=None))
 
 
 def for_data_set(recipe: Recipe, data: DataSet) -> DataSet:
@@ -124,9 +194,12 @@ class Parts:
 
         Raises:
             ValueError: `limit` is not between 100 and the number of images, or a class has none
-                among the first so many.
+                among the first so many; or `balance` is neither a number nor "smallest".
+            DataError: a class has fewer images than `balance` asks for.
         """
         train_set, test, limit = data.train, data.test, options.limit
+        if options.balance is not None:
+            train_set = balanced(train_set, data.classes, _each(options.balance))
         if limit is not None:
             if not 100 <= limit <= len(train_set):
                 takes = (
@@ -146,6 +219,14 @@ class Parts:
         if not options.all_data:
             fit, validation = (train_set.take(part) for part in split(train_set.labels))
         return cls(fit, validation, test, fit if limit is None else some(fit, QUICK_IMAGES))
+
+
+def _each(balance: str) -> int | None:
+    if balance == "smallest":
+        return None
+    if not balance.isdecimal() or not int(balance):
+        raise ValueError(f"--balance takes a number of images or `smallest`, not {balance!r}.")
+    return int(balance)
 
 
 def some(images: ImageSet, count: int) -> ImageSet:

@@ -21,9 +21,12 @@ from model_training.training.options import (
     command,
     for_data_set,
     for_other_images,
+    varied,
     with_grey_of,
     with_options,
+    without_validation,
 )
+from model_training.training.pretrained_heads import discard_head, keep_head
 from model_training.training.signals import stop_signals
 
 
@@ -66,13 +69,18 @@ def run(
         BundleError: with `all_data`, the bundle of the earlier run is damaged.
         ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
+    if options.input_size is not None:
+        recipe = dataclasses.replace(recipe, input_size=options.input_size)
     data = for_data_set(recipe, data)
     parts = Parts.of(data, options)
     if data.name != recipe.data_set:
         recipe = for_other_images(recipe, data.side, len(parts.fit))
+    recipe = varied(recipe, options, parts.fit)
     recipe = dataclasses.replace(recipe, precision=usable_precision(recipe.precision))
     phases = with_grey_of(data, with_options(recipe.phases, options))
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
+    if earlier is not None:
+        phases = without_validation(phases, earlier.card.training.best_epoch, options)
     if options.deterministic:
         make_deterministic()
     here = environment()
@@ -84,6 +92,7 @@ def run(
         )
         if not resume:
             checkpoint.discard(place.state)
+            keep_head(recipe, options.weights, place.state)
         trained = train(
             recipe,
             phases,
@@ -103,10 +112,12 @@ def run(
         bundle = measure_and_write(
             Finished(recipe, data, phases, options, trained, parts, earlier, here),
             output,
+            place,
             replace=replace,
             stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
         )
         checkpoint.discard(place.state)
+        discard_head(place.state)
     return bundle
 
 

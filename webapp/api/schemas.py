@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from model_training.judging.verdicts import VerdictName
+from model_training.judging.parts.verdicts import VerdictName
 from webapp.answering.answers import Verdict
 from webapp.api.inference import schemas
 from webapp.errors import Error

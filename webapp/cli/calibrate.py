@@ -2,40 +2,139 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
+import numpy as np
+from flask import current_app
 from flask.cli import with_appcontext
+from numpy.typing import NDArray
 
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.card import Calibration
 from model_training.bundles.writing import replace_judge
 from model_training.datasets.dataset import split
+from model_training.judging.calibration import Calibrator, fit_calibrator
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.bundles import find_bundle
 from webapp.cli.common.data_sources import data_options, data_set_of, find_source
+from webapp.cli.common.photos import PhotoFiles, judged_features
 
 
 @click.command("calibrate")
 @click.argument("name", metavar="NAME")
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Set the verdicts on photos, in one folder for each kind: those named after a class hold "
+    "photos of it, all others strangers. One half sets, the other measures.",
+)
 @data_options
 @with_appcontext
 def calibrate_command(
-    name: str, dataset: str | None, data_path: Path | None, data_name: str | None
+    name: str,
+    photos: Path | None,
+    dataset: str | None,
+    data_path: Path | None,
+    data_name: str | None,
 ) -> None:
     """Give the bundle NAME what tells its classes from anything else.
 
     `flask train` does the same at its end: this is for a bundle that is there already. Its network
     stays as it is, to the last bit. The images are those that it learned from; of pictures of your
-    own, say with --data where they are.
+    own, say with --data where they are. With --photos, only the verdicts and the probabilities
+    change, and no data set is needed.
     """
     bundle = find_bundle(name)
-    card = bundle.card
     if bundle.model_path is None:
         raise click.ClickException(f"{name} is only a report: its network is not here.")
+    if photos is not None:
+        if dataset is not None or data_path is not None:
+            raise click.UsageError("--photos needs no data set: leave --dataset and --data away.")
+        _set_on_photos(bundle, photos)
+        return
+    _fit_again(bundle, dataset, data_path, data_name)
+
+
+def _calibrator(bundle: Bundle) -> Calibrator:
+    """Return the calibration of `bundle` fitted again on what it said of validation images."""
+    facts, stored = bundle.card.training, bundle.predictions
+    set_on = f"the validation images of the run `{facts.calibrated_by or facts.command}`"
+    return fit_calibrator(stored.validation, stored.validation_labels, set_on)
+
+
+def _set_on_photos(bundle: Bundle, folder: Path) -> None:
+    judge = bundle.judge
+    if judge is None:
+        raise click.ClickException(
+            f"{bundle.name} has no judge yet: `flask calibrate {bundle.name}` makes one."
+        )
+    # Here, so that `flask --help` does not wait for a deep-learning framework.
+    from model_training.judging.parts.on_photos import JudgedPhotos, set_on_photos
+    from model_training.networks.backend import KerasBackend
+    from model_training.networks.loading import NetworkError, load_network
+
+    files = PhotoFiles.of(folder)
+    classes = [*judge.classes]
+    if not set(files.kinds) & set(classes):
+        raise click.ClickException(
+            f"{folder} has no folder with photos of a class of {bundle.name} "
+            f"({', '.join(classes[:3])} …)."
+        )
+    assert bundle.model_path is not None
+    try:
+        backend = KerasBackend(load_network(bundle.model_path))
+    except NetworkError as error:
+        raise click.ClickException(f"{bundle.name}: {error}") from error
+    with Bars() as bars:
+        features, opened = judged_features(
+            files,
+            judge,
+            backend,
+            current_app.config["MAX_PHOTO_PIXELS"],
+            bars.until("photos"),
+            lambda path, problem: click.echo(f"left out: {path}: {problem}", err=True),
+        )
+    own = np.array([classes.index(k) if k in classes else -1 for k in files.kinds])[opened]
+    calibrator = judge.calibration if judge.pretrained is not None else _calibrator(bundle)
+    judge = replace(judge, calibration=calibrator)
+    judged = JudgedPhotos(
+        judge.novelty(features), judge.probabilities(features).argmax(axis=1) == own, own < 0
+    )
+    chosen = ~np.array(files.second)[opened]
+    try:
+        threshold, rates = set_on_photos(judged, chosen, f"the photos in {folder.name}")
+    except ValueError as error:
+        raise click.ClickException(f"{error}.") from error
+    said = Calibration.of(_calibrator(bundle), *_tested(bundle))
+    replace_judge(bundle, replace(judge, threshold=threshold), said)
+    click.echo(f"{bundle.name}: set on {threshold.set_on}.")
+    counted = f"{rates.photos:,} photos of the classes, {rates.strangers:,} strangers"
+    click.echo(f"Measured on {rates.measured_on}: {counted}.")
+    for number, verdict in enumerate(("known", "unsure", "stranger")):
+        click.echo(
+            f"  {verdict:9} {rates.of_photos[number]:6.1%} of the photos "
+            f"({rates.right[number]:.1%} of them named right), "
+            f"{rates.of_strangers[number]:6.1%} of the strangers"
+        )
+    click.echo("Restart the site to see it.")
+
+
+def _tested(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    return bundle.predictions.test, bundle.predictions.test_labels
+
+
+def _fit_again(
+    bundle: Bundle, dataset: str | None, data_path: Path | None, data_name: str | None
+) -> None:
+    card, name = bundle.card, bundle.name
     if card.training.all_data:
         raise click.ClickException(
             f"{name} learned from the validation images too, so no image is left that it has not "
             f"seen. `flask train {card.recipe} --all-data --force` does this at its end, with what "
-            "the run before it knows."
+            "the run before it knows. --photos sets its verdicts on photos."
         )
     given = dataset is not None or data_path is not None
     source = find_source(dataset, data_path, data_name) if given else None
@@ -43,16 +142,16 @@ def calibrate_command(
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.datasets.pictures.views import default_plan
     from model_training.judging.fitting import fit_judge
-    from model_training.judging.judge import TemperatureScaling
     from model_training.networks.backend import KerasBackend
     from model_training.networks.loading import NetworkError, load_network
     from model_training.networks.memory import batch_within_memory
 
+    assert bundle.model_path is not None
     try:
         model = load_network(bundle.model_path)
     except NetworkError as error:
         raise click.ClickException(f"{name}: {error}") from error
-    set_on = f"the validation images of the run `{card.training.command}`"
+    calibrator = _calibrator(bundle)
     data = data.for_network(card.input_size, takes_any=model.input_shape[1] is None)
     learned, validation = (data.train.take(part) for part in split(data.train.labels))
     with Bars() as bars:
@@ -60,17 +159,18 @@ def calibrate_command(
             judge = fit_judge(
                 KerasBackend(model),
                 data.classes,
-                default_plan(card.input_size, data.side),
+                bundle.judge.plan if bundle.judge else default_plan(card.input_size, data.side),
                 learned,
                 validation,
-                TemperatureScaling(temperature=card.calibration.temperature, set_on=set_on),
-                set_on,
+                calibrator,
+                calibrator.set_on,
+                pretrained=bundle.judge.pretrained if bundle.judge else None,
                 batch_size=batch_within_memory(model),
                 on_images=bars.until("images"),
             )
         except ValueError as error:
             raise click.ClickException(f"{name}: {error}.") from error
-    bundle = replace_judge(bundle, judge)
+    bundle = replace_judge(bundle, judge, Calibration.of(calibrator, *_tested(bundle)))
     size = sum(file.stat().st_size for file in bundle.files.values())
     click.echo(
         f"{name} calls none of its classes what is more novel than "

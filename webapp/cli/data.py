@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from flask.cli import AppGroup
 
+from model_training.bundles.manage import size
+from model_training.datasets.folders.archives import unpacked
 from model_training.datasets.folders.class_folders import FolderError
 from model_training.datasets.kept import REVIEW, TEST, keep
+from model_training.datasets.remembered import REMEMBERED
 from model_training.datasets.sources import write_cache
+from model_training.files import whole_file
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import (
     cache_of,
@@ -21,9 +29,10 @@ from webapp.cli.common.data_sources import (
     name_of,
     photo_opener,
 )
+from webapp.cli.common.remembering import keep_remembered
 
 if TYPE_CHECKING:
-    from model_training.datasets.folders.review import Review
+    from model_training.datasets.folders.review import FileFacts, Review
 
 REVIEWED_SIDE = 64
 """Pixels that a photo keeps while it is looked at: enough to see whether it is grey."""
@@ -63,8 +72,9 @@ def pack_command(
 ) -> None:
     """Keep a data set's test images and figures in the form in which pages show them.
 
-    `flask train` does so at its end. Of pictures of your own, this keeps larger ones than a network
-    of few pixels sees.
+    With them go the training images that are shown beside an answer when they are most like the
+    photo. `flask train` does all this at its end. Of pictures of your own, this keeps larger ones
+    than a network of few pixels sees.
     """
     data = find_source(dataset, data_path, data_name).read()
     if not force:
@@ -72,17 +82,31 @@ def pack_command(
     try:
         with Bars() as bars:
             kept = keep(kept_folder(data.name), data, bars.until("keeping test images"))
+            kept = keep_remembered(dataclasses.replace(kept, remembered=None), data, bars)
     except OSError as error:
         raise click.ClickException(f"A file could not be written ({error}).") from error
-    size = sum(file.stat().st_size for file in (kept.folder / TEST).iterdir())
-    click.echo(f"{kept.folder}: {size / 1e6:.1f} MB of test images, read back and checked")
+    test = size(kept.folder / TEST) / 1e6
+    examples = (kept.folder / REMEMBERED).stat().st_size / 1e6
+    click.echo(
+        f"{kept.folder}: {test:.1f} MB of test images, read back and checked, and {examples:.1f} "
+        "MB of the training images that answers are compared with"
+    )
 
 
 @data_commands.command("review")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", help="What the review is called; by default after the folder.")
-def review_command(folder: Path, name: str | None) -> None:
+@click.option(
+    "--files",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.csv",
+    help="Write a table of every picture too: hash, width, height, mode, format, orientation, "
+    "path and label.",
+)
+def review_command(folder: Path, name: str | None, files: Path | None) -> None:
     """Look at photos in class folders (FOLDER/CLASS/*.jpg) before training on them.
+
+    FOLDER may be a .tar archive of such a folder.
 
     Counts, sizes, formats, damaged files, copies and grey pictures go to /dataset/NAME. At the end
     it says whether a network can be trained on the folder, and what stands in the way.
@@ -92,8 +116,9 @@ def review_command(folder: Path, name: str | None) -> None:
     name = name_of(folder, name)
     path = kept_folder(name) / REVIEW
     try:
-        with Bars() as bars:
-            made = review(folder, name, photo_opener(REVIEWED_SIDE), bars.until("looking"))
+        with Bars() as bars, unpacked(folder) as there, _table(files) as on_file:
+            opener = photo_opener(REVIEWED_SIDE)
+            made = review(there, name, opener, bars.until("looking"), on_file)
         write_review(path, made)
     except FolderError as error:
         raise click.ClickException(f"{error}\nReady to train: no") from error
@@ -106,6 +131,21 @@ def review_command(folder: Path, name: str | None) -> None:
     click.echo(f"Ready to train: {'yes' if made.ready else 'no'}")
     for obstacle in made.obstacles:
         click.echo(f"- {obstacle}")
+
+
+@contextmanager
+def _table(path: Path | None) -> Iterator[Callable[[FileFacts], None]]:
+    """Yield what writes a line about a picture into the file `path`, or nothing without one."""
+    if path is None:
+        yield lambda _facts: None
+        return
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        from model_training.datasets.folders.review import FileFacts
+
+        writer.writerow(field.name for field in dataclasses.fields(FileFacts))
+        yield lambda facts: writer.writerow(dataclasses.astuple(facts))
+        file.flush()
 
 
 def _print_review(made: Review) -> None:

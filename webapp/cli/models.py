@@ -22,6 +22,7 @@ from model_training.bundles.manage import (
     size,
 )
 from model_training.bundles.reading import read_bundles
+from model_training.bundles.writing import make_report
 from model_training.networks.features import kept
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError, Unfinished
@@ -103,6 +104,30 @@ def rename_command(name: str, new_name: str) -> None:
     _say_if_default(name)
     if checkpoint.exists(current_app.config["TRAINING_FOLDER"] / name):
         click.echo(f"An unfinished training of {name} is there too, and keeps that name.")
+
+
+@models_commands.command("report-only")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def report_only_command(names: tuple[str, ...], yes: bool) -> None:
+    """Keep the reports of the models NAME, and remove their networks for good.
+
+    Their pages stay as they are and say which command makes the network again. A report takes about
+    half a megabyte.
+    """
+    bundles = [find_bundle(name) for name in dict.fromkeys(names)]
+    for bundle in bundles:
+        network = bundle.model_path
+        there = f"{_megabytes(network.stat().st_size)}" if network else "a report already"
+        click.echo(f"{bundle.name}: {there}; `{bundle.card.training.command}` makes it again")
+    bundles = [bundle for bundle in bundles if bundle.model_path is not None]
+    if bundles and not yes:
+        click.confirm("Remove the networks for good?", abort=True)
+    for bundle in bundles:
+        with _explained(bundle.name):
+            report = make_report(bundle)
+        click.echo(f"{report.name} is a report now, {_megabytes(size(report.path))}.")
+        _say_if_default(report.name)
 
 
 @models_commands.command("clean")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from model_training.bundles.bundle import BundleError, is_bundle
 from model_training.bundles.manage import BundleExists, free_name
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.naming import SLUG
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes import Recipe, UnknownRecipe, find_recipe
+from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
@@ -26,6 +29,7 @@ from webapp.cli.common.results import epoch_line, print_outcome, print_recipes
 
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle
+    from model_training.training.loop import Place
 
 
 @click.command("train")
@@ -51,6 +55,38 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="A file of ImageNet weights, for a recipe that begins with some. Otherwise Keras "
     "downloads its own.",
+)
+@click.option(
+    "--input",
+    type=click.Choice(list(INPUT_CHANGES)),
+    help="What the network does to its input first, computed from the images that it learns from.",
+)
+@click.option(
+    "--input-size",
+    type=click.IntRange(8, 1024),
+    metavar="PIXELS",
+    help="Enlarge images to this side, or reduce them, by interpolation in the network.",
+)
+@click.option(
+    "--augmentation",
+    type=click.Choice(["none", "strong"]),
+    help="Vary no image, or vary them more than the recipe does.",
+)
+@click.option(
+    "--balance",
+    metavar="NUMBER|smallest",
+    help="Learn from so many images of each class, or from as many as the smallest class has.",
+)
+@click.option(
+    "--report-only",
+    is_flag=True,
+    help="Leave the network out of the bundle: about half a megabyte, with every page about it.",
+)
+@click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Write logs for TensorBoard there, and epochs.csv, after each epoch.",
 )
 @click.option(
     "--all-data",
@@ -83,6 +119,7 @@ def train_command(
     resume: bool,
     restart: bool,
     force: bool,
+    tensorboard: Path | None,
     **options: Any,
 ) -> None:
     """Train the recipe NAME, measure it, and write its bundle.
@@ -100,8 +137,14 @@ def train_command(
         recipe = find_recipe(name)
     except UnknownRecipe as error:
         raise click.UsageError(str(error)) from error
+    if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
+        raise click.UsageError(
+            "--tensorboard needs TensorBoard: `pip install -r requirements-tensorboard.txt`."
+        )
     if options["weights"] is not None and recipe.pretrained is None:
         raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
+    if not resume:
+        options["weights"] = options["weights"] or _shipped_weights(recipe)
     source = find_source(
         dataset,
         data_path,
@@ -110,7 +153,7 @@ def train_command(
         otherwise=output and Path(output).name,
     )
     called = source.name if source.name != recipe.data_set else None
-    parts = (name, called, "quick" if options["limit"] else None)
+    parts = (name, called, Options(**options).suffix, "quick" if options["limit"] else None)
     usual = "-".join(part for part in parts if part)[:64].rstrip("-.")
     bundle_path = _bundle_path(output or usual)
     options |= {"data": source.own_path, "name": data_name}
@@ -124,13 +167,24 @@ def train_command(
                 pass
         check_beginning(recipe, asked, bundle_path, state, **told)
     # As large as the network sees them: fewer pixels would be lost, and more cost memory.
-    data = source.read(recipe.input_size)
+    data = source.read(options["input_size"] or recipe.input_size)
     check_kept(data)
+    _say_what_is_resized(recipe, data, asked)
     calibrated = current_app.config["MODELS_FOLDER"] / usual
     with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
-        bundle = _train(recipe, data, asked, bundle_path, calibrated, told)
+        place = _place(bundle_path, tensorboard)
+        bundle = _train(recipe, data, asked, bundle_path, place, calibrated, told)
     print_outcome(bundle)
     keep_data(data)
+
+
+def _shipped_weights(recipe: Recipe) -> Path | None:
+    """Return the file of the bundle that has the pretrained layers of `recipe`, if it is here."""
+    if not isinstance(recipe.pretrained, PretrainedFile):
+        return None
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    path = folder / recipe.pretrained.bundle / "model.keras"
+    return path if path.is_file() else None
 
 
 def _bundle_path(output: str) -> Path:
@@ -158,22 +212,42 @@ def _state(bundle_path: Path) -> Path:
     return folder / bundle_path.name
 
 
+def _place(bundle_path: Path, logs: Path | None) -> Place:
+    from model_training.training.loop import Place
+
+    features: Path = current_app.config["TRAINING_FOLDER"] / "features"
+    return Place(_state(bundle_path), features, logs)
+
+
+def _say_what_is_resized(recipe: Recipe, data: DataSet, options: Options) -> None:
+    """Say what becomes of images that are not as large as those the recipe is made for."""
+    size = options.input_size or recipe.input_size
+    if data.name == recipe.data_set or data.side == size:
+        return
+    how = "reduced" if data.side > size else "enlarged"
+    click.echo(
+        f"{recipe.name} sees {size} pixels: the images of {data.title}, of {data.side} pixels, are "
+        f"{how} to that." + (" --input-size gives it larger ones." if data.side > size else "")
+    )
+
+
 def _train(
     recipe: Recipe,
     data: DataSet,
     options: Options,
     bundle_path: Path,
+    place: Place,
     calibrated: Path,
     told: dict[str, bool],
 ) -> Bundle:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
+    from model_training.networks.features import FullDisk
     from model_training.networks.pretrained import WeightsError
     from model_training.training.environment import usable_precision
-    from model_training.training.loop import Interrupted, Place, Watcher
+    from model_training.training.loop import Interrupted, Watcher
     from model_training.training.measuring import MeasuringInterrupted
     from model_training.training.run import run
 
-    place = Place(_state(bundle_path), current_app.config["TRAINING_FOLDER"] / "features")
     if usable_precision(recipe.precision) != recipe.precision:
         click.echo(
             "This processor only emulates bfloat16, which is slow: training in float32 instead."
@@ -235,7 +309,7 @@ def _train(
                 else "Nothing had been saved yet."
             )
             raise click.ClickException(f"Stopped at once. {kept}") from error
-        except (WeightsError, BundleError, DataError, ValueError) as error:
+        except (WeightsError, FullDisk, BundleError, DataError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             again = "go on with --resume" if checkpoint.exists(place.state) else "start again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class ReviewSummary:
     rarest: tuple[str, int] | None
     empty: list[str]
     formats: list[tuple[str, int]]
+    modes: list[tuple[str, int]]
     greys: int
     greyest: tuple[str, int]
     copies: int
@@ -79,16 +81,18 @@ def summarize(review: Review) -> ReviewSummary:
         names = [one.name for one in review.classes]
         counts = [one.pictures for one in review.classes]
         charts.insert(0, bar_chart("Pictures by class", names, counts))
-    formats: dict[str, int] = {}
+    formats: Counter[str] = Counter()
+    modes: Counter[str] = Counter()
     for one in review.classes:
-        for form, count in one.formats.items():
-            formats[form] = formats.get(form, 0) + count
+        formats.update(one.formats)
+        modes.update(one.modes)
     return ReviewSummary(
         charts=charts,
         commonest=filled[0] if filled else None,
         rarest=filled[-1] if filled else None,
         empty=[one.name for one in review.classes if not one.pictures],
-        formats=sorted(formats.items(), key=lambda pair: -pair[1]),
+        formats=formats.most_common(),
+        modes=modes.most_common(),
         greys=sum(one.greys for one in review.classes),
         greyest=max(((one.name, one.greys) for one in review.classes), key=lambda pair: pair[1]),
         copies=sum(one.copies for one in review.classes),

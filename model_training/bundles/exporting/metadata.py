@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_training.bundles.bundle import MODEL, Bundle
 from model_training.datasets.pictures.views import ViewPlan
-from model_training.judging.judge import Judge, Temperature
-from model_training.judging.verdicts import Threshold
+from model_training.judging.calibration import Steps, Temperature
+from model_training.judging.judge import Judge
+from model_training.judging.parts.verdicts import Threshold
 from model_training.naming import Sha256, Slug
 
 KEY = "ten_classes"
@@ -41,6 +42,8 @@ class ExportMetadata(_Part):
         classes: the meaning of each probability, in their order.
         temperature: by which the mean of the views' logarithms of probabilities is divided before
             a last softmax (C. Guo et al., 2017).
+        steps: largest probability after that, and what it is replaced by, the others scaled to fit;
+            between two steps it is interpolated (isotonic regression).
         plan: the views of a picture that the network is to be shown.
         interpolation: by which the network enlarges a picture of another size than it works at, as
             Keras calls it; None for a network that takes one size only.  Where the export takes
@@ -55,6 +58,7 @@ class ExportMetadata(_Part):
     data_set: LearnedFrom
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
     temperature: Temperature
+    steps: Steps = ()
     plan: ViewPlan
     interpolation: str | None
     threshold: Threshold
@@ -87,6 +91,7 @@ def metadata_of(bundle: Bundle, judge: Judge, interpolation: str | None) -> Expo
         data_set=LearnedFrom(title=facts.data_set, digest=facts.data_digest),
         classes=judge.classes,
         temperature=judge.calibration.temperature,
+        steps=judge.calibration.steps,
         plan=judge.plan,
         interpolation=interpolation,
         threshold=judge.threshold,

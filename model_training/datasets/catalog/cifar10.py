@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from model_training.datasets.catalog import cifar10_sources
+from model_training.datasets.catalog import cifar10_imagenet, cifar10_sources
 from model_training.datasets.catalog.cifar_batches import image_sets
 from model_training.datasets.dataset import DataSet, ImageSet
 from model_training.datasets.description import About, Note
@@ -67,7 +67,9 @@ ABOUT = About(
 
 def make(train: ImageSet, test: ImageSet, source: str) -> DataSet:
     """Return `train` and `test`, all of CIFAR-10 or some of it, as the data set."""
-    return DataSet(NAME, TITLE, CLASSES, train, test, DIGEST, source, ABOUT)
+    return DataSet(
+        NAME, TITLE, CLASSES, train, test, DIGEST, source, ABOUT, imagenet=cifar10_imagenet.MEMBERS
+    )
 
 
 def load(cache: Path, path: Path | None = None, progress: Progress = no_progress) -> DataSet:

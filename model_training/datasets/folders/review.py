@@ -57,8 +57,9 @@ class ClassReview(_Part):
     """The pictures of one class.
 
     `smallest`, `median` and `largest` are the width and height of the pictures with the fewest, the
-    median and the most pixels; None where there is no picture.  `copies` counts pictures whose
-    bytes are also those of an earlier file, in any class.
+    median and the most pixels; None where there is no picture.  `modes` counts what a pixel is in
+    the files, by Pillow's names (RGB, L, CMYK ...); empty in reviews of before it was counted.
+    `copies` counts pictures whose bytes are also those of an earlier file, in any class.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ClassReview(_Part):
     median: Size | None
     largest: Size | None
     formats: dict[str, int]
+    modes: dict[str, int] = {}
     greys: int
     copies: int
     bad: int
@@ -116,17 +118,40 @@ class _Found:
 
     sizes: list[tuple[int, int]] = field(default_factory=list)
     formats: Counter[str] = field(default_factory=Counter)
+    modes: Counter[str] = field(default_factory=Counter)
     greys: int = 0
     copies: int = 0
     bad: int = 0
 
 
-def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int], None]) -> Review:
+@dataclass(frozen=True)
+class FileFacts:
+    """One picture: a row of the table of files.  `hash` is the SHA-256 of its bytes, `path` is
+    relative to the folder, and `mode` is Pillow's name of what a pixel is."""
+
+    hash: str
+    width: int
+    height: int
+    mode: str
+    format: str
+    orientation: str
+    path: str
+    label: str
+
+
+def review(
+    folder: Path,
+    name: str,
+    opener: Opener,
+    progress: Callable[[int, int], None],
+    on_file: Callable[[FileFacts], None] = lambda facts: None,
+) -> Review:
     """Review every picture in the class folders of `folder`, and whether one can train on it.
 
     Args:
         name: the name of the review.
         progress: called after each file with the number of files done and their total.
+        on_file: told of each picture.
 
     Raises:
         FolderError: `class_files` finds no class folders.
@@ -153,6 +178,7 @@ def review(folder: Path, name: str, opener: Opener, progress: Callable[[int, int
             else:
                 _note(here, opened)
                 digest = hashlib.sha256(data).digest()
+                on_file(_facts(digest, opened, shown, label))
                 if digest in first:
                     here.copies += 1
                     same.setdefault(digest, [first[digest]]).append(shown)
@@ -246,9 +272,17 @@ def _obstacles(
         yield f"There are {len(filled)} classes, and {MOST_CLASSES} are the most."
 
 
+def _facts(digest: bytes, opened: Opened, path: str, label: str) -> FileFacts:
+    width, height = opened.original_size
+    orientation = "square" if width == height else "landscape" if width > height else "portrait"
+    shape = (width, height, opened.mode, opened.format, orientation)
+    return FileFacts(digest.hex(), *shape, path, printable(label))
+
+
 def _note(found: _Found, opened: Opened) -> None:
     found.sizes.append(opened.original_size)
     found.formats[opened.format] += 1
+    found.modes[opened.mode] += 1
     pixels = np.asarray(opened.image, np.int16)
     found.greys += int((pixels.max(axis=2) - pixels.min(axis=2)).max() <= GREY)
 
@@ -262,6 +296,7 @@ def _class_review(name: str, found: _Found) -> ClassReview:
         median=sizes[len(sizes) // 2] if sizes else None,
         largest=sizes[-1] if sizes else None,
         formats=dict(found.formats.most_common()),
+        modes=dict(found.modes.most_common()),
         greys=found.greys,
         copies=found.copies,
         bad=found.bad,

@@ -130,6 +130,7 @@ class Photo:
     image: Image.Image  # mode RGB, sRGB, upright, long side <= working_side, no metadata
     original_size: tuple[int, int]  # width, height in pixels, as the visitor sees the photo
     format: str  # "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF" or "AVIF"
+    mode: str = "RGB"  # Pillow's name of what a pixel is in the file: "RGB", "L", "CMYK", "P" ...
 
 
 # The classes are called directly rather than through Image.open, which would stop at its own,
@@ -265,7 +266,7 @@ def _kind(data: bytes) -> str:
 
 def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo:
     image = _OPENERS[kind](io.BytesIO(data))  # reads the header only
-    width, height = image.size
+    (width, height), mode = image.size, image.mode
     if width * height > max_pixels:
         raise PhotoTooLarge.for_pixels(width * height, max_pixels)
     longest = max(width, height)
@@ -287,7 +288,7 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
         plain = plain.transpose(_TURNS[orientation])
     plain = srgb(plain, image.info.get("icc_profile"))
     plain.info = {}  # the place, the camera and the old colour profile stay behind
-    return Photo(plain, (width, height), kind)
+    return Photo(plain, (width, height), kind, mode)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -86,13 +86,16 @@ class View:
     pixels: Pixels
 
 
-def default_plan(side: int, learned_side: int) -> ViewPlan:
+def default_plan(side: int, learned_side: int, *, coarse: bool = True) -> ViewPlan:
     """Return the plan for a network of `side` pixels that learned from images of `learned_side`.
 
     The views were chosen by measurements on real photos (see `docs/judging-photos.md`): the middle
     square keeps shapes true, and the whole photo keeps what is not in the middle; one of them is
     mirrored, which costs nothing.  A network that enlarges its training images is shown one view
     as coarse as these; any other is shown the first two both plain and mirrored.
+
+    Args:
+        coarse: False for a network that knows photos from elsewhere: the coarse view is left out.
     """
     whole, middle = PlannedView(), PlannedView(crop="middle", mirrored=True)
     views: tuple[PlannedView, ...] = (
@@ -102,7 +105,9 @@ def default_plan(side: int, learned_side: int) -> ViewPlan:
         middle,
     )
     if side > learned_side:
-        views = (whole, middle, PlannedView(through=learned_side))
+        views = (whole, middle)
+        if coarse:
+            views += (PlannedView(through=learned_side),)
     return ViewPlan(side=side, small=min(side, learned_side), views=views)
 
 

@@ -13,9 +13,9 @@ from PIL import Image
 from model_training.datasets.pictures import opener
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judge
-from webapp.answering.decoding import open_photo
 from webapp.answering.received import limits
 from webapp.api.inference.tensors import BadTensor
+from webapp.decoding import open_photo
 from webapp.errors import Refusal
 
 

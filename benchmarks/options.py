@@ -1,0 +1,78 @@
+"""What is each option of `flask train` worth?  `python -m benchmarks.options cnn-augmented`
+
+Trains a recipe for a few epochs on the 45,000 images as it is, then again with one option at a time
+(zero-centred, standardised, PCA- and ZCA-whitened input, larger input, no and stronger
+augmentation, another seed), and compares each with the first on the 5,000 validation images.  The
+test images are not used.  The table that it prints is the one in `docs/options.md`.
+
+It takes as many minutes as an epoch takes, times the epochs, times nine, and larger input times
+(size / 32) squared: on two cores and with three epochs of `cnn-augmented`, four to five hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.ablation import ANOTHER_SEED, ROOT, measure, print_row
+from model_training.datasets.catalog.cifar10 import NAME
+from model_training.datasets.catalog.cifar10 import load as load_cifar10
+from model_training.datasets.dataset import split
+from model_training.datasets.kept import CACHE
+from model_training.recipes import find_recipe
+from model_training.training.environment import usable_precision
+from model_training.training.options import Options, varied, with_options
+
+LARGER = 48
+CHANGES = {
+    ANOTHER_SEED: Options(),
+    "zero-centred": Options(input="centred"),
+    "standardised": Options(input="standardised"),
+    "PCA": Options(input="pca"),
+    "ZCA": Options(input="zca"),
+    "larger": Options(input_size=LARGER),
+    "no augmentation": Options(augmentation="none"),
+    "strong augmentation": Options(augmentation="strong"),
+}
+
+
+def main() -> None:
+    """Train, measure and print each row as soon as it is known."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipe", nargs="?", default="cnn-augmented")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--limit", type=int, help="learn from so many images only")
+    parser.add_argument("--only", metavar="WORD", help="options with this word in their names")
+    parser.add_argument("--data", type=Path, help="CIFAR-10, if not in instance/data")
+    asked = parser.parse_args()
+    data = load_cifar10(ROOT / "instance" / "data" / NAME / CACHE, asked.data).train
+    fit, validation = (data.take(part) for part in split(data.labels))
+    fit = fit.take(np.arange(len(fit))[: asked.limit])
+    recipe = find_recipe(asked.recipe)
+    recipe = dataclasses.replace(
+        recipe,
+        phases=with_options(recipe.phases, Options(epochs=asked.epochs)),
+        precision=usable_precision(recipe.precision),
+    )
+    print(f"{recipe.name}, {asked.epochs} epochs of {len(fit):,} images, seed {asked.seed}.")
+    print("Accuracies on the validation images, in percent.\n")
+    print(f"{'':40} {'plain':>6} {'difference (95 %)':>22} {'averaged':>9} {'s an epoch':>11}")
+    base = measure(recipe, asked.seed, fit, validation)
+    print_row("as it is", base, None)
+    chosen = [name for name in CHANGES if not asked.only or asked.only in name]
+    minutes = len(chosen) * asked.epochs * base.seconds_per_epoch / 60
+    print(f"({len(chosen)} more rows, about {minutes:.0f} minutes; larger input takes longer)")
+    for name in chosen:
+        changed = varied(recipe, CHANGES[name], fit)
+        seed = asked.seed + (name == ANOTHER_SEED)
+        print_row(name, measure(changed, seed, fit, validation), base)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Networks that learn from nothing but the images of their data set."""

@@ -1,0 +1,1 @@
+"""Networks whose first layers come from ImageNet: transfer learning."""

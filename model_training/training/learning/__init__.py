@@ -1,0 +1,3 @@
+"""What learns in one phase of a training: the learner, its optimizer, and what happens between its
+epochs.
+"""

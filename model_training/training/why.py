@@ -1,0 +1,75 @@
+"""Why a figure measured here differs from the reported one: a sentence, from what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model_training.recipes import Recipe
+
+SAME = 0.005
+"""Accuracies nearer to each other than this are said to agree."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a run reached, in the figures from which the sentence is made.
+
+    Args:
+        test, train: accuracy, each image as it is.
+        images: that it learned from.
+        epochs: that it went through, of `planned`.
+        best_epoch: whose weights it has, where early stopping chose it.
+    """
+
+    test: float
+    train: float
+    images: int
+    epochs: int
+    planned: int
+    best_epoch: int | None
+
+
+def why(recipe: Recipe, reached: Reached) -> str | None:
+    """Return one sentence on why `reached` differs from what was reported; None if nothing was."""
+    if recipe.reported is None:
+        return None
+    reported = recipe.reported.test_accuracy
+    difference = reached.test - reported
+    if abs(difference) < SAME:
+        verdict = f"Ours agrees with the reported {reported:.3g}"
+    else:
+        where = "above" if difference > 0 else "below"
+        verdict = f"Ours is {abs(difference) * 100:.1f} points {where} the reported {reported:.3g}"
+    return f"{verdict}: {'; '.join(_facts(recipe, reached))}."
+
+
+def _facts(recipe: Recipe, reached: Reached) -> list[str]:
+    facts = list(recipe.reported.differs) if recipe.reported is not None else []
+    if recipe.change:
+        facts.append(f"this run had {recipe.change}")
+    length = f"it was trained for {_epochs(reached.epochs)}"
+    if reached.best_epoch is not None:
+        if reached.epochs < reached.planned:
+            length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"
+        length += f" and has the weights of epoch {reached.best_epoch}"
+    facts.append(f"{length}, on {reached.images:,} images")
+    gap = reached.train - reached.test
+    facts.append(
+        f"it is right on {reached.train:.1%} of the images that it learned from, {gap * 100:.1f} "
+        f"points more than on those of the test{_reading(gap)}"
+        if gap > 0
+        else f"it is right on {reached.train:.1%} of the images that it learned from"
+    )
+    return facts
+
+
+def _reading(gap: float) -> str:
+    if gap > 0.1:
+        return ", so that it has learned many by heart"
+    if gap < 0.02:
+        return ", so that it could learn more from more epochs"
+    return ""
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch{'s' if count != 1 else ''}"

@@ -1,0 +1,220 @@
+"""Between epochs: early stopping, a learning rate on a plateau, dropout that grows, and logs."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from model_training.bundles.history import Epoch
+from model_training.datasets.dataset import DataSet
+from model_training.recipes import (
+    DropoutSchedule,
+    EarlyStopping,
+    Optimizer,
+    Phase,
+    Plateau,
+    Recipe,
+    Schedule,
+)
+from model_training.training.learning.callbacks import Between
+from model_training.training.learning.learner import compile_network
+from model_training.training.learning.optimizers import describe
+from model_training.training.loop import Interrupted, Place, Watcher
+from model_training.training.options import Options
+from model_training.training.run import run
+from tests.conftest import TINY, place_in
+
+PHASE = Phase(
+    epochs=6,
+    batch_size=144,
+    optimizer=Optimizer("adam", 0.02),
+    early_stopping=EarlyStopping(patience=2),
+    plateau=Plateau(factor=0.25, patience=1),
+    dropout=DropoutSchedule(),
+)
+WATCHFUL = dataclasses.replace(TINY, phases=(PHASE,))
+
+
+def row(epoch: int, loss: float | None, accuracy: float | None = 0.5) -> Epoch:
+    """An epoch with this loss and accuracy on validation images."""
+    return Epoch(epoch, 0.01, 1.0, 0.5, loss, accuracy if loss is not None else None, 1.0)
+
+
+def between(phase: Phase, **options: Any) -> tuple[keras.Model, Between]:
+    """The callbacks of a phase that begins, and the network that they watch."""
+    network = TINY.build()
+    compile_network(network, phase, 10)
+    callbacks = Between(network, phase, 0, **({"has_validation": True} | options))
+    callbacks.all.on_train_begin()
+    return network, callbacks
+
+
+def mark(network: keras.Model, number: float) -> None:
+    """Give every weight a value by which its epoch can be told."""
+    network.set_weights([np.full_like(weight, number) for weight in network.get_weights()])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "figures", "best"),
+    [
+        ("loss", [1.0, 0.8, 0.9, 0.85], 2),
+        ("loss", [0.7, 0.8, 0.9], 1),
+        ("accuracy", [0.3, 0.5, 0.4, 0.5], 2),
+    ],
+    ids=["improves once", "never improves", "by accuracy"],
+)
+def test_early_stopping_ends_after_its_patience_with_the_best_weights(
+    monitor: Any, figures: list[float], best: int
+) -> None:
+    phase = dataclasses.replace(PHASE, plateau=None, early_stopping=EarlyStopping(2, monitor))
+    network, callbacks = between(phase)
+    for epoch, figure in enumerate(figures, start=1):
+        assert not callbacks.stops
+        mark(network, epoch)
+        loss, accuracy = (figure, 0.5) if monitor == "loss" else (1.0, figure)
+        callbacks.epoch_ends(row(epoch, loss, accuracy))
+    assert callbacks.stops and callbacks.best_epoch == best
+    callbacks.all.on_train_end()
+    assert {float(np.unique(weight)[0]) for weight in network.get_weights()} == {float(best)}
+
+
+def test_a_phase_that_reaches_its_last_epoch_has_its_best_weights_too() -> None:
+    network, callbacks = between(dataclasses.replace(PHASE, plateau=None))
+    for epoch, loss in enumerate([1.0, 0.5, 0.6], start=1):
+        mark(network, epoch)
+        callbacks.epoch_ends(row(epoch, loss))
+    assert not callbacks.stops
+    callbacks.all.on_train_end()
+    assert np.unique(network.get_weights()[0]) == [2.0]
+
+
+def test_the_rate_falls_when_validation_does_not_and_never_below_its_least() -> None:
+    phase = dataclasses.replace(
+        PHASE, early_stopping=None, plateau=Plateau(factor=0.5, patience=2, least=0.004)
+    )
+    network, callbacks = between(phase)
+    rates = []
+    for epoch, loss in enumerate([1.0, 1.0, 1.0, 0.5, 0.6, 0.6, 0.6, 0.6], start=1):
+        callbacks.epoch_ends(row(epoch, loss))
+        rates.append(float(network.optimizer.learning_rate))
+    assert rates == pytest.approx([0.02, 0.02, 0.01, 0.01, 0.01, 0.005, 0.005, 0.004])
+
+
+def test_without_validation_images_nothing_stops_early() -> None:
+    _network, callbacks = between(PHASE, has_validation=False)
+    for epoch in range(1, 6):
+        callbacks.epoch_ends(row(epoch, None))
+    assert not callbacks.stops and callbacks.best_epoch is None
+
+
+def test_dropout_grows_over_the_epochs_and_the_saved_network_has_its_own() -> None:
+    network, callbacks = between(PHASE)
+    (dropout,) = (one for one in network.layers if isinstance(one, keras.layers.Dropout))
+    rates = []
+    for epoch in range(6):
+        callbacks.all.on_epoch_begin(epoch)
+        rates.append(dropout.rate)
+    assert rates == pytest.approx([0.0, 0.02, 0.04, 0.06, 0.08, 0.1])
+    callbacks.all.on_train_end()
+    assert dropout.rate == 0.1
+
+
+def test_a_changed_rate_of_dropout_changes_what_a_step_does() -> None:
+    drops = keras.Sequential(
+        [keras.Input((64,)), keras.layers.Dropout(0.9), keras.layers.Dense(1, use_bias=False)]
+    )
+    drops.compile(keras.optimizers.SGD(0.0), "mse")
+    phase = dataclasses.replace(PHASE, early_stopping=None, plateau=None, epochs=2)
+    callbacks = Between(drops, phase, 0, has_validation=False)
+    callbacks.all.on_train_begin()
+    ones = np.ones((1, 64), np.float32)
+    losses = []
+    for epoch in range(2):
+        callbacks.all.on_epoch_begin(epoch)
+        losses.append({float(drops.train_on_batch(ones, np.zeros((1, 1)))) for _ in range(6)})
+    assert len(losses[0]) == 1 and len(losses[1]) > 1
+
+
+def test_a_one_cycle_rate_takes_no_plateau() -> None:
+    with pytest.raises(ValueError, match="one-cycle"):
+        dataclasses.replace(PHASE, schedule=Schedule(warmup=0.1))
+
+
+def test_the_card_tells_what_is_done_between_epochs() -> None:
+    told = describe(PHASE)
+    assert "the rate times 0.25 after 1 epoch without a lower validation loss" in told
+    assert "dropout from 0% to 100% of its rates" in told
+    assert "up to 6 epochs, ended by 2 without a lower validation loss, the weights" in told
+    assert describe(TINY.phases[0]).endswith(", 2 epochs")
+
+
+@pytest.mark.parametrize("stop_after", [7, 10, 13], ids=["in the second", "at its end", "later"])
+def test_a_run_that_was_interrupted_stops_where_it_would_have(
+    stop_after: int, few_data: DataSet, tmp_path: Path
+) -> None:
+    whole = run(WATCHFUL, few_data, Options(), tmp_path / "whole", place_in(tmp_path / "whole-s"))
+    output, place = tmp_path / "parts", place_in(tmp_path / "parts-s")
+    steps = 0
+
+    def stop(count: int) -> None:
+        nonlocal steps
+        steps += count
+        if steps == stop_after:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run(WATCHFUL, few_data, Options(), output, place, watcher=Watcher(on_step=stop))
+    resumed = run(WATCHFUL, few_data, Options(), output, place, resume=True)
+    assert resumed.history["learning_rate"] == whole.history["learning_rate"]
+    assert resumed.history["validation_loss"] == whole.history["validation_loss"]
+    for ours, theirs in zip(weights_of(resumed), weights_of(whole), strict=True):
+        assert np.array_equal(ours, theirs)
+    told, expected = resumed.card.training, whole.card.training
+    assert (told.best_epoch, told.epochs) == (expected.best_epoch, expected.epochs)
+    best = 1 + int(np.argmin(whole.history["validation_loss"]))
+    assert expected.best_epoch == best
+    # The figures of the card are those of the weights that were kept.
+    kept = whole.card.metrics["validation"].accuracy
+    assert kept == pytest.approx(whole.history["validation_accuracy"][best - 1], abs=1e-6)
+
+
+def weights_of(bundle: Any) -> list[Any]:
+    """The weights of the network in a bundle."""
+    model: keras.Model = keras.saving.load_model(bundle.model_path, compile=False)
+    return list(model.get_weights())
+
+
+def test_logs_for_tensorboard_and_as_csv_go_on_after_an_interruption(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    recipe: Recipe = dataclasses.replace(
+        WATCHFUL, phases=(dataclasses.replace(PHASE, epochs=2, early_stopping=None),) * 2
+    )
+    logs = tmp_path / "logs"
+    place = Place(tmp_path / "state", tmp_path / "features", logs)
+    epochs = 0
+
+    def stop(_row: Epoch) -> None:
+        nonlocal epochs
+        epochs += 1
+        if epochs == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        run(recipe, few_data, Options(), tmp_path / "net", place, watcher=Watcher(on_epoch=stop))
+    bundle = run(recipe, few_data, Options(), tmp_path / "net", place, resume=True)
+    with (logs / "epochs.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    assert [int(one["epoch"]) for one in table] == [0, 1, 2, 3]
+    assert [float(one["val_loss"]) for one in table] == pytest.approx(
+        bundle.history["validation_loss"]
+    )
+    assert list((logs / "train").glob("events.*")) and list((logs / "validation").glob("events.*"))

@@ -1,0 +1,207 @@
+"""What one run may change of any recipe, and what its bundle tells of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from flask.testing import FlaskCliRunner
+
+from model_training.bundles.bundle import BundleError
+from model_training.bundles.reading import read_bundle
+from model_training.datasets.augmentation import Augmentation, Transform
+from model_training.datasets.balancing import balanced
+from model_training.datasets.dataset import DataError, DataSet, ImageSet
+from model_training.networks.cutting import cut
+from model_training.recipes import EarlyStopping, Optimizer, Phase, Reported, find_recipe
+from model_training.recipes.variants import (
+    STRONG,
+    InputChange,
+    with_augmentation,
+    with_input,
+    with_input_size,
+)
+from model_training.training.options import Options, Parts, without_validation
+from model_training.training.run import run
+from model_training.training.why import Reached, why
+from tests.conftest import TINY, make_site, place_in
+
+QUICK = dataclasses.replace(TINY, phases=(dataclasses.replace(TINY.phases[0], epochs=1),))
+
+
+def seen(how: InputChange, images: Any) -> tuple[keras.Model, Any]:
+    """A changed network, and what reaches its first weights of `images`."""
+    model = with_input(TINY, how, images).build()
+    convolution = next(
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.Conv2D) and layer.name != "input_whitening"
+    )
+    return model, np.asarray(cut(model, convolution.name)[0](images))
+
+
+def test_centred_input_has_no_mean_and_standardised_a_deviation_of_one(
+    few_data: DataSet,
+) -> None:
+    images = few_data.train.images[:500]
+    model, centred = seen("centred", images)
+    assert centred.mean(axis=(0, 1, 2)) == pytest.approx([0, 0, 0], abs=1e-4)
+    assert centred.std() == pytest.approx((images / 255).std(), rel=0.05)
+    assert model.count_params() == TINY.parameters
+    _model, standardised = seen("standardised", images)
+    assert standardised.std(axis=(0, 1, 2)) == pytest.approx([1, 1, 1], abs=1e-3)
+
+
+def test_pca_leaves_channels_that_tell_nothing_of_each_other(few_data: DataSet) -> None:
+    images = few_data.train.images[:500]
+    _model, found = seen("pca", images)
+    before = np.asarray(np.corrcoef(images.reshape(-1, 3).T))
+    after = np.asarray(np.corrcoef(found.reshape(-1, 3).T))
+    assert before[0, 1] > 0.8 and np.abs(after - np.eye(3)).max() < 0.05
+
+
+def test_zca_takes_away_what_neighbours_tell_and_keeps_the_picture(few_data: DataSet) -> None:
+    images = few_data.train.images[:500]
+    model, found = seen("zca", images)
+    inner, pixels = found[:, 4:-4, 4:-4], images[:, 4:-4, 4:-4] / 255
+
+    def beside(values: Any) -> float:
+        return float(np.corrcoef(values[:, :, 1:, 1].ravel(), values[:, :, :-1, 1].ravel())[0, 1])
+
+    assert beside(pixels) > 0.9 and abs(beside(inner)) < 0.4
+    # Each output is most like its own pixel and channel, where PCA would have mixed them.
+    likeness = [
+        np.corrcoef(inner[..., 1].ravel(), pixels[..., one].ravel())[0, 1] for one in (0, 1)
+    ]
+    assert likeness[1] > max(0.1, likeness[0])
+    assert model.count_params() == (TINY.parameters or 0) + 9 * 25
+    assert not model.get_layer("input_whitening").trainable
+
+
+def test_a_run_with_another_input_is_saved_whole_and_called_what_it_is(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    asked = Options(input="zca", input_size=40, augmentation="strong")
+    bundle = run(QUICK, few_data, asked, tmp_path / "tiny", place_in(tmp_path))
+    card = bundle.card
+    assert card.title == (
+        "Tiny network, stronger augmentation, input of 40 pixels, ZCA-whitened input"
+    )
+    assert card.recipe == "tiny" and card.input_size == 40
+    assert card.training.command == (
+        "flask train tiny --seed 0 --input zca --input-size 40 --augmentation strong"
+    )
+    assert "turned by up to 10°" in card.training.augmentation
+    saved = keras.saving.load_model(bundle.model_path, compile=False)
+    again = saved.predict(few_data.test.images[:50], verbose=0)
+    assert np.allclose(again, bundle.predictions.test[:50], atol=1e-5)
+
+
+def test_larger_input_is_interpolated_in_the_network() -> None:
+    plain = find_recipe("cnn-plain")
+    larger = with_input_size(plain, 64)
+    model = larger.build()
+    assert model.input.shape == (None, None, None, 3) and larger.input_size == 64
+    assert model.get_layer("block1a_conv").output.shape == (None, 64, 64, 64)
+    # Flattened places are four times as many.
+    assert model.count_params() == (plain.parameters or 0) + 3 * 4096 * 256
+    small = np.zeros((2, 32, 32, 3), np.uint8)
+    assert np.asarray(model(small)).shape == (2, 10)
+
+
+def test_input_that_is_too_small_for_a_network_is_said() -> None:
+    with pytest.raises(ValueError, match="animals-deep cannot be built for 16 pixels. Give a larg"):
+        with_input_size(find_recipe("animals-deep"), 16).build()
+
+
+def test_augmentation_is_changed_in_every_phase() -> None:
+    frozen = Phase(1, 8, Optimizer("sgd", 0.1), learns_from="x", views=(Transform(flip=True),))
+    recipe = dataclasses.replace(TINY, phases=(frozen, TINY.phases[0]))
+    strong, none = with_augmentation(recipe, "strong"), with_augmentation(recipe, "none")
+    assert strong.phases[1].augmentation == STRONG and len(strong.phases[0].views) == 6
+    assert none.phases[1].augmentation == Augmentation() and none.phases[0].views == (Transform(),)
+
+
+def test_classes_are_balanced_by_the_smallest(few_data: DataSet) -> None:
+    labels = few_data.train.labels
+    uneven = few_data.train.take(np.flatnonzero((labels != 3) | (np.arange(len(labels)) % 4 == 0)))
+    data = dataclasses.replace(few_data, train=uneven)
+    smallest = int(np.bincount(uneven.labels).min())
+    parts = Parts.of(data, Options(balance="smallest"))
+    assert parts.validation is not None
+    both = np.concatenate([parts.fit.labels, parts.validation.labels])
+    assert np.bincount(both).tolist() == [smallest] * 10
+    again = balanced(uneven, data.classes)
+    assert np.array_equal(again.images, balanced(uneven, data.classes, smallest).images)
+    asked = f"{smallest + 1} images of each class are asked for, and cat has {smallest}. .*smallest"
+    with pytest.raises(DataError, match=asked):
+        Parts.of(data, Options(balance=str(smallest + 1)))
+    with pytest.raises(ValueError, match="number of images or `smallest`, not 'all'"):
+        Parts.of(data, Options(balance="all"))
+    without = ImageSet(uneven.images[uneven.labels != 3], uneven.labels[uneven.labels != 3])
+    with pytest.raises(DataError, match="there is no image of cat"):
+        balanced(without, data.classes)
+
+
+def test_a_report_has_all_but_the_network(
+    few_data: DataSet, tmp_path: Path, tiny_recipe: object
+) -> None:
+    models = tmp_path / "instance" / "models"
+    report = run(
+        QUICK, few_data, Options(report_only=True), models / "report", place_in(tmp_path / "a")
+    )
+    assert report.model_path is None and report.judge is None
+    assert report.card.training.command.endswith("--report-only")
+    whole = run(QUICK, few_data, Options(), models / "whole", place_in(tmp_path / "b"))
+    assert np.array_equal(report.predictions.test, whole.predictions.test)
+
+    commands: FlaskCliRunner = make_site(tmp_path / "instance").test_cli_runner()
+    told = commands.invoke(args=["models", "report-only", "whole", "report", "--yes"])
+    assert told.exit_code == 0, told.output
+    assert "`flask train tiny --seed 0` makes it again" in told.output
+    assert "whole is a report now" in told.output and "report: a report already" in told.output
+    left = read_bundle(models / "whole")
+    assert left.model_path is None and left.judge is None
+    assert left.card.metrics == whole.card.metrics and left.history == whole.history
+    assert sorted(path.name for path in (models / "whole").iterdir()) == [
+        "card.json",
+        "history.csv",
+        "predictions.npz",
+    ]
+    with pytest.raises(BundleError):
+        read_bundle(models / "nothing")
+
+
+REACHED = Reached(0.83, 0.95, 45_000, 31, 100, 21)
+
+
+def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
+    reported = Reported("S", 0.86, differs=("the source chose its epochs by the test images",))
+    recipe = dataclasses.replace(TINY, reported=reported, change="ZCA-whitened input")
+    assert why(recipe, REACHED) == (
+        "Ours is 3.0 points below the reported 0.86: the source chose its epochs by the test "
+        "images; this run had ZCA-whitened input; it stopped after 31 of 100 epochs and has the "
+        "weights of epoch 21, on 45,000 images; it is right on 95.0% of the images that it learned "
+        "from, 12.0 points more than on those of the test, so that it has learned many by heart."
+    )
+    plain = dataclasses.replace(REACHED, test=0.8585, train=0.86, best_epoch=None, epochs=1)
+    told = why(dataclasses.replace(TINY, reported=Reported("S", 0.86)), plain)
+    assert told == (
+        "Ours agrees with the reported 0.86: it was trained for 1 epoch, on 45,000 images; it is "
+        "right on 86.0% of the images that it learned from, 0.2 points more than on those of the "
+        "test, so that it could learn more from more epochs."
+    )
+    assert why(dataclasses.replace(TINY, reported=None), REACHED) is None
+
+
+def test_a_final_run_is_as_long_as_the_one_that_stopped_early() -> None:
+    stopping = dataclasses.replace(TINY.phases[0], epochs=50, early_stopping=EarlyStopping(5))
+    before = dataclasses.replace(TINY.phases[0], epochs=3)
+    (first, last) = without_validation((before, stopping), 21, Options(all_data=True))
+    assert (first.epochs, last.epochs, last.early_stopping) == (3, 18, None)
+    with pytest.raises(ValueError, match="Say with --epochs"):
+        without_validation((stopping,), None, Options(all_data=True))
