@@ -83,7 +83,7 @@ def test_who_takes_too_long_is_stopped_and_the_next_is_opened(
 def test_who_takes_too_much_memory_is_refused_and_the_next_is_opened(
     start: Callable[..., Decoder],
 ) -> None:
-    decoder = start(memory=1024**3)
+    decoder = start(memory=400 * 1024**2)
     large = pictures.encode(Image.new("RGBA", (8000, 8000), (0, 0, 0, 9)), "PNG")
     with pytest.raises(opener.TooMuchWork):
         open_in(decoder, large)
