@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
 from webapp import create_app
-from webapp.feedback import purge_at_start
+from webapp.feedback import prepare_at_start
 from webapp.library import load_library
 from webapp.settings import SettingError
 
@@ -27,5 +28,6 @@ except SettingError as error:
 
 # Before the first request, so that a visitor never waits for a model to load.
 if not is_command:
+    app.logger.setLevel(logging.INFO)
     load_library(app)
-    purge_at_start(app)
+    prepare_at_start(app)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 
 import pytest
 from selenium import webdriver
@@ -36,19 +37,26 @@ CHROMIUM_OPTIONS = (
     "--window-size=1280,900",
 )
 
+FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+"""Options for a browser that has a camera, and is allowed to use it."""
 
-def start(*, javascript: bool) -> webdriver.Chrome:
-    """Chromium without a window."""
-    options = webdriver.ChromeOptions()
-    for option in CHROMIUM_OPTIONS:
-        options.add_argument(option)
-    options.binary_location = shutil.which("chromium") or "chromium"
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+
+def start(*, javascript: bool, options: Sequence[str] = ()) -> webdriver.Chrome:
+    """Chromium without a window.
+
+    Args:
+        options: more of Chromium's switches.
+    """
+    chosen = webdriver.ChromeOptions()
+    for option in (*CHROMIUM_OPTIONS, *options):
+        chosen.add_argument(option)
+    chosen.binary_location = shutil.which("chromium") or "chromium"
+    chosen.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     if not javascript:
         scripts_off = {"profile.managed_default_content_settings.javascript": 2}
-        options.add_experimental_option("prefs", scripts_off)
+        chosen.add_experimental_option("prefs", scripts_off)
     service = webdriver.ChromeService(shutil.which("chromedriver"))
-    return webdriver.Chrome(options=options, service=service)
+    return webdriver.Chrome(options=chosen, service=service)
 
 
 def waiting(driver: WebDriver) -> WebDriverWait[WebDriver]:

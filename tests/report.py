@@ -18,5 +18,5 @@ def check_report(page: Page, bundle: Bundle) -> None:
     assert cells == confusion_matrix(labels, predicted).ravel().tolist()
     scores = f1_score(labels, predicted, average=None)
     for name, score in zip(bundle.card.classes, scores, strict=True):
-        row = re.search(rf'<th scope="row">{name}</th>(.*?)</tr>', page.html, re.S)
+        row = re.search(rf'<th scope="row"[^>]*>{name}</th>(.*?)</tr>', page.html, re.S)
         assert row and f">{score:.3f}</td>" in row[1]

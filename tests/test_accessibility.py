@@ -17,7 +17,15 @@ from werkzeug.serving import make_server
 
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.folders.review import review, write_review
-from tests.browser import follow, needs_chromium, start, wait_for_heading, waiting
+from tests.browser import (
+    FAKE_CAMERA,
+    follow,
+    needs_chromium,
+    start,
+    text_of,
+    wait_for_heading,
+    waiting,
+)
 from tests.conftest import SHIPPED_DATA, make_site
 from tests.test_review import opener, picture, put
 from webapp.library import load_library
@@ -44,13 +52,18 @@ SETTINGS = {"wide and light": (1280, "light"), "narrow and dark": (390, "dark")}
 PAGES = (
     "/",
     "/?example=3",
-    "/?example=3&heat=1",
+    "/?example=3&all=1",
+    "/#kept-1",
+    "/?photo=chelsea",
     "/?example=nothing",
     "/gallery/",
     "/gallery/?true=cat&low=100&outcome=wrong",
     "/gallery/3",
     "/models/",
+    "/models/?show=training&kind=transfer",
+    "/models/?data=nothing",
     "/models/tiny",
+    "/models/resnet50-224",
     "/models/compare",
     "/gallery/?data=garden&true=moss",
     "/models/?data=garden",
@@ -105,7 +118,7 @@ def site_address(
 def browser() -> Iterator[webdriver.Chrome]:
     """One browser for all pages; axe-core is in each before its own scripts."""
     assert AXE is not None, "make .venv/dev installs axe-core"
-    driver = start(javascript=True)
+    driver = start(javascript=True, options=FAKE_CAMERA)
     source = AXE.read_text(encoding="utf-8")
     driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": source})
     yield driver
@@ -145,6 +158,27 @@ def test_axe_finds_nothing_on_the_way_of_a_photo(
     browser.find_element(By.NAME, "consent").click()
     follow(browser, browser.find_element(By.CSS_SELECTOR, ".flag-send"))
     wait_for_heading(browser, "Thank you")
+    found += [one for setting in SETTINGS for one in complaints(browser, setting)]
+    assert found == []
+
+
+def test_axe_finds_nothing_on_the_photo_form_in_use(
+    browser: webdriver.Chrome, site_address: str, tmp_path: Path
+) -> None:
+    (tmp_path / "good.jpg").write_bytes(picture(90, 60))
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    browser.get(site_address)
+    browser.find_element(By.ID, "image").send_keys(str(tmp_path / "bad.jpg"))
+    assert text_of(browser, "#problem")
+    found = [one for setting in SETTINGS for one in complaints(browser, setting)]
+    browser.get(site_address)
+    browser.find_element(By.CSS_SELECTOR, ".drop-watch").click()
+    waiting(browser).until(lambda d: d.find_element(By.CSS_SELECTOR, ".drop-seen b").text)
+    found += [one for setting in SETTINGS for one in complaints(browser, setting)]
+    browser.get(site_address)
+    browser.find_element(By.ID, "crop-first").click()
+    browser.find_element(By.ID, "image").send_keys(str(tmp_path / "good.jpg"))
+    assert "Drag over" in text_of(browser, ".drop-status")
     found += [one for setting in SETTINGS for one in complaints(browser, setting)]
     assert found == []
 

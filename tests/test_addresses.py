@@ -11,7 +11,7 @@ from flask import Flask
 
 from model_training.datasets.catalog.cifar10 import CLASSES
 from tests.page_client import PageClient
-from webapp.comparison.table import BY_NAME
+from webapp.comparison.columns import BY_NAME
 from webapp.gallery.selection import COPIES, ORDERS, OUTCOMES
 
 NAMES = ["tiny", "other", "", "nobody", "../tiny", "TINY", "custom-cnn"]

@@ -76,7 +76,7 @@ def test_no_cookie_and_no_token_is_needed_or_given(tiny_site: Callable[..., Flas
 BAD = {
     "nothing": ((), {}, 400, "no-photo"),
     "an empty file": ((b"",), {}, 400, "empty-file"),
-    "two photos": ((pictures.jpeg(), pictures.jpeg()), {}, 400, "one-photo"),
+    "an unknown field": ((pictures.jpeg(),), {"modell": "tiny"}, 400, "unknown-parameter"),
     "an unknown model": ((pictures.jpeg(),), {"model": "nobody"}, 400, "unknown-model"),
     "seventeen photos": ((pictures.jpeg(),) * 17, {}, 413, "too-many-photos"),
     "a bomb": ((pictures.png_bomb(),), {}, 413, "photo-too-large"),
@@ -98,12 +98,69 @@ EXAMPLE = "curl -F image=@photo.jpg http://localhost/api/classify"
 
 
 def test_what_is_no_form_is_told_how_to_send_one(api: FlaskClient) -> None:
-    raw = {"data": pictures.jpeg(), "content_type": "image/jpeg"}
-    for options in ({"json": {"image": "x"}}, {"data": {"image": "x"}}, {}, raw):
+    for options in ({"data": {"image": "x"}}, {}, {"json": {"image": "x"}}):
         error = error_of(api.post("/api/classify", **options))
         assert (error["status"], error["code"]) == (415, "not-a-form")
         assert EXAMPLE in error["detail"]
-    assert "What came is image/jpeg." in error["detail"]
+    assert "What came is application/json." in error["detail"]
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "image/x-whatever", "application/octet-stream"])
+def test_a_photo_may_be_the_whole_body(kind: str, api: FlaskClient) -> None:
+    raw = api.post("/api/classify?model=tiny", data=pictures.jpeg(), content_type=kind)
+    assert raw.status_code == 200
+    assert raw.get_json() == ask(api, pictures.jpeg()).get_json()
+
+
+def test_a_body_that_is_no_photo_or_too_large_is_named(api: FlaskClient) -> None:
+    for data, status, code in (
+        (b"", 400, "empty-file"),
+        (pictures.not_an_image(), 415, "not-an-image"),
+        (bytes(20 * 1024 * 1024 + 1), 413, "photo-too-large"),
+    ):
+        error = error_of(api.post("/api/classify", data=data, content_type="image/jpeg"))
+        assert (error["status"], error["code"]) == (status, code)
+
+
+def test_several_photos_are_answered_in_order_and_a_bad_one_spoils_no_other(
+    api: FlaskClient, test_images: ImageSet
+) -> None:
+    photos = [png(test_images.images[0]), pictures.truncated_jpeg(), png(test_images.images[1])]
+    answer = ask(api, *photos)
+    assert answer.status_code == 200
+    first, second, third = answer.get_json()["answers"]
+    for got, photo in ((first, photos[0]), (third, photos[2])):
+        alone = ask(api, photo).get_json()
+        assert got["label"] == alone["label"]
+        assert got["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-4)
+    assert second["error"]["code"] == "damaged-photo" and second["error"]["status"] == 422
+
+
+def test_an_unknown_or_repeated_parameter_is_refused_wherever_it_stands(api: FlaskClient) -> None:
+    photo = {"data": pictures.jpeg(), "content_type": "image/jpeg"}
+    for query, code, words in (
+        ("model=nope", "unknown-model", "There is: tiny"),
+        ("models=tiny", "unknown-parameter", "“models”"),
+        ("model=tiny&model=tiny", "unknown-parameter", "more than once"),
+    ):
+        error = error_of(api.post(f"/api/classify?{query}", **photo))
+        assert (error["status"], error["code"]) == (400, code)
+        assert words in error["detail"]
+
+
+def test_pages_of_other_sites_may_ask_only_where_a_setting_says_so(
+    tiny_site: Callable[..., Flask], api: FlaskClient
+) -> None:
+    theirs = {"Origin": "https://one.example"}
+    allowed = "Access-Control-Allow-Origin"
+    addresses = ("/api/classify", "/v2", "/v2/models", "/v1/models/tiny", "/openapi.json")
+    client = tiny_site(CORS_ORIGINS="https://one.example https://two.example").test_client()
+    for address in addresses:
+        assert allowed not in api.get(address, headers=theirs).headers
+        assert client.get(address, headers=theirs).headers[allowed] == "https://one.example"
+        others = client.get(address, headers={"Origin": "https://three.example"})
+        assert allowed not in others.headers
+    assert allowed not in client.get("/", headers=theirs).headers, "pages stay out of reach"
 
 
 def photo_file() -> tuple[io.BytesIO, str]:
@@ -183,10 +240,22 @@ def test_the_description_names_what_is_really_there(api: FlaskClient) -> None:
     operation = document["paths"]["/api/classify"]["post"]
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["model"] == {"type": "string", "enum": ["tiny"], "default": "tiny"}
-    assert form["properties"]["image"]["minLength"] == 1
-    assert form["properties"]["image"]["maxLength"] == 20 * 1024 * 1024
+    images = form["properties"]["image"]
+    assert (images["minItems"], images["maxItems"]) == (1, 16)
+    assert images["items"]["minLength"] == 1
+    assert images["items"]["maxLength"] == 20 * 1024 * 1024
     statuses = {str(status) for _, _, status, _ in BAD.values()} | {"200", "405", "503"}
     assert set(operation["responses"]) == statuses
+
+
+def test_the_description_has_every_address_for_programs(api: FlaskClient, site: Flask) -> None:
+    described = api.get("/openapi.json").get_json()["paths"]
+    served = {
+        re.sub(r"<name>", "{model}", rule.rule)
+        for rule in site.url_map.iter_rules()
+        if rule.rule.startswith(("/v1", "/v2", "/api/c")) and "<version>" not in rule.rule
+    }
+    assert set(described) == served - {"/v2/"}
 
 
 def test_a_text_in_place_of_the_photo_is_against_the_description(api: FlaskClient) -> None:

@@ -636,7 +636,7 @@ def unaudited(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_without_an_audit_pages_say_why(unaudited: Flask) -> None:
     client = PageClient(unaudited.test_client())
-    for address in ("/gallery/3", "/models/", "/models/tiny"):
+    for address in ("/gallery/3", "/models/?show=figures", "/models/tiny"):
         page = client.get(address)
         assert (page.status, NO_AUDIT in page.text) == (200, True), address
     page = client.get("/gallery/")

@@ -182,7 +182,7 @@ def whole(few_data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Traine
     """A training that nobody interrupted, and that stopped early."""
     trained = learned(WATCHFUL, few_data, place_in(tmp_path_factory.mktemp("whole")))
     losses = [row.validation_loss for row in trained.history]
-    assert trained.best_epoch == 1 + int(np.argmin(losses))
+    assert trained.best_epoch == 1 + int(np.argmin(np.array(losses, float)))
     return trained
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import hashlib
-import io
 import re
 
 import numpy as np
@@ -13,12 +12,10 @@ from flask import Flask
 
 from model_training.bundles.bundle import Bundle
 from model_training.judging.metrics import CalibrationBin
-from model_training.recipes import RECIPES
-from tests.page_client import Page, PageClient
-from webapp.charts.points import Label, place_labels
+from tests.page_client import PageClient
 from webapp.charts.reliability import reliability_diagram
-from webapp.comparison.table import BY_NAME, COLUMNS
-from webapp.library import load_library
+from webapp.comparison.versus import make_versus
+from webapp.library import Result, load_library
 
 
 @pytest.fixture
@@ -43,7 +40,7 @@ def test_two_models_are_compared_on_the_same_images(client: PageClient, two_mode
 
 def test_each_count_leads_to_exactly_those_images(client: PageClient) -> None:
     page = client.get("/models/compare?left=tiny&right=other")
-    links = re.findall(r'<td class="n strong"><a href="([^"]+)">([\d,]+)</a>', page.html)
+    links = re.findall(r'<td class="four-one"><a href="([^"]+)">([\d,]+)</a>', page.html)
     links += re.findall(r'<a href="(/gallery/[^"]+)">([\d,]+) images</a>', page.html)
     assert len(links) == 3
     for address, count in links:
@@ -59,7 +56,7 @@ def test_without_a_choice_the_two_best_are_compared(client: PageClient) -> None:
 def test_a_model_against_itself_does_not_differ(client: PageClient) -> None:
     page = client.get("/models/compare?left=tiny&right=tiny")
     assert "A model against itself" in page.text
-    assert "+0.00" in page.text
+    assert "Difference 0.00 percentage points" in page.text
 
 
 def test_one_model_alone_is_said(site: Flask) -> None:
@@ -111,124 +108,59 @@ def test_the_reliability_diagram_holds_every_image(client: PageClient) -> None:
         assert sum(int(count.replace(",", "")) for count in counts) == 10_000
 
 
-def test_the_table_comes_as_a_spreadsheet(client: PageClient, two_models: Flask) -> None:
-    answer = client.fetch("/models.csv")
-    assert answer.mimetype == "text/csv"
-    rows = {row["name"]: row for row in csv.DictReader(io.StringIO(answer.text))}
-    assert set(rows) == {"tiny", "other", *RECIPES}
-    page = client.get("/models/")
-    for row in (rows["tiny"], rows["other"]):
-        assert f"{float(row['accuracy']):.2%}" in page.text
-        assert f"{float(row['f1']):.3f}" in page.text
-        assert f"{float(row['loss']):.3f}" in page.text
-    tiny = rows["tiny"]
-    assert (tiny["layers"], tiny["dense"], tiny["parameters"]) == ("3", "1", "346")
-    assert (tiny["batch_norm"], tiny["dropout"]) == ("yes", "yes")
-
-
-def column(page: Page, name: str) -> list[str]:
-    """One column of the comparison table, as it is shown."""
-    titles = [one.title for one in COLUMNS]
-    body = page.html.split("<tbody>")[1].split("</tbody>")[0]
-    rows = re.findall(r"<tr>(.*?)</tr>", body, re.S)
-    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in rows]
-    return [re.sub(r"<[^>]+>", "", row[titles.index(name)]).strip() for row in cells]
-
-
-@pytest.mark.parametrize("order", ["up", "down"])
-@pytest.mark.parametrize("name", [one.name for one in COLUMNS])
-def test_the_table_is_ordered_by_any_column(name: str, order: str, client: PageClient) -> None:
-    page = client.get(f"/models/?sort={name}&order={order}")
-    assert f'aria-sort="{"ascending" if order == "up" else "descending"}"' in page.html
-    twin = client.fetch("/models.csv").text
-    rows = {row["title"]: row[name] for row in csv.DictReader(io.StringIO(twin))}
-    titles = [title.split("  ")[0].split("\n")[0] for title in column(page, "Model")]
-    shown = [rows[re.sub(r" (default|not here yet|reported only)$", "", t)] for t in titles]
-    there = [value for value in shown if value]
-    assert shown == there + [""] * (len(shown) - len(there)), "what is missing comes last"
-    values = [float(v) for v in there] if BY_NAME[name].is_number else there
-    assert values == sorted(values, reverse=order == "down")
-
-
-def test_a_network_that_was_not_trained_here_shows_only_what_was_reported(
-    client: PageClient,
-) -> None:
-    page = client.get("/models/?sort=reported")
-    models, reported = column(page, "Model"), column(page, "Reported")
-    (place,) = [n for n, model in enumerate(models) if "ResNet50" in model]
-    assert reported[place] == "96.00%"
-    assert column(page, "Test accuracy")[place] == "–"
-    assert "reported only" in models[place]
-    assert "too large to be trained" in page.text
-    assert "flask train resnet50-224" not in page.text
-    assert "flask train best-cnn" in page.text
-
-
 def test_a_bar_of_few_images_is_pale(client: PageClient) -> None:
-    bins = [CalibrationBin(19, 1.0, 0.2), CalibrationBin(0, 0.0, 0.0), CalibrationBin(20, 0.5, 0.9)]
+    bins = [
+        CalibrationBin(99, 1.0, 0.2),
+        CalibrationBin(0, 0.0, 0.0),
+        CalibrationBin(100, 0.5, 0.9),
+    ]
     diagram = reliability_diagram("Before", bins, 0.1)
-    assert [(one.count, one.few) for one in diagram.bins] == [(19, True), (20, False)]
+    assert [(one.count, one.few) for one in diagram.bins] == [(99, True), (100, False)]
+    assert diagram.furthest is diagram.bins[1], "what few images say is not held against a model"
     page = client.get("/models/tiny")
     pale = page.html.count('class="reliability-bar reliability-few"')
-    counts = [int(n) for n in re.findall(r"Right on \S+ of (\d+) images</title>", page.html)]
-    assert pale == sum(count < 20 for count in counts)
-    assert "fewer than 20 images" in page.text
+    counts = re.findall(r"Right on \S+ of ([\d,]+) images</title>", page.html)
+    few = sum(int(count.replace(",", "")) < 100 for count in counts)
+    assert pale == few == page.html.count('<tr class="faint">')
+    assert "fewer than 100 images" in page.text
 
 
-def test_names_in_a_plot_do_not_lie_on_each_other() -> None:
-    # One on its own, and four whose names would meet, the first of them at the edge.
-    points = [("alone", 250.0, 180.0)]
-    points += [("first", 70.0, 62.0), ("second", 116.0, 60.0), ("third", 128.0, 48.0)]
-    points += [("network-of-all", 128.0, 90.0)]
-    labels = place_labels(points)
-    assert (labels[0].anchor, labels[0].x) == ("start", 259.0)
-    boxes = []
-    for (name, _, _), label in zip(points, labels, strict=True):
-        left, right = ends(name, label)
-        boxes.append((left, label.y, right, label.y + 14))
-    for number, one in enumerate(boxes):
-        for other in boxes[:number]:
-            apart = one[2] <= other[0] or other[2] <= one[0]
-            assert apart or one[3] <= other[1] or other[3] <= one[1], points[number][0]
-
-
-def test_no_name_seems_to_be_that_of_another_point() -> None:
-    points = [("custom-cnn", 56.0, 49.0), ("fast-cnn", 108.0, 46.0), ("tuned", 121.0, 35.0)]
-    label = place_labels(points)[1]
-    left, right = ends("fast-cnn", label)
-    away = max(left - 121, 121 - right, label.y - 11 - 35, 35 - (label.y + 3))
-    assert away >= 9, "fast-cnn would stand beside the point of tuned"
-
-
-def ends(name: str, label: Label) -> tuple[float, float]:
-    """Where `name` begins and ends when it is drawn."""
-    width = 6.6 * len(name)
-    left = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
-    return left, left + width
-
-
-def test_the_plots_show_measured_and_reported_apart(client: PageClient) -> None:
-    page = client.get("/models/")
-    plot = re.search(r'aria-label="(Accuracy against parameters[^"]*)"', page.html)
-    assert plot and "ResNet50 at 224 pixels: 96.00% reported, 49,723,082" in plot[1]
-    assert "49,723,082.0" not in plot[1], "a count of parameters has no decimals"
-    measured = page.html.count('<circle class="point" cx=') - page.html.count('cx="6" cy="6" r="5"')
-    assert measured == 4, "two models in two plots"
-    times = re.search(r'aria-label="(Accuracy against training time[^"]*)"', page.html)
-    assert times and "reported" not in times[1]
+def test_every_bar_stands_in_numbers_too(client: PageClient) -> None:
+    page = client.get("/models/tiny")
+    tables = re.findall(r"<summary>Each bar in numbers</summary>(.*?)</table>", page.html, re.S)
+    assert len(tables) == 2
+    for table in tables:
+        rows = re.findall(r'<td class="n">([\d.>%]+)</td><td class="n">([\d,]+)</td>', table)
+        assert sum(int(count.replace(",", "")) for _share, count in rows) == 10_000
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("points", "words"),
     [
-        ("sort=beauty", "no column called “beauty”"),
-        ("order=sideways", "up, down"),
-        ("data=MNIST", "CIFAR-10"),
+        (0, "Both are equally good"),
+        (0.1, "The difference may be chance"),
+        (0.5, "Other network is slightly better"),
+        (2, "Other network is better"),
+        (8.5, "Other network is clearly better"),
+        (20, "Other network is far better"),
     ],
 )
-def test_a_wrong_order_is_explained(query: str, words: str, client: PageClient) -> None:
-    page = client.get(f"/models/?{query}")
-    assert (page.status, words in page.text) == (404, True)
+def test_a_verdict_fits_the_size_of_its_difference(
+    points: float, words: str, two_models: Flask
+) -> None:
+    left, right = (load_library(two_models).results[name] for name in ("tiny", "other"))
+    labels = left.bundle.predictions.test_labels
+
+    def answering(result: Result, wrong: range) -> Result:
+        answers = np.eye(10, dtype=np.float32)[labels]
+        answers[wrong] = np.roll(answers[wrong], 1, axis=1)
+        stored = dataclasses.replace(result.bundle.predictions, test=answers)
+        return Result(dataclasses.replace(result.bundle, predictions=stored))
+
+    # Beside the difference, each is wrong on 200 images that the other knows.
+    worse = answering(left, range(200 + round(points * 100)))
+    better = answering(right, range(9_800, 10_000))
+    assert make_versus(worse, better).verdict == words
 
 
 def test_the_bundle_can_be_kept(client: PageClient, tiny_bundle: Bundle) -> None:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from benchmarks.explanations import card_rows
 from model_training.bundles.reading import read_bundle
 from model_training.recipes import RECIPES
 from tests.conftest import PROJECT, SHIPPED_MODELS
@@ -31,6 +32,14 @@ def test_the_readmes_figures_are_those_of_the_cards(name: str) -> None:
     assert cells[3] == f"{card.metrics['test'].accuracy:.4f}"
     assert cells[4] == (f"{card.averaged['test'].accuracy:.4f}" if card.averaged else "")
     assert cells[5].startswith(f"{card.training.epochs} epochs, {card.training.seconds / 60:.0f} ")
+
+
+def test_what_is_said_of_explanations_is_what_the_cards_say() -> None:
+    said = (PROJECT / "docs" / "explanations.md").read_text("utf-8")
+    rows = card_rows([read_bundle(SHIPPED_MODELS / name).card for name in sorted(SHIPPED)])
+    assert len(rows) > 2
+    for row in rows:
+        assert row in said.splitlines()
 
 
 def test_the_two_commands_stand_in_the_readme() -> None:

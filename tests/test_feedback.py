@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
 import sqlite3
 import time
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask import Flask
+from itsdangerous import URLSafeTimedSerializer
 from PIL import ExifTags, Image
 from sqlalchemy import event
 
@@ -23,7 +23,9 @@ from model_training.datasets.dataset import ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient, check
 from tests.test_upload import multipart
-from webapp.feedback import purge_at_start, store
+from webapp import limits
+from webapp.feedback import prepare_at_start
+from webapp.feedback.database import database_url
 from webapp.feedback.forms import FORM_BYTES
 from webapp.feedback.store import DAY, HOUR, Store
 from webapp.settings import SettingError
@@ -94,6 +96,11 @@ def link_of(page: Page) -> str:
     return found[1]
 
 
+def ticket_of(page: Page) -> str:
+    """The part of the link that no browser sends."""
+    return link_of(page).partition("#")[2]
+
+
 def told_photo() -> bytes:
     """A photo that tells who took it, where, and with what."""
     exif = Image.Exif()
@@ -130,14 +137,14 @@ def test_nothing_about_the_visitor_is_in_the_database(app: Flask, client: PageCl
     stored = (Path(app.instance_path) / "feedback.sqlite").read_bytes()
     for trace in (b"Jane", b"jane", b"at home", b"203.0.113.9", b"TellTale", b"Exif"):
         assert trace not in stored, trace
-    ticket = link_of(check(answer)).rpartition("/")[2]
+    ticket = ticket_of(check(answer))
     assert ticket.encode() not in stored, "or who reads the database could take entries back"
 
 
 def test_a_photo_that_was_only_answered_is_not_stored(app: Flask, client: PageClient) -> None:
     answered(client, pictures.jpeg())
-    assert store_of(app).entries() == []
     assert not (Path(app.instance_path) / "feedback.sqlite").exists()
+    assert store_of(app).entries() == []
 
 
 INCOMPLETE = {
@@ -186,6 +193,18 @@ def test_a_tampered_form_is_refused(change: Fields, app: Flask, client: PageClie
     assert page.status == 400
     assert "did not arrive as this site had made it, so nothing was stored" in page.text
     assert store_of(app).entries() == []
+
+
+def test_a_form_that_an_earlier_version_sealed_is_refused_and_not_a_fault(
+    app: Flask, client: PageClient
+) -> None:
+    fields = answered(client, pictures.jpeg())
+    signer = URLSafeTimedSerializer(app.config["SECRET_KEY"], salt="feedback")
+    content = signer.loads(fields["seal"])
+    del content["verdict"]
+    page = send(client, fields | {"seal": str(signer.dumps(content))})
+    assert page.status == 400
+    assert "nothing was stored" in page.text
 
 
 def test_a_form_that_is_far_too_large_is_not_read(app: Flask, client: PageClient) -> None:
@@ -242,18 +261,43 @@ def test_sending_a_form_twice_keeps_one_entry_with_the_last_word(
 
 def test_the_link_shows_what_is_kept_and_takes_it_back(app: Flask, client: PageClient) -> None:
     thanks = send(client, answered(client, pictures.jpeg()))
-    link = link_of(thanks)
-    page = client.get(link)
-    assert page.status == 200
-    assert "shows a deer" in page.text
-    assert "no-store" in page.headers["Cache-Control"]
-    ticket = hidden(page.html)
-    gone = client.post("/feedback/take-back", data=ticket)
+    path, _, ticket = link_of(thanks).partition("#")
+    asked = client.get(path)
+    assert 'action="/feedback/kept"' in asked.html
+    # A script fills in the ticket; without one a visitor pastes it, or the whole link.
+    for pasted in (ticket, f" https://site{link_of(thanks)} ", f"https://site/feedback/{ticket}"):
+        page = client.post("/feedback/kept", data={"ticket": pasted})
+        assert page.status == 200
+        assert "shows a deer" in page.text
+        assert "no-store" in page.headers["Cache-Control"]
+    fields = hidden(page.html)
+    gone = client.post("/feedback/take-back", data=fields)
     assert gone.status == 200
     assert store_of(app).entries() == []
-    for after in (client.get(link), client.post("/feedback/take-back", data=ticket)):
+    for address in ("/feedback/kept", "/feedback/take-back"):
+        after = client.post(address, data=fields)
         assert after.status == 404
         assert "was taken back, or its time was over" in after.text
+
+
+def test_no_address_carries_a_ticket(client: PageClient) -> None:
+    page = send(client, answered(client, pictures.jpeg()))
+    ticket = ticket_of(page)
+    shown = client.post("/feedback/kept", data={"ticket": ticket})
+    for html in (page.html, shown.html):
+        addresses = re.findall(r' (?:href|action|src)="([^"]*)"', html)
+        assert not [one for one in addresses if ticket in one.partition("#")[0]]
+    old = client.plain.get(f"/feedback/{ticket}")
+    assert old.status_code == 302
+    assert old.headers["Location"] == f"/feedback/yours#{ticket}"
+
+
+def test_what_is_no_link_is_said_to_be_none(client: PageClient) -> None:
+    for text in ("", "hello", "https://elsewhere.example/", "x" * 65, "../../etc/passwd"):
+        for address in ("/feedback/kept", "/feedback/take-back"):
+            page = client.post(address, data={"ticket": text})
+            assert page.status == 400
+            assert "Please copy all of it" in page.text
 
 
 def test_what_is_deleted_is_gone_from_the_file_too(app: Flask, client: PageClient) -> None:
@@ -268,8 +312,9 @@ def test_what_is_deleted_is_gone_from_the_file_too(app: Flask, client: PageClien
 
 
 def test_a_strangers_link_leads_nowhere(client: PageClient) -> None:
-    assert client.get("/feedback/" + "x" * 32).status == 404
-    assert client.get("/feedback/%00").status == 404
+    assert client.post("/feedback/kept", data={"ticket": "x" * 32}).status == 404
+    assert client.post("/feedback/take-back", data={"ticket": "x" * 32}).status == 404
+    assert client.plain.get("/feedback/%00").status_code == 302
 
 
 # When it cannot be kept
@@ -285,12 +330,15 @@ def test_a_locked_database_is_said_and_nothing_is_lost(
 ) -> None:
     fields = answered(client, pictures.jpeg())
     assert send(client, answered(client, pictures.png())).status == 200
-    event.listen(store_of(app).engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=50"))
+    event.listen(
+        store_of(app).database.engine, "connect", lambda c, _: c.execute("PRAGMA busy_timeout=50")
+    )
     other = sqlite3.connect(Path(app.instance_path) / "feedback.sqlite")
     other.execute("BEGIN EXCLUSIVE")
     page = send(client, fields)
     assert page.status == 503
-    assert "Please send it again" in page.text
+    assert "Others are sending theirs" in page.text
+    assert page.headers["Retry-After"] == "5"
     assert kept_form(page, fields)
     other.close()
     again = form_of(page) | {"right": "deer", "consent": "yes"}
@@ -300,7 +348,10 @@ def test_a_locked_database_is_said_and_nothing_is_lost(
 
 def test_a_full_disk_is_said_and_nothing_is_lost(app: Flask, client: PageClient) -> None:
     # To SQLite a database that may not grow is the same as a disk that is full.
-    event.listen(store_of(app).engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=5"))
+    store_of(app).database.prepare()
+    event.listen(
+        store_of(app).database.engine, "connect", lambda c, _: c.execute("PRAGMA max_page_count=12")
+    )
     noise = np.random.default_rng(1).integers(0, 256, (300, 300, 3), np.uint8)
     fields = answered(client, pictures.encode(Image.fromarray(noise), "PNG"))
     page = send(client, fields)
@@ -325,9 +376,43 @@ def test_a_database_that_is_gone_is_said_and_nothing_is_lost(
     fields = answered(client, pictures.jpeg())
     page = send(client, fields)
     assert page.status == 503
-    assert "cannot be stored at the moment" in page.text
+    assert "so your photo was not kept" in page.text
+    assert "your photo is still kept" not in page.text
     assert kept_form(page, fields)
-    purge_at_start(app)  # writes to the log, and lets the site start
+    prepare_at_start(app)  # writes to the log, and lets the site start
+
+
+def test_a_fault_while_taking_back_says_that_the_photo_is_still_kept(
+    app: Flask, client: PageClient, tmp_path: Path
+) -> None:
+    ticket = ticket_of(send(client, answered(client, pictures.jpeg())))
+    file = tmp_path / "feedback.sqlite"
+    away = file.rename(tmp_path / "away")
+    page = client.post("/feedback/take-back", data={"ticket": ticket})
+    assert page.status == 503
+    assert "nothing was deleted and your photo is still kept" in page.text
+    shown = client.post("/feedback/kept", data={"ticket": ticket})
+    assert shown.status == 503
+    assert "what is kept cannot be shown" in shown.text
+    # The visitor need not look for the link again.
+    assert f'value="{ticket}"' in page.html and f'value="{ticket}"' in shown.html
+    away.rename(file)
+    assert client.post("/feedback/take-back", data={"ticket": ticket}).status == 200
+
+
+def test_the_page_that_thanks_needs_nothing_of_the_database_any_more(
+    app: Flask, client: PageClient
+) -> None:
+    # What is said after the commit must be true whatever happens next.
+    database = store_of(app).database
+    fields = answered(client, pictures.jpeg())
+    database.prepare()
+    read: list[str] = []
+    event.listen(database.engine, "commit", lambda _: read.clear())
+    event.listen(database.engine, "before_cursor_execute", lambda *seen: read.append(seen[2]))
+    page = send(client, fields)
+    assert page.status == 200
+    assert read == []
 
 
 def test_beyond_the_limit_it_is_said_that_there_is_no_room(
@@ -368,6 +453,73 @@ def test_within_an_hour_only_so_many_are_kept(
     assert len(store_of(app).entries()) == 3
 
 
+def test_one_visitor_does_not_use_up_the_hour_for_all(tiny_site: Callable[..., Flask]) -> None:
+    app = tiny_site(FEEDBACK_HOURLY_CLIENT=2)
+    client = PageClient(app.test_client())
+
+    def send_from(address: str, fields: Fields) -> Page:
+        return client.post(
+            "/feedback/",
+            data=fields,
+            content_type="multipart/form-data",
+            environ_overrides={"REMOTE_ADDR": address},
+        )
+
+    fields = [answered(client, pictures.jpeg()) for _ in range(6)]
+    incomplete = fields[0] | {"consent": ""}
+    assert send_from("2001:db8::1", incomplete).status == 400, "which does not count"
+    assert send_from("2001:db8::1", fields[0]).status == 200
+    assert send_from("2001:db8::2", fields[1]).status == 200
+    page = send_from("2001:db8::3", fields[2])
+    assert page.status == 429
+    assert "2 photos came from your connection within the last hour" in page.text
+    assert kept_form(page, fields[2])
+    assert 0 < int(page.headers["Retry-After"]) <= 3600
+    assert send_from("2001:db8:0:1::1", fields[3]).status == 200, "that is another network"
+    assert send_from("203.0.113.9", fields[4]).status == 200
+    assert len(store_of(app).entries()) == 4
+
+
+def test_nobody_keeps_the_address_of_a_visitor(app: Flask) -> None:
+    with app.test_request_context(environ_overrides={"REMOTE_ADDR": "203.0.113.9"}):
+        one = limits.client()
+    assert "203" not in one
+    with app.test_request_context(environ_overrides={"REMOTE_ADDR": "::ffff:203.0.113.9"}):
+        assert limits.client() == one
+    with app.test_request_context(environ_overrides={"REMOTE_ADDR": "203.0.113.10"}):
+        assert limits.client() != one
+
+
+@pytest.mark.parametrize("address", ["nonsense", "carrier-pigeon://loft", "redis://host:port"])
+def test_a_storage_of_limits_that_cannot_work_stops_the_start(
+    address: str, tiny_site: Callable[..., Flask]
+) -> None:
+    with pytest.raises(SettingError, match="RATE_LIMIT_STORAGE cannot be used: .+"):
+        tiny_site(RATE_LIMIT_STORAGE=address)
+
+
+def test_old_entries_go_though_nobody_sends_a_new_one(
+    app: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(client, answered(client, pictures.jpeg()))
+    days = app.config["FEEDBACK_DAYS"]
+    later(monkeypatch, (days + 1) * DAY)
+    client.fetch("/livez")
+    assert len(store_of(app).entries()) == 1, "it is looked for once an hour"
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + HOUR + 1)
+    client.fetch("/livez")
+    assert store_of(app).entries() == []
+
+
+def test_what_is_past_its_time_is_not_shown(
+    app: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticket = ticket_of(send(client, answered(client, pictures.jpeg())))
+    later(monkeypatch, (app.config["FEEDBACK_DAYS"] + 1) * DAY)
+    assert client.post("/feedback/kept", data={"ticket": ticket}).status == 404
+
+
 def test_old_entries_go_at_the_start_and_when_another_comes(
     app: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,7 +532,7 @@ def test_old_entries_go_at_the_start_and_when_another_comes(
     send(client, answered(client, pictures.png()))
     assert [entry.id for entry in store_of(app).entries()] == [2, 3]
     later(monkeypatch, (days + 1) * DAY)
-    purge_at_start(app)
+    prepare_at_start(app)
     assert store_of(app).entries() == []
 
 
@@ -404,7 +556,34 @@ def test_an_old_page_is_not_lost_but_asked_for_again(
     assert send(client, again).status == 200
 
 
-@pytest.mark.parametrize("address", ["nonsense", "sqlite://", "oracle7://x", "mysql://a@b/c"])
+def test_a_stale_form_for_a_ticket_comes_back_with_the_ticket(
+    tiny_site: Callable[..., Flask],
+) -> None:
+    client = PageClient(tiny_site(WTF_CSRF_ENABLED=True).test_client())
+    for address in ("/feedback/kept", "/feedback/take-back"):
+        page = client.post(address, data={"ticket": "x" * 32})
+        assert page.status == 400
+        assert "please send it once more" in page.text
+        assert f'value="{"x" * 32}"' in page.html
+        token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page.html)
+        assert token
+        fields = {"ticket": "x" * 32, "csrf_token": token[1]}
+        assert client.post(address, data=fields).status == 404
+
+
+def test_a_plain_database_url_of_the_environment_counts(
+    tiny_site: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://me:secret@host/name")
+    assert store_of(tiny_site()).database.url.host == "host"
+    monkeypatch.setenv("TENCLASSES_DATABASE_URL", "sqlite:///own.sqlite")
+    assert store_of(tiny_site()).database.file == tmp_path / "own.sqlite", "ours goes before it"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["nonsense", "sqlite://", "oracle7://x", "mysql://a@b/c", "postgresql://host:port/name"],
+)
 def test_a_database_that_cannot_work_stops_the_start(
     address: str, tiny_site: Callable[..., Flask]
 ) -> None:
@@ -485,25 +664,7 @@ def test_commands_on_nothing_make_no_file(app: Flask) -> None:
     assert not (Path(app.instance_path) / "feedback.sqlite").exists()
 
 
-@pytest.mark.skipif("TEST_DATABASE_URL" not in os.environ, reason="TEST_DATABASE_URL is not set")
-def test_the_store_works_on_that_database_too(
-    tiny_site: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app = tiny_site(DATABASE_URL=os.environ["TEST_DATABASE_URL"], FEEDBACK_LIMIT=2)
-    kept, client = store_of(app), PageClient(app.test_client())
-    kept.delete()
-    pages = [send(client, answered(client, pictures.jpeg())) for _ in range(3)]
-    assert [page.status for page in pages] == [200, 200, 507]
-    assert client.get(link_of(pages[0])).status == 200
-    assert kept.take_back(link_of(pages[0]).rpartition("/")[2])
-    (entry,) = kept.entries()
-    assert kept.picture(entry.id)
-    later(monkeypatch, (app.config["FEEDBACK_DAYS"] + 1) * DAY)
-    assert kept.purge() == 1
-    kept.engine.dispose()
-
-
 def test_an_address_of_postgresql_gets_its_driver(tmp_path: Path) -> None:
     for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
-        url = store.database_url(f"{scheme}://me:secret@host/name", tmp_path)
+        url = database_url(f"{scheme}://me:secret@host/name", tmp_path)
         assert url.drivername == "postgresql+psycopg"

@@ -1,14 +1,19 @@
-"""Where a network looked: Grad-CAM, as a picture and in words."""
+"""Where a network looked, as a picture and in words."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
+from model_training.explaining.maps.grad_cam import grad_cam
+from model_training.explaining.target import Target
 from webapp.answering import heat
 from webapp.serving.classifier import Classifier
 from webapp.serving.tensorflow_backend import TensorFlowBackend
@@ -29,21 +34,37 @@ def red_or_blue(size: int | None) -> keras.Model:
     return model
 
 
+@dataclass(frozen=True)
+class Linear:
+    """The head of a network that has no judge."""
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(features @ self.kernel + self.bias)
+
+
+def head_of(network: TensorFlowBackend) -> Linear:
+    return Linear(network.kernel, network.bias)
+
+
 @pytest.mark.parametrize("size", [32, None], ids=["fixed size", "resizes inside"])
 def test_each_class_is_seen_where_it_is(size: int | None) -> None:
     network = TensorFlowBackend(red_or_blue(size))
     view = np.zeros((32, 32, 3), np.uint8)
     view[:8, :8, 0] = 255
     view[24:, 8:16, 2] = 255
-    red, blue = network.heat(view, 0), network.heat(view, 1)
+    red, blue = (grad_cam(network, view, Target(head_of(network), one)) for one in (0, 1))
     assert red.shape == blue.shape == (8, 8)
     assert (red[:2, :2] == 1).all() and red.sum() == 4
     assert (blue[6:, 2:4] == 1).all() and blue.sum() == 4
     assert heat.in_words(red) == "mostly at the upper left"
     # Nothing here is blue, so nothing speaks for it.
     view[..., 2] = 0
-    assert network.heat(view, 1).sum() == 0
-    assert heat.in_words(network.heat(view, 1)).startswith("nowhere")
+    nothing = grad_cam(network, view, Target(head_of(network), 1))
+    assert nothing.sum() == 0
+    assert heat.in_words(nothing).startswith("nowhere")
 
 
 WORDS = {
@@ -86,5 +107,6 @@ def test_a_trained_network_is_explained_whatever_the_class(tiny_bundle: Bundle) 
 def test_a_network_without_maps_has_no_heat() -> None:
     inputs = keras.Input((8, 8, 3))
     outputs = layers.Dense(2, activation="softmax")(layers.Flatten()(inputs))
+    network = TensorFlowBackend(keras.Model(inputs, outputs))
     with pytest.raises(ValueError, match="no feature maps"):
-        TensorFlowBackend(keras.Model(inputs, outputs)).heat(np.zeros((8, 8, 3), np.uint8), 0)
+        grad_cam(network, np.zeros((8, 8, 3), np.uint8), Target(head_of(network), 0))

@@ -22,6 +22,7 @@ from tests.server import PROJECT
 from tests.test_api import ask, error_of
 from tests.test_photos import assert_quarters
 from tests.test_server import connect, upload
+from webapp.api.inference import bodies
 
 LIMIT = 64_000_000
 LONGEST = 2.0  # seconds for any of them
@@ -285,7 +286,9 @@ def test_who_waits_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_are_left_for_the_pages() -> None:
     threads = runpy.run_path(str(PROJECT / "gunicorn.conf.py"))["threads"]
-    assert photos.DECODED_AT_ONCE + photos.WAITING_AT_ONCE <= threads - 2
+    for_photos = photos.DECODED_AT_ONCE + photos.WAITING_AT_ONCE
+    for_programs = bodies.AT_ONCE + bodies.WAITING
+    assert for_photos + for_programs <= threads - 2
 
 
 # A real server

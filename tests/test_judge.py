@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.special import softmax
 
-from benchmarks.photos import auroc, false_positive_rate
+from benchmarks.photos import auroc, caught
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import DataSet, split
 from model_training.datasets.pictures.views import PlannedView, View, ViewPlan, default_plan
@@ -238,8 +238,8 @@ def test_a_plan_is_data_and_cuts_the_same_when_it_comes_back() -> None:
     assert as_it_is.pixels.shape == (32, 32, 3)
 
 
-def test_auroc_and_false_positive_rate_are_what_their_names_say() -> None:
+def test_auroc_and_the_share_caught_are_what_their_names_say() -> None:
     known, unknown = np.arange(100.0), np.array([50.0, 120.0, 94.0, 95.0])
     # 50.5, 100, 94.5 and 95.5 of the hundred known are below, a tie counting half.
     assert auroc(known, unknown) == pytest.approx((50.5 + 100 + 94.5 + 95.5) / 400)
-    assert false_positive_rate(known, unknown, kept=0.95) == 0.5
+    assert caught(known, unknown, refused=0.05) == 0.5

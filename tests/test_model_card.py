@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from model_training.bundles.bundle import Bundle
-from model_training.bundles.card import Card
+from model_training.bundles.card import Card, Explanation
 from model_training.judging.metrics import (
     ClassificationReport,
     classification_report,
@@ -72,3 +72,25 @@ def test_every_recipe_says_what_it_is_for(
     of_it = card.model_copy(update={"recipe": name})
     found = make_model_card(of_it, scores, RECIPES)
     assert set(use.good_for) < set(found.good_for) and set(use.not_for) < set(found.not_for)
+
+
+def test_it_says_what_maps_of_its_evidence_are_worth(
+    card: Card, scores: ClassificationReport
+) -> None:
+    assert make_model_card(card, scores, {}).explained == []
+    facts = {
+        "method": "occlusion",
+        "quick": "occlusion",
+        "scores": {"occlusion": 0.5, "blob": 0.3},
+        "milliseconds": {"occlusion": 100.0},
+        "images": 40,
+        "set_on": "photos",
+        "command": "flask models explain tiny --photos",
+    }
+    for low, words in ((0.1, "better than a blob"), (-0.1, "No map of the evidence")):
+        margins = {"occlusion": (low, 0.3), "blob": (0.0, 0.0)}
+        measured = Explanation.model_validate(facts | {"margins": margins})
+        (said,) = make_model_card(
+            card.model_copy(update={"explanation": measured}), scores, {}
+        ).explained
+        assert words in said and "0.50" in said and "0.30" in said and "40 photos" in said

@@ -14,7 +14,7 @@ from model_training.judging.calibration import Calibrator
 from model_training.judging.fitting import fit_judge
 from model_training.judging.judge import Judge
 from model_training.judging.parts.pretrained_head import PretrainedHead
-from model_training.networks.imagenet import imagenet_classes, pytorch_head
+from model_training.networks.imagenet.heads import imagenet_classes, pytorch_head
 
 KINDS = ("tabby", "Persian cat", "beagle", "teapot")
 MEMBERS = {"cat": (0, 1), "dog": (2,)}

@@ -95,7 +95,7 @@ TRANSFER = Recipe(
 
 def begin(model: keras.Model, weights: Path | None) -> str:
     """Give `model` the pretrained weights that the recipe begins with."""
-    assert TRANSFER.pretrained is not None
+    assert isinstance(TRANSFER.pretrained, Pretrained)
     return load_pretrained(model, TRANSFER.pretrained, TRANSFER.input_size, weights)
 
 
@@ -437,7 +437,7 @@ def test_what_a_killed_training_left_is_cleared_away(
 
 def test_vgg16_takes_rgb_though_its_weights_expect_bgr() -> None:
     recipe = find_recipe("vgg16-frozen-32")
-    assert recipe.pretrained
+    assert isinstance(recipe.pretrained, Pretrained)
     kernel = np.random.default_rng(0).random((3, 3, 3, 4))
     adapted, bias = recipe.pretrained.adapt("block1_conv1", [kernel, np.zeros(4)])
     image = np.random.default_rng(1).random((3, 3, 3))
@@ -456,20 +456,22 @@ MODULES = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.pretrained])
+@pytest.mark.parametrize(
+    "name", [name for name, one in RECIPES.items() if isinstance(one.pretrained, Pretrained)]
+)
 def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> None:
     recipe = find_recipe(name)
-    assert recipe.pretrained
+    assert isinstance(recipe.pretrained, Pretrained)
     model = recipe.build()
     first_convolution = next(one for one in model.layers if isinstance(one, layers.Conv2D))
     before = cut(model, first_convolution.name)[0]
     photo = np.random.default_rng(0).integers(0, 256, (1, 40, 30, 3)).astype(np.float32)
     ours = np.asarray(before(photo))
     assert ours.shape[1] >= recipe.input_size
-    name = MODULES.get(recipe.pretrained.application)
-    if name is None:
+    module = MODULES.get(recipe.pretrained.application)
+    if module is None:
         pytest.skip("Keras has no such network")
-    preprocess = getattr(keras.applications, name)
+    preprocess = getattr(keras.applications, module)
     resized = np.array(model.get_layer("resize")(photo))
     theirs = preprocess.preprocess_input(resized)
     if name in ("vgg16", "resnet"):
@@ -525,7 +527,7 @@ def test_the_large_networks_learn_a_step_from_random_weights(
 @pytest.mark.parametrize("name", ["inception-resnet-v2", "resnet50-224", "animals-densenet121"])
 def test_a_file_of_weights_reaches_the_layers_of_a_large_network(name: str, tmp_path: Path) -> None:
     recipe = find_recipe(name)
-    assert recipe.pretrained is not None
+    assert isinstance(recipe.pretrained, Pretrained)
     shape = (recipe.input_size, recipe.input_size, 3)
     build = getattr(keras.applications, recipe.pretrained.application)
     base = build(include_top=False, weights=None, input_shape=shape)
@@ -556,7 +558,7 @@ def test_a_network_that_keras_lacks_takes_its_weights_by_the_names_of_layers(
     tmp_path: Path,
 ) -> None:
     recipe = find_recipe("squeezenet")
-    assert recipe.pretrained is not None
+    assert isinstance(recipe.pretrained, Pretrained)
     model, path = recipe.build(), tmp_path / "squeezenet.h5"
     write_old_weights(path, model, list(recipe.pretrained.layers))
     told = load_pretrained(model, recipe.pretrained, 64, path)
@@ -582,6 +584,6 @@ def test_what_cannot_be_downloaded_is_said_with_what_to_do(
 
     monkeypatch.setattr(keras.applications, "VGG16", fail)
     recipe = find_recipe("vgg16-frozen-32")
-    assert recipe.pretrained is not None
+    assert isinstance(recipe.pretrained, Pretrained)
     with pytest.raises(WeightsError, match=r"known\). Connect this machine .*or download .*--weig"):
         load_pretrained(TRANSFER.build(), recipe.pretrained, 32, None)

@@ -59,8 +59,8 @@ def test_centred_input_has_no_mean_and_standardised_a_deviation_of_one(
 def test_pca_leaves_channels_that_tell_nothing_of_each_other(few_data: DataSet) -> None:
     images = few_data.train.images[:500]
     _model, found = seen("pca", images)
-    before = np.corrcoef(images.reshape(-1, 3).T)
-    after = np.corrcoef(found.reshape(-1, 3).T)
+    before = np.asarray(np.corrcoef(images.reshape(-1, 3).T))
+    after = np.asarray(np.corrcoef(found.reshape(-1, 3).T))
     assert before[0, 1] > 0.8 and np.abs(after - np.eye(3)).max() < 0.05
 
 

@@ -28,7 +28,7 @@ def photos(count: int, apart: float = 4.0, seed: int = 0) -> JudgedPhotos:
 
 
 def halves(judged: JudgedPhotos) -> np.ndarray:
-    return np.arange(len(judged.novelty)) // 2 % 2 == 0
+    return np.asarray(np.arange(len(judged.novelty)) // 2 % 2 == 0)
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,13 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         gallery,
         health,
         library,
+        limits,
         security,
         settings,
+        static_files,
         upload,
     )
+    from webapp.operating import metrics, tracing
 
     app = Flask(
         __name__,
@@ -47,8 +50,21 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     settings.load(app, config)
-    for feature in (security, library, filters, errors, cli, api, feedback):
+    # The first of these sees a request first, and its answer last.
+    for feature in (
+        metrics,
+        security,
+        limits,
+        static_files,
+        library,
+        filters,
+        errors,
+        cli,
+        api,
+        feedback,
+    ):
         feature.init_app(app)
     for part in (upload, gallery, comparison, dataset, feedback, api, health, about):
         app.register_blueprint(part.bp)
+    tracing.init_app(app)
     return app

@@ -14,6 +14,7 @@ from model_training.bundles.card import Card
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.description import About
 from model_training.datasets.kept import AUDIT, Kept, read_all_kept
+from model_training.datasets.pictures.remembered import RememberedImages
 from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
 from model_training.naming import slug
@@ -53,6 +54,11 @@ class ServedDataSet:
     def statistics(self) -> Statistics | None:
         """Return its figures, if they are here and whole."""
         return self.kept.statistics if self.kept else None
+
+    @property
+    def remembered(self) -> RememberedImages | None:
+        """Return the training images that judges remember, if they are here."""
+        return self.kept.remembered if self.kept else None
 
     @property
     def about(self) -> About:

@@ -12,6 +12,7 @@ from flask_wtf.csrf import CSRFError
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import (
     BadHost,
+    BadRequest,
     HTTPException,
     InternalServerError,
     MethodNotAllowed,
@@ -20,6 +21,7 @@ from werkzeug.exceptions import (
 from werkzeug.http import HTTP_STATUS_CODES
 
 from model_training.datasets.pictures.opener import PhotoError
+from webapp.operating import metrics, tracing
 
 # Status: (title, what to do).
 MESSAGES = {
@@ -32,6 +34,8 @@ MESSAGES = {
     500: ("Something broke on our side", "It was logged. Please try again in a moment."),
     503: ("The site cannot do that just now", "Please try again in a moment."),
 }
+# Protocols that others designed (`webapp.api.inference`): their errors are one text.
+PROTOCOLS = ("/v1/", "/v2/")
 # A browser only reads an answer after it has sent everything, so what a refused upload still has
 # to send is read and thrown away, up to this many bytes.
 DRAIN_BYTES = 256 * 1024 * 1024
@@ -55,11 +59,13 @@ class Error(BaseModel):
 class Refusal(Exception):
     """A request that cannot be granted.
 
-    message: what is wrong and what to do, for the visitor; status: for HTTP; code: for programs.
+    message: what is wrong and what to do, for the visitor; status: for HTTP; code: for programs;
+    retry_after: in how many seconds it may be granted.
     """
 
     status = 400
     code = "bad-request"
+    retry_after: int | None = None
 
     def __init__(self, message: str) -> None:
         self.message = message
@@ -101,8 +107,7 @@ def show_refusal(error: Refusal | PhotoError) -> ResponseReturnValue:
 
 def retry_headers(error: Refusal | PhotoError) -> dict[str, str]:
     """Return the header that says when to try again, if that may help."""
-    seconds = error.retry_after if isinstance(error, PhotoError) else None
-    return {} if seconds is None else {"Retry-After": str(seconds)}
+    return {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
 
 
 def _code(name: str) -> str:
@@ -114,7 +119,12 @@ def _response(
     status: int, code: str, name: str, detail: str | None, wrong: Sequence[str] = ()
 ) -> Response:
     title, advice = MESSAGES.get(status, (name, MESSAGES[400][1]))
-    if wants_json(request):
+    metrics.count_refusal(code)
+    if status == 500:
+        advice = f"It was logged as {tracing.number()}. Please try again in a moment."
+    if request.path.startswith(PROTOCOLS):
+        response = jsonify(error=detail or f"{title}. {advice}")
+    elif wants_json(request):
         problem = Problem(status=status, code=code, title=title, detail=detail or advice)
         response = jsonify(Error(error=problem).model_dump())
     else:
@@ -153,7 +163,7 @@ def form_problem(error: CSRFError) -> str:
 
 def wants_json(request: Request) -> bool:
     """Return True if the answer should be JSON: by the address, or by an Accept header."""
-    if request.path.startswith(("/api/", "/v1/")) or request.path.endswith(".json"):
+    if request.path.startswith(("/api/", *PROTOCOLS)) or request.path.endswith(".json"):
         return True
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return best == "application/json"
@@ -166,7 +176,10 @@ def drain(request: Request) -> None:
         return  # It was refused for something else, and part of it may have been read.
     stream = request.environ["wsgi.input"]
     while left > 0:
-        chunk = stream.read(min(left, 64 * 1024))
+        try:
+            chunk = stream.read(min(left, 64 * 1024))
+        except BadRequest:
+            break
         if not chunk:
             break
         left -= len(chunk)

@@ -13,6 +13,12 @@ def percent(share: float, digits: int = 1) -> str:
     return text
 
 
+def points(difference: float, digits: int = 2) -> str:
+    """Write 0.0174 as `+1.74`, in percentage points, with a real minus sign; nothing has none."""
+    text = f"{difference * 100:+.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text[1:]
+
+
 def count(number: int) -> str:
     """Write 1117514 as `1,117,514`."""
     return f"{number:,}"
@@ -59,5 +65,5 @@ def a(noun: str) -> str:
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    for function in (percent, count, in_words, ordinal, times, duration, megabytes, a):
+    for function in (percent, points, count, in_words, ordinal, times, duration, megabytes, a):
         app.add_template_filter(function)

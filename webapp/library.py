@@ -6,6 +6,7 @@ Whatever is missing or damaged is left out, logged, and named on the page that w
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -235,6 +236,7 @@ def get_library() -> Library:
 
 
 def _read(app: Flask) -> Library:
+    begun = time.perf_counter()
     bundles, problems = read_bundles(app.config["MODELS_FOLDER"])
     kept, data_problems = read_data_sets(app.config["DATA_FOLDER"], app.logger)
     served = kept + known_by_results((bundle.card for bundle in bundles), kept)
@@ -245,8 +247,11 @@ def _read(app: Flask) -> Library:
         if tuple(bundle.card.classes) != data_set.classes:
             problems[bundle.name] = f"its classes are not those of its data set, {data_set.title}"
         elif bundle.model_path is not None:
+            started = time.perf_counter()
             try:
                 classifiers[bundle.name] = Classifier(bundle)
+                seconds = time.perf_counter() - started
+                app.logger.info("model %s loaded in %.1f s", bundle.name, seconds)
             except ClassifierError as error:
                 problems[bundle.name] = str(error)
                 app.logger.error("model %s cannot be loaded", bundle.name, exc_info=error)
@@ -254,6 +259,12 @@ def _read(app: Flask) -> Library:
         app.logger.error("model %s is left out: %s", name, problem)
     results = {bundle.name: Result(bundle) for bundle in bundles if bundle.name not in problems}
 
+    app.logger.info(
+        "%d of %d models can answer, after %.1f s",
+        len(classifiers),
+        len(bundles),
+        time.perf_counter() - begun,
+    )
     wanted = app.config["DEFAULT_MODEL"]
     default = wanted if wanted in classifiers else next(iter(classifiers), None)
     if default is None:

@@ -42,7 +42,7 @@ SETTINGS = (
     ),
     Setting(
         "DEFAULT_MODEL",
-        "mobilenetv2-frozen",
+        "efficientnet-lite0",
         "",
         "The model that answers unless another is asked. If it is not there, the first that is.",
     ),
@@ -73,12 +73,42 @@ SETTINGS = (
         "decoded at a time.",
     ),
     Setting(
+        "DECODE_APART",
+        True,
+        "",
+        "Open pictures in processes of their own, two for each worker at most, which are killed "
+        "where one takes more than 6 seconds of a processor or 3 GB. False: in the worker itself.",
+    ),
+    Setting(
+        "MAX_BATCH",
+        256,
+        "pictures",
+        "The most at a time that programs may send as pixels, to `/v1` and `/v2`; of encoded ones "
+        "`MAX_PHOTOS`.",
+    ),
+    Setting(
+        "CORS_ORIGINS",
+        None,
+        "",
+        "Other sites whose pages may ask `/api`, `/v1` and `/v2` from a browser: their origins, "
+        "divided by spaces (`https://one.example https://two.example`), or `*` for all. Unset, "
+        "none.",
+    ),
+    Setting(
         "DATABASE_URL",
         "sqlite:///feedback.sqlite",
         "",
         "Where photos are that visitors asked to have kept: a file of SQLite, relative to "
         "`instance/`, or `postgresql://user:password@host/name`, for which "
-        "`requirements-postgresql.txt` must be installed.",
+        "`requirements-postgresql.txt` must be installed. A plain `DATABASE_URL` in the "
+        "environment counts too.",
+    ),
+    Setting(
+        "DATABASE_MIGRATE",
+        True,
+        "",
+        "Make the tables, or bring them up to date, when the site starts. False where its role in "
+        "PostgreSQL may not: then `flask db upgrade` does it, as one that may.",
     ),
     Setting(
         "FEEDBACK_LIMIT",
@@ -94,6 +124,22 @@ SETTINGS = (
         "photos",
         "The most that are kept within an hour, from all visitors together: who sent what is not "
         "known. So nobody fills the room at one go.",
+    ),
+    Setting(
+        "FEEDBACK_HOURLY_CLIENT",
+        12,
+        "photos",
+        "The most that are taken from one address (of IPv6, one network of 64 bits) within an "
+        "hour, so that one visitor cannot use up `FEEDBACK_HOURLY` for all.",
+    ),
+    Setting(
+        "RATE_LIMIT_STORAGE",
+        "memory://",
+        "",
+        "Where it is counted how often one client came, under a digest of its address: "
+        "`memory://` in each worker for itself, `redis://host:6379` or `memcached://host:11211` "
+        "for all together, for which `requirements-limits.txt` must be installed. When that is "
+        "down, each worker counts for itself.",
     ),
     Setting("FEEDBACK_DAYS", 180, "days", "How long such a photo is kept."),
     Setting(
@@ -113,6 +159,29 @@ SETTINGS = (
         choices=("Strict", "Lax", "None"),
     ),
     Setting(
+        "TRUSTED_HOSTS",
+        None,
+        "",
+        "The host names under which the site may be asked, divided by spaces "
+        "(`example.org .example.net`, with a dot for all below it); asked under another it answers "
+        "400. Unset, under any: then set it in the proxy.",
+    ),
+    Setting(
+        "HSTS_SECONDS",
+        0,
+        "seconds",
+        "How long browsers that came by HTTPS come by nothing else "
+        "(`Strict-Transport-Security`). Set it only where all of the host is reached by HTTPS.",
+        least=0,
+    ),
+    Setting(
+        "METRICS_TOKEN",
+        None,
+        "",
+        "What Prometheus sends as `Authorization: Bearer …` to read `/metrics`. Unset, it is read "
+        "from this machine only, and not through a proxy.",
+    ),
+    Setting(
         "TRUSTED_PROXIES",
         0,
         "proxies",
@@ -120,6 +189,8 @@ SETTINGS = (
         least=0,
     ),
 )
+LEAST_KEY = 16
+"""The fewest characters of a secret key: with fewer it can be guessed."""
 FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER")
 
 
@@ -136,10 +207,14 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     app.config.from_mapping({setting.name: setting.default for setting in SETTINGS})
     _refuse_unknown_names(app)
     app.config.from_pyfile("config.py", silent=True)
+    if plain := os.environ.get("DATABASE_URL"):
+        app.config["DATABASE_URL"] = plain
     app.config.from_prefixed_env(ENVIRONMENT_PREFIX)
     app.config.from_mapping(config or {})
     for setting in SETTINGS:
         app.config[setting.name] = _checked(setting, app.config[setting.name])
+    if hosts := app.config["TRUSTED_HOSTS"]:
+        app.config["TRUSTED_HOSTS"] = hosts.split()
     for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
     if not app.config["SECRET_KEY"]:
@@ -175,6 +250,11 @@ def _checked(setting: Setting, value: Any) -> Any:
         raise SettingError(f"{setting.name} must be {' or '.join(setting.choices)}, not {value!r}.")
     if value is None and setting.default is not None:
         raise SettingError(f"{setting.name} must not be empty.")
+    if setting.name == "SECRET_KEY" and value is not None and len(value) < LEAST_KEY:
+        raise SettingError(
+            f"SECRET_KEY must have {LEAST_KEY} characters at least, not {len(value)}. Unset, one "
+            "is made."
+        )
     if setting.name == "SOURCE_URL" and value and not str(value).startswith(("https:", "http:")):
         raise SettingError(f"SOURCE_URL must begin with https:// or http://, not {value!r}.")
     return value
@@ -205,8 +285,15 @@ def _kept_secret(path: Path) -> str:
 
 def _read_secret(path: Path) -> str:
     try:
-        return path.read_text(encoding="ascii").strip()
+        key = path.read_text(encoding="ascii").strip()
     except FileNotFoundError:
         raise
-    except OSError as error:
-        raise SettingError(f"SECRET_KEY cannot be read from {path}: {error.strerror}.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingError(f"SECRET_KEY cannot be read from {path}: {why}.") from error
+    if len(key) < LEAST_KEY:
+        raise SettingError(
+            f"SECRET_KEY cannot be read from {path}: the file has {len(key)} characters, and a key "
+            f"has {LEAST_KEY} at least. Delete it, and a new one is made."
+        )
+    return key

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model_training.explaining.methods import BLOB, METHODS
 from model_training.judging.calibration import (
     Calibrator,
     Floats,
@@ -30,12 +31,18 @@ class _Part(BaseModel):
 
 
 class ReportedFigures(_Part):
-    """Figures that the source of the network reports; they were not measured here."""
+    """Figures that the source of the network reports; they were not measured here.
+
+    `training`, `chosen_on_test` and `task` are as in `recipes.Reported`.
+    """
 
     source: str
     test_accuracy: Share
     test_loss: Annotated[float, Field(ge=0)] | None
     class_f1: dict[str, Share]
+    training: str = ""
+    chosen_on_test: bool = False
+    task: str = ""
 
 
 class Layer(_Part):
@@ -124,6 +131,39 @@ class Calibration(_Part):
         return Calibrator(**told, set_on="validation").of_probabilities(probabilities)
 
 
+class Explanation(_Part):
+    """How well maps mark the evidence for an answer, by insertion minus deletion, 0 for noise.
+
+    `method` is the best of all and `quick` the best of those that cost one pass or so, both chosen
+    on images other than those of `scores`.  `scores` and `margins` are of each method and control:
+    the mean over `images`, and the 95 % interval of its lead over the centred blob.
+    `milliseconds` is what one map takes.
+    """
+
+    method: str
+    quick: str
+    scores: dict[str, Annotated[float, Field(ge=-1, le=1)]]
+    margins: dict[str, tuple[float, float]]
+    milliseconds: dict[str, Annotated[float, Field(ge=0)]]
+    images: Annotated[int, Field(gt=0)]
+    set_on: str
+    command: str
+
+    @model_validator(mode="after")
+    def _is_of_its_methods(self) -> Explanation:
+        for name in (self.method, self.quick):
+            if name not in METHODS:
+                raise ValueError(f"there is no method of explanation called {name}")
+        for name in (self.method, self.quick, BLOB):
+            if name not in self.scores or name not in self.margins:
+                raise ValueError(f"nothing was measured of {name}")
+        return self
+
+    def beats_blob(self, method: str) -> bool:
+        """Return whether `method` marks more than the middle of a picture does, beyond chance."""
+        return self.margins[method][0] > 0
+
+
 class Card(_Part):
     """Schema of `card.json`, version 2.
 
@@ -150,6 +190,7 @@ class Card(_Part):
     metrics: dict[Literal["train", "validation", "test"], Metrics]
     averaged: dict[Literal["validation", "test"], Metrics] = {}
     calibration: Calibration
+    explanation: Explanation | None = None
     test_reads: Annotated[int, Field(ge=1)] | None = None
     files: dict[str, Sha256] = {}
 
@@ -165,3 +206,10 @@ class Card(_Part):
     def test(self) -> Metrics:
         """Return the plain figures on the test images."""
         return self.metrics["test"]
+
+    @property
+    def difference(self) -> float | None:
+        """Return test accuracy minus that reported; None where the two cannot be compared."""
+        if self.reported is None or self.reported.task:
+            return None
+        return self.test.accuracy - self.reported.test_accuracy

@@ -21,10 +21,10 @@ from model_training.bundles.bundle import (
     Bundle,
     Predictions,
 )
-from model_training.bundles.card import Calibration, Card
+from model_training.bundles.card import Calibration, Card, Explanation
 from model_training.bundles.history import HISTORY_COLUMNS, Epoch
 from model_training.bundles.reading import read_bundle
-from model_training.files import file_digest, whole_folder
+from model_training.files import file_digest, whole_file, whole_folder
 from model_training.judging.judge import Judge
 
 if TYPE_CHECKING:
@@ -75,6 +75,14 @@ def replace_judge(bundle: Bundle, judge: Judge, calibration: Calibration | None 
             if (bundle.path / name).is_file():
                 shutil.copy2(bundle.path / name, folder / name)
         write_card(folder, card, judge)
+    return read_bundle(bundle.path)
+
+
+def replace_explanation(bundle: Bundle, explanation: Explanation) -> Bundle:
+    """Say in the card of `bundle` how well it can be explained; every other file stays the same."""
+    card = bundle.card.model_copy(update={"explanation": explanation})
+    with whole_file(bundle.path / CARD) as temporary:
+        temporary.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return read_bundle(bundle.path)
 
 

@@ -212,7 +212,7 @@ def _relit(images: Images, most: float, rng: np.random.Generator) -> Images:
     pixels = images.astype(np.float32) * brightness.astype(np.float32)
     mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
     pixels = mean + (pixels - mean) * contrast.astype(np.float32)
-    return np.clip(pixels + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
 
 
 def _cut_out(images: Images, side: int, grey: int, rng: np.random.Generator) -> None:

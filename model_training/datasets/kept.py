@@ -3,6 +3,8 @@
     dataset.json     its description (`datasets.description`)
     test/            its test images in sheets (`datasets.pictures.sprites`)
     statistics.npz   its figures (`datasets.statistics`)
+    remembered.npz   the training images that judges remember (`pictures.remembered`); may be
+                     missing
 
 An audit and a review of it lie beside these, where they were made; the rooms that make them read
 them.  `images.npz` is the cache of all its images, and does not ship.
@@ -23,6 +25,11 @@ from pydantic import ValidationError
 
 from model_training.datasets.dataset import DataError, DataSet, ImageSet
 from model_training.datasets.description import Description
+from model_training.datasets.pictures.remembered import (
+    REMEMBERED,
+    RememberedImages,
+    read_remembered,
+)
 from model_training.datasets.pictures.resizing import resized
 from model_training.datasets.pictures.sprites import (
     LARGEST_SIDE,
@@ -49,7 +56,7 @@ class Kept:
     """A data set without its training images.
 
     `test` and `statistics` are None where they are missing or damaged; `problems` maps each such
-    file to what is wrong with it.
+    file to what is wrong with it.  `remembered` is None also where nobody has written it.
     """
 
     folder: Path
@@ -57,6 +64,7 @@ class Kept:
     test: ImageSet | None
     statistics: Statistics | None
     problems: Mapping[str, str]
+    remembered: RememberedImages | None = None
 
     @property
     def name(self) -> str:
@@ -112,7 +120,8 @@ def keep_once(
     except (DamagedFile, OSError):
         return keep(folder, data, on_images)
     smaller = there.description.kept_size < min(data.side, LARGEST_SIDE)
-    return keep(folder, data, on_images) if there.problems or smaller else there
+    damaged = set(there.problems) - {REMEMBERED}
+    return keep(folder, data, on_images) if damaged or smaller else there
 
 
 def keep(
@@ -122,7 +131,8 @@ def keep(
 ) -> Kept:
     """Keep the test images, the figures and the description of `data` in the folder `folder`.
 
-    What is kept there is replaced.  An audit of another data set, then of no use, is removed.
+    What is kept there is replaced.  An audit of another data set and its remembered images,
+    then of no use, are removed.
 
     Args:
         on_images: called with the number of test images written so far and their total.
@@ -130,6 +140,7 @@ def keep(
     with contextlib.suppress(DamagedFile, OSError):
         if read_description(folder).digest != data.digest:
             (folder / AUDIT).unlink(missing_ok=True)
+            (folder / REMEMBERED).unlink(missing_ok=True)
     test = as_kept(data.test)
     write_test_images(folder / TEST, test, on_images)
     # As they are read back: larger images are kept with a loss, so not to the last bit as given.
@@ -172,7 +183,16 @@ def read_kept(folder: Path) -> Kept:
         statistics = read_statistics(folder / STATISTICS, len(description.classes))
     except (DamagedFile, OSError) as error:
         problems[STATISTICS] = str(error)
-    return Kept(folder, description, test, statistics, problems)
+    remembered = None
+    try:
+        remembered = read_remembered(folder / REMEMBERED)
+        if remembered.digest != description.digest:
+            remembered, problems[REMEMBERED] = None, "it is of another data set"
+    except FileNotFoundError:
+        pass
+    except (DamagedFile, OSError) as error:
+        problems[REMEMBERED] = str(error)
+    return Kept(folder, description, test, statistics, problems, remembered)
 
 
 def read_description(folder: Path) -> Description:
@@ -231,7 +251,7 @@ def _folders(data_folder: Path) -> list[Path]:
 
 def _is_of_others(folder: Path) -> bool:
     """Return whether `folder` holds something that was not written by `keep`."""
-    ours = {DESCRIPTION, TEST, STATISTICS, CACHE, AUDIT, REVIEW}
+    ours = {DESCRIPTION, TEST, STATISTICS, REMEMBERED, CACHE, AUDIT, REVIEW}
     there = (
         {one.name for one in folder.iterdir() if one.name[0] != "."} if folder.is_dir() else set()
     )

@@ -62,8 +62,8 @@ def fit_judge(
     Raises:
         ValueError: neither `validation` nor `earlier` is given.
     """
-    drawn = np.sort(np.random.default_rng(SEED).permutation(len(learned))[:REMEMBERED])
-    total = len(drawn) + (len(validation) if validation is not None else 0)
+    remembered = drawn(len(learned))
+    total = len(remembered) + (len(validation) if validation is not None else 0)
     done = 0
 
     def features(images: NDArray[np.uint8]) -> Floats:
@@ -77,7 +77,7 @@ def fit_judge(
 
     rooted = pretrained is not None
     reference = Reference.remember(
-        features(learned.images[drawn]), learned.labels[drawn], rooted=rooted
+        features(learned.images[remembered]), learned.labels[remembered], rooted=rooted
     )
     judge = Judge(
         classes, plan, backend.kernel, backend.bias, calibration, reference, _NO_THRESHOLD
@@ -107,6 +107,11 @@ def _as_before(pretrained: PretrainedHead | None, earlier: Judge) -> PretrainedH
         return None
     before = earlier.pretrained
     return replace(pretrained, scale=before.scale, offsets=before.offsets)
+
+
+def drawn(count: int) -> NDArray[np.int64]:
+    """Return which of `count` images that a network learned from its judge remembers, rising."""
+    return np.sort(np.random.default_rng(SEED).permutation(count)[:REMEMBERED])
 
 
 def threshold_on(novelty: NDArray[np.float64], set_on: str) -> Threshold:

@@ -86,6 +86,15 @@ class Reference:
             - (largest - self.logit[0]) / self.logit[1]
         )
 
+    def likeness(self, features: Floats) -> Floats:
+        """Return how alike images and each remembered one are, -1 to 1: (count, remembered).
+
+        Args:
+            features: float32 (count, features).
+        """
+        shaped = _shape(features, self.rooted) @ self.axes.astype(np.float32)
+        return np.asarray(unit(shaped, SHORTEST) @ self._directions.T)
+
     @cached_property
     def _directions(self) -> Floats:
         return unit(self.remembered.astype(np.float32), SHORTEST)

@@ -1,7 +1,11 @@
-"""Cut a network in two at a layer; both parts share their layers, and so their weights, with it."""
+"""Cut a network in two at a layer, or expose what its layers put out.
+
+All parts share their layers, and so their weights, with the network.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +71,36 @@ def split_network(model: keras.Model) -> tuple[keras.Model, keras.Model, str]:
     if not dense:
         raise ValueError("the network has no dense layer, so it has no features to take")
     return (*cut(model, dense[-1].name), dense[-1].name)
+
+
+def exposing(model: keras.Model, names: Sequence[str]) -> keras.Model:
+    """Return `model` with the outputs of its layers `names`, in their order, before its own output.
+
+    Args:
+        model: functional.
+
+    Raises:
+        ValueError: it has no such layer.
+    """
+    import keras
+
+    try:
+        outputs = [model.get_layer(name).output for name in names]
+        return keras.Model(model.input, [*outputs, model.output])
+    except ValueError:
+        # As in `cut`: a layer's own output may be in another network.
+        made: dict[str, Any] = {}
+
+        def use(layer: Any, *arguments: Any, **options: Any) -> Any:
+            made[layer.name] = layer(*arguments, **options)
+            return made[layer.name]
+
+        again = keras.models.clone_model(
+            model, clone_function=lambda layer: layer, call_function=use
+        )
+        if missing := [name for name in names if name not in made]:
+            raise ValueError(f"the network has no layer {missing[0]!r}") from None
+        return keras.Model(again.input, [*(made[name] for name in names), again.output])
 
 
 def _parts(model: keras.Model, boundary: Any) -> tuple[keras.Model, keras.Model]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import describe_transforms
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.pretrained import Pretrained
-from model_training.networks.pretrained_file import PretrainedFile
 from model_training.recipes.phase import Phase
 
 if TYPE_CHECKING:
@@ -28,14 +28,24 @@ NAME = r"[a-z0-9][a-z0-9.-]{0,63}"
 class Reported:
     """The figures that the source of a network reports; they were not measured here.
 
-    `differs` are clauses on how its training differed from the one here by design, such as "the
-    source chose its epochs by the test images".
+    Args:
+        training: what the source says of its training, to follow "its source trained with"; empty
+            where it says nothing.
+        chosen_on_test: whether the source made choices, such as when to stop, on the images that
+            its figure is of.
+        task: the source's task where it is another than the recipe's, such as "ten classes": then
+            the figures cannot be compared.
+        differs: clauses on how its training differed from the one here by design, such as "the
+            source chose its epochs by the test images".
     """
 
     source: str
     test_accuracy: float
     test_loss: float | None = None
     class_f1: Mapping[str, float] = field(default_factory=dict)
+    training: str = ""
+    chosen_on_test: bool = False
+    task: str = ""
     differs: tuple[str, ...] = ()
 
 

@@ -165,7 +165,7 @@ def measure_and_write(
         parameters=model.count_params(),
         trainable_parameters=run.trained.trainable_parameters,
         layers=layer_table(model),
-        reported=_reported(run.recipe),
+        reported=_reported(run.recipe, run.data),
         why=why(run.recipe, _reached(run, metrics)),
         training=_training_facts(run),
         metrics=metrics,
@@ -239,8 +239,9 @@ def _test_reads(run: Finished, output: Path) -> int | None:
     return None if before.test_reads is None else before.test_reads + 1
 
 
-def _reported(recipe: Recipe) -> ReportedFigures | None:
-    if recipe.reported is None:
+def _reported(recipe: Recipe, data: DataSet) -> ReportedFigures | None:
+    # What its source reports is of the data set that the recipe is made for.
+    if recipe.reported is None or recipe.data_set != data.name:
         return None
     told = recipe.reported
     return ReportedFigures(
@@ -248,6 +249,9 @@ def _reported(recipe: Recipe) -> ReportedFigures | None:
         test_accuracy=told.test_accuracy,
         test_loss=told.test_loss,
         class_f1=dict(told.class_f1),
+        training=told.training,
+        chosen_on_test=told.chosen_on_test,
+        task=told.task,
     )
 
 

@@ -11,8 +11,8 @@ from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.judging.parts.pretrained_head import PretrainedHead
-from model_training.networks.imagenet import ImageNetHead, imagenet_classes
-from model_training.networks.pretrained_file import PretrainedFile
+from model_training.networks.imagenet.heads import ImageNetHead, imagenet_classes
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes import Recipe
 
 FILE = "pretrained_head.npz"

@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from webapp.answering.received import limits
 from webapp.library import get_library
+from webapp.opening.example_photos import example_photos
 
 bp = Blueprint("about", __name__)
 
@@ -16,7 +17,9 @@ ONE_WEEK = 7 * 24 * 3600
 @bp.get("/about")
 def page() -> ResponseReturnValue:
     """Show what the site is, what becomes of photos, and how programs use it."""
-    return render_template("about/page.html", library=get_library(), limits=limits())
+    return render_template(
+        "about/page.html", library=get_library(), limits=limits(), photos=example_photos()
+    )
 
 
 @bp.get("/favicon.ico")

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from model_training.datasets.dataset import ImageSet
 from model_training.datasets.pictures import opener as photos
-from model_training.datasets.pictures.views import View, ViewPlan
+from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
-from model_training.judging.parts.verdicts import VerdictName, VerdictRates
-from webapp.answering import data_uris, heat
+from model_training.judging.parts.verdicts import Threshold, VerdictName, VerdictRates
+from webapp.answering import data_uris
+from webapp.answering.explaining import Explained, NearImage
 from webapp.data_sets import ServedDataSet
 from webapp.errors import Refusal
 from webapp.library import Library
@@ -26,7 +25,6 @@ from webapp.serving.classifier import Classifier
 SHOWN_SIDE = 640  # pixels; the photo's long side on the page
 SHOWN_SIDE_AMONG_MANY = 320
 MOST_EXAMPLES = 20
-HEAT_SIDE = 320  # pixels; a test image under its heat map
 
 Pixels = NDArray[np.uint8]
 
@@ -42,14 +40,6 @@ class UnknownModel(Refusal):
     """A request for a network that is not here."""
 
     code = "unknown-model"
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """A Grad-CAM heat map: over the picture as a `data:` address, and in words."""
-
-    uri: str
-    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,25 +80,57 @@ class Verdict:
 
         Where photos were judged, it is times the probability that the image is of a class at all.
         """
-        return self.share * (1.0 if self.familiarity is None else self.familiarity)
+        return self.stated_shares[0][1]
+
+    @cached_property
+    def stated_shares(self) -> list[tuple[str, float]]:
+        """Return every class with its stated probability; with `something_else` they make 1."""
+        familiarity = 1.0 if self.familiarity is None else self.familiarity
+        return [(name, share * familiarity) for name, share in self.shares]
+
+    @property
+    def something_else(self) -> float | None:
+        """Return the probability that the image is of no class; None where nobody measured it."""
+        return None if self.familiarity is None else 1 - self.familiarity
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What a model says of an image, in short: `stated` is the probability of `label`."""
+
+    model: str
+    label: str
+    verdict: VerdictName
+    stated: float
+    milliseconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer(Verdict):
     """A verdict with all else that a page shows about the image.
 
-    `threshold` is the novelty above which it is not known, `rates` how often each verdict is right.
+    `threshold` is the novelty above which it is not known, `rates` how often each verdict is right,
+    and `limits` are the thresholds with what they were set on.
     `views` are what the network was given.
     `photo_uri` is a `data:` address: the photo is shown without being stored.
     `milliseconds` is the network's time for the whole batch that this image was in.
+    `opinions` are those of other models that were asked about the same image.
+    `heat` is a map of where the network looked for its label, `why` one for another class, `finer`
+    the name of a method that makes a better map in more time, and `near` are the training images
+    that are most like it.
     `true_class` is known for test images only.
     """
 
     threshold: float
     rates: VerdictRates | None = None
+    limits: Threshold
     views: list[View]
     milliseconds: float
-    heat: HeatMap | None = None
+    opinions: tuple[Opinion, ...] = ()
+    heat: Explained | None = None
+    why: Explained | None = None
+    finer: str | None = None
+    near: tuple[NearImage, ...] = ()
     photo_uri: str | None = None
     photo_size: tuple[int, int] | None = None
     example: int | None = None
@@ -119,9 +141,19 @@ class Answer(Verdict):
         """Return the side of the squares that the network was given, in pixels."""
         return len(self.views[0].pixels)
 
+    @property
+    def opinion(self) -> Opinion:
+        """Return this answer in short."""
+        return Opinion(self.model, self.label, self.verdict, self.stated, self.milliseconds)
+
+    @property
+    def is_tiny(self) -> bool:
+        """Return whether the photo is so small that its pixels are shown as squares."""
+        return self.photo_size is not None and max(self.photo_size) <= data_uris.TINY
+
     @cached_property
     def seen(self) -> list[tuple[str, str]]:
-        """Return a caption for each view, and the view as a `data:` address, pixel for pixel."""
+        """Return a caption for each view, and the view as a `data:` address, in its own size."""
         return [(view.shows, data_uris.cut_as_data_uri(view.pixels)) for view in self.views]
 
 
@@ -180,64 +212,13 @@ def answer_photos(prepared: Sequence[Prepared], classifier: Classifier) -> list[
     """Ask `classifier` about all of `prepared` at once; the answers are in the same order."""
     if not prepared:
         return []
-    asked = _ask(classifier, [one.views for one in prepared])
+    asked = ask(classifier, [one.views for one in prepared])
     return [
-        _answer(classifier, one.views, *said, photo_uri=one.photo_uri, photo_size=one.photo_size)
-        for one, said in zip(prepared, asked, strict=True)
+        make_answer(
+            classifier, one.views, *judged, photo_uri=one.photo_uri, photo_size=one.photo_size
+        )
+        for one, judged in zip(prepared, asked, strict=True)
     ]
-
-
-def answer_photo(
-    photo: photos.Photo, classifier: Classifier, library: Library, *, with_heat: bool = False
-) -> tuple[Answer, list[Answer]]:
-    """Return the answer of `classifier` and those of every other network for its data set."""
-    answer, *others = (
-        _answer(*said, photo_size=photo.original_size)
-        for said in _ask_each(photo.image, classifier, library)
-    )
-    shown_uri = data_uris.as_data_uri(photo.image, long_side=SHOWN_SIDE)
-    answer = replace(answer, photo_uri=shown_uri)
-    if with_heat:
-        shown = photo.image.copy()
-        shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE))
-        answer = replace(answer, heat=heat_map(answer, classifier, shown))
-    return answer, others
-
-
-def answer_test_image(
-    test: ImageSet,
-    index: int,
-    classifier: Classifier,
-    library: Library,
-    *,
-    with_heat: bool = False,
-) -> tuple[Answer, list[Answer]]:
-    """Answer test image `index` as `answer_photo` answers a photo."""
-    image = Image.fromarray(test.images[index])
-    true = classifier.classes[test.labels[index]]
-    answer, *others = (
-        _answer(*said, example=index, true_class=true)
-        for said in _ask_each(image, classifier, library)
-    )
-    if with_heat:
-        shown = image.resize((HEAT_SIDE, HEAT_SIDE), Image.Resampling.NEAREST)
-        answer = replace(answer, heat=heat_map(answer, classifier, shown))
-    return answer, others
-
-
-def heat_map(answer: Answer, classifier: Classifier, shown: Image.Image) -> HeatMap | None:
-    """Draw where `classifier` looked for its most probable class over the picture `shown`.
-
-    Returns None for a network that has no feature maps.
-    """
-    # The first view is the whole picture, so its map lies over the whole picture.
-    whole = answer.views[0]
-    try:
-        found = classifier.heat(whole.pixels, answer.label)
-    except ValueError:
-        return None
-    uri = data_uris.as_data_uri(heat.overlay(shown, found), long_side=SHOWN_SIDE)
-    return HeatMap(uri, heat.in_words(found))
 
 
 def examples(data_set: ServedDataSet | None) -> list[tuple[int, str]]:
@@ -252,46 +233,24 @@ def examples(data_set: ServedDataSet | None) -> list[tuple[int, str]]:
     return [(int(first[place]), data_set.classes[labels[place]]) for place in shown]
 
 
-def _ask_each(
-    image: Image.Image, first: Classifier, library: Library
-) -> Iterator[tuple[Classifier, list[View], Judgement, float]]:
-    """Ask `first` and then every other network about `image`, cut once for each plan.
-
-    Networks for another data set know other classes, so they are not asked.
-    """
-    of_plan: dict[ViewPlan, list[View]] = {}
-    digest = first.bundle.card.training.data_digest
-    others = [
-        one
-        for one in library.classifiers.values()
-        if one is not first and one.bundle.card.training.data_digest == digest
-    ]
-    for asked in (first, *others):
-        plan = asked.judge.plan
-        if plan not in of_plan:
-            of_plan[plan] = plan.cut(image)
-        views = of_plan[plan]
-        ((judgement, milliseconds),) = _ask(asked, [views])
-        yield asked, views, judgement, milliseconds
-
-
-def _ask(
+def ask(
     classifier: Classifier, images: Sequence[Sequence[View]]
 ) -> Iterator[tuple[Judgement, float]]:
-    """Return each image's judgement with the milliseconds that all of them took."""
+    """Return the judgement of each image, given as its views, and the milliseconds of them all."""
     started = time.perf_counter()
     judgements = classifier.judge_views(images)
     milliseconds = (time.perf_counter() - started) * 1000
     return ((judgement, milliseconds) for judgement in judgements)
 
 
-def _answer(
+def make_answer(
     classifier: Classifier,
     views: list[View],
     judgement: Judgement,
     milliseconds: float,
     **more: Any,
 ) -> Answer:
+    """Return the answer that `judgement` is; `more` are other fields of it."""
     probabilities = judgement.probabilities
     order = np.argsort(-probabilities, kind="stable")
     return Answer(
@@ -301,6 +260,7 @@ def _answer(
         novelty=judgement.novelty,
         threshold=classifier.judge.threshold.novelty,
         rates=classifier.judge.threshold.rates,
+        limits=classifier.judge.threshold,
         verdict=judgement.verdict,
         familiarity=judgement.familiarity,
         strangeness=judgement.strangeness,

@@ -11,6 +11,10 @@ Heat = NDArray[np.float32]
 # Dark blue, violet, orange, pale yellow: the lightness only rises, so that the order is seen in
 # grey and by eyes that tell few colours apart.
 _STOPS = np.array([(20, 14, 54), (122, 28, 109), (237, 105, 37), (252, 255, 164)], np.float32)
+_PLACES = np.linspace(0, len(_STOPS) - 1, 256)
+_PALETTE = np.stack(
+    [np.interp(_PLACES, range(len(_STOPS)), channel) for channel in _STOPS.T], axis=-1
+)
 _ROWS = ("upper", "middle", "lower")
 _COLUMNS = ("left", "centre", "right")
 _ALONG = ("along the top", "across the middle", "along the bottom")
@@ -24,16 +28,10 @@ def overlay(image: Image.Image, heat: Heat) -> Image.Image:
 
     The picture is dark grey where there is no heat, and bright where there is most.
     """
-    fine = Image.fromarray(np.asarray(heat, np.float32)).resize(
-        image.size, Image.Resampling.BICUBIC
-    )
-    strength = np.asarray(fine).clip(0, 1)
-    places = np.linspace(0, 1, len(_STOPS))
-    colours = np.stack(
-        [np.interp(strength, places, _STOPS[:, channel]) for channel in range(3)], axis=-1
-    )
-    grey = np.asarray(image.convert("L"), np.float32)[..., np.newaxis]
-    return Image.fromarray((0.5 * grey + 0.5 * colours).round().astype(np.uint8))
+    levels = (np.asarray(heat, np.float32).clip(0, 1) * 255).round().astype(np.uint8)
+    colours = Image.fromarray(levels).resize(image.size, Image.Resampling.BICUBIC)
+    colours.putpalette(_PALETTE.round().astype(np.uint8).tobytes())
+    return Image.blend(image.convert("L").convert("RGB"), colours.convert("RGB"), 0.5)
 
 
 def in_words(heat: Heat) -> str:

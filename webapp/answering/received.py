@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import current_app, request
@@ -11,7 +12,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
+from webapp.answering import crop
+from webapp.answering.crop import Crop
 from webapp.errors import Refusal
+from webapp.opening import decoding
 
 FORM_BYTES = 1024 * 1024  # what a form may weigh beside its photos
 
@@ -71,8 +75,20 @@ def sent_files() -> list[FileStorage]:
     return files
 
 
-def open_file(file: FileStorage) -> photos.Photo:
+def sent_crop(files: Sequence[FileStorage]) -> Crop | None:
+    """Return the part of the photo that the form asks about; None for the whole.
+
+    Raises:
+        BadCrop: the fields do not name a part of one photo.
+    """
+    return crop.sent_crop(request.form, len(files))
+
+
+def open_file(file: FileStorage, part: Crop | None = None) -> photos.Photo:
     """Open the photo in `file`.  One is read at a time, so memory never holds two whole files.
+
+    Args:
+        part: what to keep of the photo; None for the whole.
 
     Raises:
         photos.PhotoError: it is not a photo that can be used.
@@ -81,7 +97,9 @@ def open_file(file: FileStorage) -> photos.Photo:
     if file.stream.seek(0, os.SEEK_END) > allowed.photo_bytes:
         raise photos.PhotoTooLarge.for_bytes(allowed.photo_bytes)
     file.stream.seek(0)
-    return photos.open_photo(file.read(), max_pixels=allowed.photo_pixels)
+    if part is None:
+        return decoding.open_photo(file.read())
+    return part.cut(decoding.open_photo(file.read(), working_side=part.opened_side))
 
 
 def too_large(_error: RequestEntityTooLarge) -> Refusal | photos.PhotoError:

@@ -1,4 +1,5 @@
-"""`/api/classify`: one photo in, JSON out; `/openapi.json` describes it.
+"""The site for programs: `/api/` says how it is used, `/api/classify` takes photos and answers in
+JSON, `/openapi.json` describes it all.  `inference/` speaks the protocols of model servers.
 
 Its forms carry no CSRF token and need none: nothing here reads a cookie or changes anything, so a
 page of somebody else's that sends one gains nothing that its owner could not do alone.
@@ -6,82 +7,76 @@ page of somebody else's that sends one gains nothing that its owner could not do
 
 from __future__ import annotations
 
-from functools import partial
-
-from flask import Blueprint, Flask, Response, jsonify, request, url_for
+from flask import Blueprint, Flask, Response, jsonify, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_cors import CORS
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
 
-from model_training.datasets.pictures.opener import NoPhoto
+from model_training.datasets.pictures.opener import Busy, PhotoError
 from webapp import errors
 from webapp.answering import answers, received
+from webapp.answering.answers import Prepared
+from webapp.api import inference
 from webapp.api.description import describe
-from webapp.api.schemas import Answer
-from webapp.errors import Refusal
+from webapp.api.inference import pictures
+from webapp.api.inference.outputs import outputs_of
+from webapp.api.schemas import Answer, Answers
+from webapp.api.sent import how_to_ask, model_wanted, sent_photos
+from webapp.errors import Error, Problem
 from webapp.library import get_library
+from webapp.operating.metrics import count_refusal
 from webapp.security import csrf
+from webapp.serving.classifier import Classifier
 
 bp = Blueprint("api", __name__)
 
-_HOW = "Send the photo as the file field “image” of a form (multipart/form-data)"
-_EXAMPLE = "curl -F image=@photo.jpg {address}"
-_MOST_NAMES = 5
 
-
-class NotAForm(Refusal):
-    """The request is not a form, so it has no file in it."""
-
-    status = 415
-    code = "not-a-form"
-
-
-class NoImageField(Refusal):
-    """The form has no file in its field `image`."""
-
-    code = NoPhoto.code
-
-
-class IncompleteForm(Refusal):
-    """The form cannot be read to its end."""
-
-    code = "incomplete-form"
-
-
-class OnePhoto(Refusal):
-    """More than one photo came in one request."""
-
-    code = "one-photo"
-
-
-def init_app(_app: Flask) -> None:
+def init_app(app: Flask) -> None:
     """Let programs send forms without a token: the module says why that is safe."""
     csrf.exempt(bp)
+    inference.init_app(app)
+    if origins := app.config["CORS_ORIGINS"]:
+        CORS(
+            app,
+            resources=r"/(api/|v1/|v2|openapi\.json).*",
+            origins=origins.split(),
+            methods=["GET", "HEAD", "OPTIONS", "POST"],
+            expose_headers=["Inference-Header-Content-Length", "Retry-After"],
+            max_age=3600,
+        )
+
+
+@bp.get("/api/")
+def page() -> ResponseReturnValue:
+    """Show how programs use the site, with examples that run as they stand."""
+    library = get_library()
+    default = library.classifiers.get(library.default_model or "")
+    return render_template(
+        "api/page.html",
+        library=library,
+        limits=received.limits(),
+        most=pictures.most(),
+        default=default,
+        outputs=list(outputs_of(default).values()) if default else [],
+    )
 
 
 @bp.post("/api/classify")
 def classify() -> ResponseReturnValue:
-    """Answer the photo in the form's field `image`; nothing of it is kept."""
-    if request.mimetype != "multipart/form-data":
-        came = f"What came is {request.mimetype[:64]}. " if request.mimetype else ""
-        raise NotAForm(f"{came}{_how()}")
-    request.max_content_length = received.limits().photo_bytes + received.FORM_BYTES
-    files = _sent_files()
-    if len(files) > 1:
-        raise OnePhoto(f"One photo a request, please; that one had {len(files)}.")
-    classifier = answers.choose_classifier(get_library(), request.form.get("model"))
-    ready = answers.prepare(received.open_file(files[0]), classifier, shown_side=None)
-    (answer,) = answers.answer_photos([ready], classifier)
-    # Not by `jsonify`, which would sort the classes by the alphabet.
-    body = Answer.of(answer, answer.threshold).model_dump_json()
-    return Response(body, mimetype="application/json")
+    """Answer the photos that were sent; nothing of them is kept."""
+    files = sent_photos()
+    classifier = answers.choose_classifier(get_library(), model_wanted())
+    if len(files) == 1:
+        ready = answers.prepare(received.open_file(files[0]), classifier, shown_side=None)
+        return _json(*_answered([ready], classifier))
+    return _json(_several(files, classifier))
 
 
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
     """The description of this interface, in the form of OpenAPI 3.1."""
-    return jsonify(describe(get_library(), received.limits()))
+    return jsonify(describe(get_library(), received.limits(), pictures.most()))
 
 
 @bp.errorhandler(RequestEntityTooLarge)
@@ -94,53 +89,51 @@ def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 def other_method(error: MethodNotAllowed) -> ResponseReturnValue:
     """Say how this interface is used to whoever asks it with GET; all else as everywhere."""
     if request.path == url_for("api.classify"):
-        error.description = f"This address takes POST only. {_how()}"
+        error.description = f"This address takes POST only. {how_to_ask()}"
     return errors.show_error(error)
 
 
-def _how() -> str:
-    return (
-        f"{_HOW}: {_EXAMPLE.format(address=url_for('api.classify', _external=True))}, for example."
+def _answered(ready: list[Prepared], classifier: Classifier) -> list[Answer]:
+    found = answers.answer_photos(ready, classifier)
+    return [Answer.of(one, one.threshold) for one in found]
+
+
+def _several(files: list[FileStorage], classifier: Classifier) -> Answers:
+    """Answer several photos, each by itself: one that cannot be used does not spoil the others.
+
+    Raises:
+        Busy: so many photos are being opened that none of these could be.
+    """
+    ready: list[Prepared] = []
+    problems: list[PhotoError | None] = []  # None for each of `ready`, in order
+    busy: Busy | None = None
+    for file in files:
+        try:
+            if busy:
+                raise busy  # who has waited once in vain does not wait again for each of the rest
+            photo = received.open_file(file)
+        except PhotoError as error:
+            busy = error if isinstance(error, Busy) else None
+            count_refusal(error.code)
+            problems.append(error)
+        else:
+            ready.append(answers.prepare(photo, classifier, shown_side=None))
+            problems.append(None)
+    if busy and not ready:
+        raise busy
+    given = iter(_answered(ready, classifier))
+    return Answers(
+        answers=[next(given) if problem is None else _error(problem) for problem in problems]
     )
 
 
-def _sent_files() -> list[FileStorage]:
-    """Return the files of the field `image`.
-
-    Raises:
-        IncompleteForm: the body is not the whole form that its header announces.
-        NoImageField: there is no such file.
-    """
-    if not _is_whole_form():
-        raise IncompleteForm(
-            "The form cannot be read to its end: it arrived incomplete, or its parts are divided "
-            f"by another boundary than its Content-Type names. {_how()}"
-        )
-    try:
-        return received.sent_files()
-    except NoPhoto as error:
-        raise NoImageField(f"{_what_came()} {_how()}") from error
+def _error(problem: PhotoError) -> Error:
+    title, _advice = errors.MESSAGES[problem.status]
+    return Error(
+        error=Problem(status=problem.status, code=problem.code, title=title, detail=problem.message)
+    )
 
 
-def _is_whole_form() -> bool:
-    # By default Werkzeug takes a form that it cannot read for an empty one.
-    parser = partial(FormDataParser, silent=False)
-    request.form_data_parser_class = parser  # type: ignore[assignment]
-    try:
-        request._load_form_data()
-    except ValueError:
-        return False
-    return True
-
-
-def _what_came() -> str:
-    if "image" in request.form:
-        return "The field “image” came as text and not as a file."
-    if "image" in request.files:
-        return "The file field “image” came empty, without a file's name."
-    others = list(dict.fromkeys([*request.files, *request.form]))
-    if not others:
-        return "The form has no fields."
-    named = ", ".join(f"“{name[:64]}”" for name in others[:_MOST_NAMES])
-    more = " and others" if len(others) > _MOST_NAMES else ""
-    return f"The form has no field “image”; it has {named}{more}."
+def _json(body: Answer | Answers) -> Response:
+    # Not by `jsonify`, which would sort the classes by the alphabet.
+    return Response(body.model_dump_json(), mimetype="application/json")

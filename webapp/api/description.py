@@ -1,21 +1,25 @@
-"""The description of `/api/classify` for programs that write programs (OpenAPI 3.1)."""
+"""The description of the site for programs that write programs (OpenAPI 3.1)."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel
+
 from model_training.datasets.pictures.opener import ACCEPTED, LONGEST_SIDE
 from webapp.answering.received import Limits
-from webapp.api.schemas import Answer, component_schemas
+from webapp.api.inference.described import paths
+from webapp.api.inference.pictures import Most
+from webapp.api.schemas import Answer, Answers, component_schemas
 from webapp.errors import Error
 from webapp.library import Library
 
 REFUSALS = {
-    "400": "No photo in a file field called `image`, an empty one, more than one, a form that "
-    "arrived incomplete, or a model that is not here",
+    "400": "No photo in a file field called `image`, an empty one, a form that arrived incomplete, "
+    "a parameter that is not known, or a model that is not here",
     "405": "Another method than POST",
-    "413": "More bytes or pixels than are taken, or a longer side",
-    "415": "Not a form, or not a picture",
+    "413": "More photos, bytes or pixels than are taken, or a longer side",
+    "415": "Neither a form nor a picture",
     "422": "A picture that is damaged or incomplete, or far more work to open than others",
     "503": "No model is loaded; or as many photos are being opened as can be (`busy`), and "
     "Retry-After says when to try again",
@@ -40,7 +44,7 @@ _IMAGE_PART = {
 }
 
 
-def describe(library: Library, limits: Limits) -> dict[str, Any]:
+def describe(library: Library, limits: Limits, most: Most) -> dict[str, Any]:
     """Return the OpenAPI document of this site, with its models and limits as they are now."""
     return {
         "openapi": "3.1.0",
@@ -50,57 +54,92 @@ def describe(library: Library, limits: Limits) -> dict[str, Any]:
             "description": "Which of the classes that a model knows is in a photo. Nothing of a "
             "photo is kept.",
         },
-        "paths": {
-            "/api/classify": {
-                "post": {
-                    "summary": "Classify one photo",
-                    "operationId": "classify",
-                    "requestBody": {
-                        "required": True,
-                        "content": {
-                            "multipart/form-data": {
-                                "schema": _form(library, limits),
-                                "encoding": {"image": _IMAGE_PART},
-                            }
-                        },
-                    },
-                    "responses": {
-                        "200": _json("What the model makes of the photo", Answer),
-                        **{
-                            code: _json(meaning, Error) | _headers(code)
-                            for code, meaning in REFUSALS.items()
-                        },
-                    },
-                }
-            }
-        },
+        "paths": {"/api/classify": {"post": _classify(library, limits)}} | paths(library, most),
         "components": {"schemas": component_schemas()},
     }
 
 
-def _form(library: Library, limits: Limits) -> dict[str, Any]:
+def _classify(library: Library, limits: Limits) -> dict[str, Any]:
+    model = _model(library)
+    return {
+        "summary": "Classify photos",
+        "description": "In the fields `image` of a form, or one photo as the body.",
+        "operationId": "classify",
+        "parameters": [
+            {
+                "name": "model",
+                "in": "query",
+                "description": "The model that answers, here or as a field of the form",
+                "schema": model,
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": _form(model, limits),
+                    "encoding": {"image": _IMAGE_PART},
+                },
+                "image/*": {"schema": {"description": _photo(limits)}},
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "Of one photo its answer; of several, their answers in order",
+                "content": {
+                    "application/json": {"schema": {"anyOf": [_named(Answer), _named(Answers)]}}
+                },
+            },
+            **{code: _json(meaning, Error) | _headers(code) for code, meaning in REFUSALS.items()},
+        },
+    }
+
+
+def _model(library: Library) -> dict[str, Any]:
     model: dict[str, Any] = {"type": "string"}
     if library.default_model is not None:
         model |= {"enum": sorted(library.classifiers), "default": library.default_model}
+    return model
+
+
+def _photo(limits: Limits) -> str:
+    return (
+        f"The file of a photo, not empty: {ACCEPTED}, at most {limits.photo_bytes} bytes and "
+        f"{limits.photo_pixels} pixels, and at most {LONGEST_SIDE} along a side"
+    )
+
+
+def _form(model: dict[str, Any], limits: Limits) -> dict[str, Any]:
     image = {
         "type": "string",
         "contentMediaType": "image/*",
         "minLength": 1,
         "maxLength": limits.photo_bytes,
-        "description": f"The file of one photo, not empty: {ACCEPTED}, at most "
-        f"{limits.photo_bytes} bytes and {limits.photo_pixels} pixels, and at most {LONGEST_SIDE} "
-        "along a side",
+        "description": _photo(limits),
     }
     return {
         "type": "object",
-        "properties": {"image": image, "model": model},
+        "properties": {
+            "image": {
+                "type": "array",
+                "items": image,
+                "minItems": 1,
+                "maxItems": limits.photos,
+                "description": "A field for each photo",
+            },
+            "model": model,
+        },
         "required": ["image"],
+        "additionalProperties": False,
     }
 
 
-def _json(meaning: str, model: type[Answer] | type[Error]) -> dict[str, Any]:
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return {"description": meaning, "content": {"application/json": {"schema": reference}}}
+def _named(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _json(meaning: str, model: type[BaseModel]) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": {"schema": _named(model)}}}
 
 
 def _headers(code: str) -> dict[str, Any]:

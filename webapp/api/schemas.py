@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from model_training.judging.parts.verdicts import VerdictName
 from webapp.answering.answers import Verdict
+from webapp.api.inference import schemas
 from webapp.errors import Error
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -71,10 +72,29 @@ class Answer(BaseModel):
         )
 
 
+class Answers(BaseModel):
+    """The answers to several photos, in their order; or what is wrong with a photo."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: list[Answer | Error]
+
+
 def component_schemas() -> dict[str, Any]:
-    """Return the JSON schema of every model that is answered with, by its name."""
+    """Return the JSON schema of every model that is taken or answered with, by its name."""
+    answered: list[type[BaseModel]] = [
+        Answer,
+        Answers,
+        Error,
+        schemas.InferResponse,
+        schemas.ModelMetadata,
+        schemas.Models,
+        schemas.ProtocolError,
+        schemas.Readiness,
+        schemas.ServerMetadata,
+    ]
     _, schema = models_json_schema(
-        [(Answer, "serialization"), (Error, "serialization")],
+        [(schemas.InferRequest, "validation"), *((one, "serialization") for one in answered)],
         ref_template="#/components/schemas/{model}",
     )
     found: dict[str, Any] = schema["$defs"]

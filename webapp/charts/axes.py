@@ -1,4 +1,8 @@
-"""Dimensions, scales and ticks of every chart.  Lengths are in the chart's own units."""
+"""Scales and ticks of every chart.
+
+Places are percentages of the room between the axes, x from the left and y from the top.  A chart
+is as wide as its page allows and has no scale of its own, so letters have one size at every width.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +11,34 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WIDTH, WIDE, HEIGHT = 400, 480, 240
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 34
-"""Margins, which hold the ticks and the titles of the axes."""
-SIDE, EDGE = 240, 40
-"""The side of a square diagram, and the room beside it for its ticks."""
 
-Tick = tuple[float, str]
-"""A position and the text that stands there."""
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis and its text; a `minor` one is left out where there is little room."""
+
+    place: float
+    text: str
+    minor: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A chart with two axes; `left`, `right`, `top` and `bottom` bound what is drawn in it."""
+    """A chart with two axes."""
 
     title: str
+    x_title: str
     x_ticks: list[Tick]
     y_ticks: list[Tick]
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    top: int = TOP
-
-    @property
-    def right(self) -> int:
-        """Return where the x axis ends."""
-        return self.width - RIGHT
-
-    @property
-    def bottom(self) -> int:
-        """Return where the x axis lies."""
-        return self.height - BOTTOM
 
 
-def across(share: float, width: int = WIDTH) -> float:
-    """Return x at `share`, 0 to 1, of the x axis of a chart of this width."""
-    return round(LEFT + (width - LEFT - RIGHT) * share, 1)
+def across(share: float) -> float:
+    """Return x at `share`, 0 to 1, of the x axis."""
+    return round(100 * share, 2)
 
 
 def up(share: float) -> float:
     """Return y at `share`, 0 to 1, of the y axis; y counts downwards."""
-    return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share, 1)
+    return round(100 * (1 - share), 2)
 
 
 def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -61,24 +52,40 @@ def round_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 @dataclass(frozen=True)
+class LinearScale:
+    """A linear axis from the first to the last of its `ticks`."""
+
+    ticks: list[float]
+
+    @classmethod
+    def enclosing(cls, low: float, high: float) -> LinearScale:
+        """Return a scale of round numbers around `low` to `high`."""
+        return cls(round_ticks(low, high))
+
+    def share(self, value: float) -> float:
+        """Return the place of `value` as a share of the axis."""
+        return (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+
+
+@dataclass(frozen=True)
 class LogScale:
-    """A logarithmic axis of a chart of this width, from `first` to `last` as powers of 10."""
+    """A logarithmic axis from `first` to `last` as powers of 10."""
 
     first: float
     last: float
-    width: int = WIDTH
 
     @classmethod
-    def enclosing(cls, low: float, high: float, width: int = WIDTH) -> LogScale:
+    def enclosing(cls, low: float, high: float) -> LogScale:
         """Return the shortest scale of half decades from at most `low` to above `high`."""
         first = math.floor(math.log10(low) * 2) / 2
         last = math.ceil(math.log10(high) * 2 + 0.01) / 2
-        return cls(first, last, width)
+        return cls(first, last)
 
-    def place(self, value: float) -> float:
-        """Return x of `value`."""
-        return across((math.log10(value) - self.first) / (self.last - self.first), self.width)
+    def share(self, value: float) -> float:
+        """Return the place of `value` as a share of the axis."""
+        return (math.log10(value) - self.first) / (self.last - self.first)
 
+    @property
     def ticks(self) -> list[float]:
         """Return 1 and 3 times each power of 10 that is on the scale."""
         halves = range(math.ceil(self.first * 2), math.floor(self.last * 2) + 1)

@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webapp.charts.axes import WIDTH
-
 ROW = 24
-"""The height of a bar and the space around it."""
-NAMES, COUNTS = 124, 56
-"""The margins: left for names, right for counts."""
+"""The height of a bar and the space around it, in CSS pixels."""
 LONGEST_LABEL = 16  # letters
 
 
 @dataclass(frozen=True)
 class CountBar:
-    """One bar; `y` is its middle, and `label` as much of `name` as there is room for."""
+    """One bar; `width` is a percentage of the room, `label` what there is room for of `name`."""
 
     name: str
     label: str
     count: int
-    y: float
     width: float
 
 
@@ -31,9 +26,7 @@ class BarChart:
 
     title: str
     bars: list[CountBar]
-    width: int = WIDTH
-    left: int = NAMES
-    thickness: int = ROW - 8
+    row: int = ROW
 
     @property
     def height(self) -> int:
@@ -49,7 +42,6 @@ class BarChart:
 def bar_chart(title: str, names: Sequence[str], counts: Sequence[int]) -> BarChart:
     """Draw `counts`, the longest bar as wide as there is room."""
     most = max(1, *counts)
-    room = WIDTH - NAMES - COUNTS
     return BarChart(
         title,
         [
@@ -57,9 +49,8 @@ def bar_chart(title: str, names: Sequence[str], counts: Sequence[int]) -> BarCha
                 name,
                 name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…",
                 count,
-                ROW * (number + 0.5),
-                round(room * count / most, 1),
+                round(100 * count / most, 2),
             )
-            for number, (name, count) in enumerate(zip(names, counts, strict=True))
+            for name, count in zip(names, counts, strict=True)
         ],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webapp.charts.axes import Chart, across, round_ticks, up
+from webapp.charts.axes import Chart, LinearScale, Tick, across, round_ticks, up
 
 
 @dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class LineChart(Chart):
-    """A chart of curves; `text` says in words how they end."""
+    """A chart of curves; `text` says in words how they end, `note` what is missing and why."""
 
     lines: list[Line]
     text: str
+    note: str = ""
 
 
 def line_chart(
@@ -32,18 +33,19 @@ def line_chart(
     series: dict[str, Sequence[float]],
     *,
     as_percent: bool = False,
+    note: str = "",
 ) -> LineChart:
     """Draw `series` over `epochs`, with ticks at round numbers."""
     values = [value for line in series.values() for value in line]
-    y_steps = round_ticks(min(values), max(values))
+    scale = LinearScale.enclosing(min(values), max(values))
     x_steps = [tick for tick in round_ticks(0, max(epochs)) if tick == int(tick)]
-    low, high = min(y_steps[0], min(values)), max(y_steps[-1], max(values))
+    last_epoch = max(*epochs, x_steps[-1])
 
     def x(epoch: float) -> float:
-        return across(epoch / max(*epochs, x_steps[-1]))
+        return across(epoch / last_epoch)
 
     def y(value: float) -> float:
-        return up((value - low) / (high - low))
+        return up(scale.share(value))
 
     def written(value: float) -> str:
         return f"{value:.1%}" if as_percent else f"{value:.3f}"
@@ -60,8 +62,12 @@ def line_chart(
     ends = ", ".join(f"{line.name} {line.end}" for line in lines)
     return LineChart(
         title=title,
+        x_title="epoch",
         lines=lines,
-        x_ticks=[(x(tick), f"{tick:.0f}") for tick in x_steps],
-        y_ticks=[(y(tick), f"{tick * 100:g}%" if as_percent else f"{tick:g}") for tick in y_steps],
+        x_ticks=[Tick(x(tick), f"{tick:.0f}") for tick in x_steps],
+        y_ticks=[
+            Tick(y(tick), f"{tick * 100:g}%" if as_percent else f"{tick:g}") for tick in scale.ticks
+        ],
         text=f"{title} over {len(epochs)} epochs; at the end: {ends}.",
+        note=note,
     )

@@ -1,16 +1,17 @@
-"""Scatter plots of shares over a logarithmic axis, each point with its name beside it."""
+"""Scatter plots, each point with its name beside it and a link to what it stands for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from webapp.charts.axes import LEFT, WIDE, Chart, LogScale, round_ticks, up
+from webapp.charts.axes import Chart, LinearScale, LogScale, Tick, across, up
+from webapp.charts.labels import Label, place_labels
 
-_LETTER = 6.6  # about the width of a letter of a name
-_LINE = 14  # the height of a name
-_RADIUS = 5  # of a point
-_CLEAR = 4  # between a name and the points that are not its own
+WIDTHS = {"narrow": 200, "middle": 386, "wide": 674}
+"""The least room between the axes, in CSS pixels, for which names are placed: on a phone, in one of
+two columns, and alone.  Style sheets show the names of the one that fits."""
+COST_HEIGHT, MATCH_HEIGHT = 240, 400
 
 
 @dataclass(frozen=True)
@@ -19,128 +20,121 @@ class Value:
 
     Args:
         name: short, to stand beside its point.
-        x: more than 0.
-        y: a share, 0 to 1.
-        filled: False for a hollow point.
+        x, y: y is a share, 0 to 1.
+        mark: "dot", "square" or "ring".
         text: all of it in words.
+        address: where its point leads.
     """
 
     name: str
     x: float
     y: float
-    filled: bool
+    mark: str
     text: str
-
-
-@dataclass(frozen=True)
-class Label:
-    """The place of a point's name: its baseline, and which end of it (SVG's `anchor`) is at x."""
-
-    x: float
-    y: float
-    anchor: str
+    address: str
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point and its name, in place."""
+    """One point, in place, and the place of its name for each of `WIDTHS` in which it has one."""
 
     name: str
     x: float
     y: float
-    filled: bool
-    label: Label
+    mark: str
     text: str
+    address: str
+    labels: dict[str, Label]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScatterPlot(Chart):
-    """A scatter plot with a logarithmic x axis."""
+    """A scatter plot; with `diagonal`, both axes have one scale, and a line where they agree."""
 
-    x_title: str
     points: list[Point]
+    height: int
+    diagonal: bool = False
+
+    @property
+    def marks(self) -> list[str]:
+        """Return each mark that is used."""
+        return list(dict.fromkeys(point.mark for point in self.points))
 
 
-def scatter_plot(
-    title: str, x_title: str, values: Sequence[Value], write_x: Callable[[float], str]
+def cost_plot(
+    title: str,
+    x_title: str,
+    values: Sequence[Value],
+    write_x: Callable[[float], str],
+    round_costs: Sequence[float] = (),
 ) -> ScatterPlot:
-    """Draw `values`, at least one; `write_x` makes the text of a tick of the x axis."""
-    steps = round_ticks(min(one.y for one in values), max(one.y for one in values))
-    scale = LogScale.enclosing(min(one.x for one in values), max(one.x for one in values), WIDE)
+    """Draw shares over costs, at least one, on a logarithmic axis.
 
-    def y(share: float) -> float:
-        return up((share - steps[0]) / (steps[-1] - steps[0]))
-
-    places = [(one.name, scale.place(one.x), y(one.y)) for one in values]
+    Args:
+        values: their x is more than 0.
+        write_x: makes the text of a tick of the x axis.
+        round_costs: where ticks may be, every second one a major one; without any, they are at 1
+            and 3 times each power of 10.
+    """
+    across_scale = LogScale.enclosing(min(v.x for v in values), max(v.x for v in values))
+    scale = LinearScale.enclosing(min(v.y for v in values), max(v.y for v in values))
     return ScatterPlot(
         title=title,
         x_title=x_title,
-        points=[
-            Point(name, x, down, one.filled, label, one.text)
-            for one, (name, x, down), label in zip(
-                values, places, place_labels(places), strict=True
-            )
+        points=_points(values, across_scale, scale, COST_HEIGHT),
+        x_ticks=[
+            Tick(across(across_scale.share(cost)), write_x(cost), minor)
+            for cost, minor in _cost_ticks(across_scale, round_costs)
         ],
-        x_ticks=[(scale.place(tick), write_x(tick)) for tick in scale.ticks()],
-        y_ticks=[(y(tick), f"{tick * 100:g}%") for tick in steps],
-        width=WIDE,
+        y_ticks=_share_ticks(scale),
+        height=COST_HEIGHT,
     )
 
 
-_Box = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
-
-
-def place_labels(points: list[tuple[str, float, float]]) -> list[Label]:
-    """Find a free place for the name of each point (name, x, y): beside, above or below it.
-
-    A free place a little away from the other points is taken first, so that no name seems to be
-    another's.  Where none is free, a name stands beside its point all the same.
-    """
-    names: list[_Box] = []
-    labels = []
-    for number, (name, x, y) in enumerate(points):
-        others = points[:number] + points[number + 1 :]
-        places = [(label, _box(name, label)) for label in _places(x, y)]
-        clear, touching = (
-            [*names, *(_dot(across, down, away) for _, across, down in others)]
-            for away in (_CLEAR, 0)
-        )
-        free = (one for taken in (clear, touching) for one in places if _fits(one[1], taken))
-        label, box = next(free, places[0])
-        names.append(box)
-        labels.append(label)
-    return labels
-
-
-def _places(x: float, y: float) -> list[Label]:
-    """Return the places that a name may have, the best first."""
-    sides = [(x + 9, "start"), (x - 9, "end")]
-    if x > WIDE * 0.55:
-        sides.reverse()
-    level = [Label(at, y + down, anchor) for down in (4, 10, -2) for at, anchor in sides]
-    ends = [(x, "middle"), (x - 5, "start"), (x + 5, "end")]
-    return level + [Label(at, y + down, anchor) for at, anchor in ends for down in (-9, 18)]
-
-
-def _dot(x: float, y: float, away: float) -> _Box:
-    reach = _RADIUS + away
-    return x - reach, y - reach, x + reach, y + reach
-
-
-def _box(name: str, label: Label) -> _Box:
-    width = _LETTER * len(name)
-    left = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.anchor]
-    return left, label.y - _LINE + 3, left + width, label.y + 3
-
-
-def _fits(box: _Box, taken: list[_Box]) -> bool:
-    left, top, right, bottom = box
-    return (
-        left >= LEFT
-        and right <= WIDE
-        and not any(
-            left < other[2] and other[0] < right and top < other[3] and other[1] < bottom
-            for other in taken
-        )
+def match_plot(title: str, x_title: str, values: Sequence[Value]) -> ScatterPlot:
+    """Draw shares, y, against other shares of the same things, x, at least one, on one scale."""
+    both = [share for value in values for share in (value.x, value.y)]
+    scale = LinearScale.enclosing(min(both), max(both))
+    return ScatterPlot(
+        title=title,
+        x_title=x_title,
+        points=_points(values, scale, scale, MATCH_HEIGHT),
+        x_ticks=[Tick(across(scale.share(tick)), f"{tick * 100:g}%") for tick in scale.ticks],
+        y_ticks=_share_ticks(scale),
+        height=MATCH_HEIGHT,
+        diagonal=True,
     )
+
+
+def _cost_ticks(scale: LogScale, round_costs: Sequence[float]) -> list[tuple[float, bool]]:
+    """Return each tick, and whether it is left out where there is little room."""
+    if not round_costs:
+        return [(tick, f"{tick:e}"[0] == "3") for tick in scale.ticks]
+    return [
+        (cost, number % 2 == 1)
+        for number, cost in enumerate(round_costs)
+        if 0 <= scale.share(cost) <= 1
+    ]
+
+
+def _share_ticks(scale: LinearScale) -> list[Tick]:
+    return [Tick(up(scale.share(tick)), f"{tick * 100:g}%") for tick in scale.ticks]
+
+
+def _points(
+    values: Sequence[Value], x: LinearScale | LogScale, y: LinearScale, height: int
+) -> list[Point]:
+    places = [(one.name, across(x.share(one.x)), up(y.share(one.y))) for one in values]
+    labels = {size: place_labels(places, width, height) for size, width in WIDTHS.items()}
+    return [
+        Point(
+            one.name,
+            place[1],
+            place[2],
+            one.mark,
+            one.text,
+            one.address,
+            {size: label for size, found in labels.items() if (label := found[number])},
+        )
+        for number, (one, place) in enumerate(zip(values, places, strict=True))
+    ]

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model_training.judging.metrics import CalibrationBin
-from webapp.charts.axes import EDGE, SIDE
+from webapp.charts.axes import Tick, across, up
 
-FEW = 20
-"""A bar of fewer images is drawn pale: its height is mostly chance."""
+FEW = 100
+"""A bar of fewer images is drawn pale: chance alone may put it 10 points too high or too low."""
+_GAP = 0.4  # Beside each bar, as a percentage of the diagram's width.
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class ReliabilityBin:
         """Return True if there are too few images for the height to mean much."""
         return self.count < FEW
 
+    @property
+    def off(self) -> float:
+        """Return how far its accuracy is from its confidence."""
+        return abs(self.accuracy - self.confidence)
+
 
 @dataclass(frozen=True)
 class ReliabilityDiagram:
@@ -44,9 +50,28 @@ class ReliabilityDiagram:
     title: str
     bins: list[ReliabilityBin]
     error: float
+    ticks: tuple[float, ...] = (0, 0.25, 0.5, 0.75, 1)
     few: int = FEW
-    side: int = SIDE
-    edge: int = EDGE
+
+    @property
+    def furthest(self) -> ReliabilityBin | None:
+        """Return the bar that is furthest off among those of enough images, if there is one."""
+        return max((one for one in self.bins if not one.few), key=lambda b: b.off, default=None)
+
+    @property
+    def x_ticks(self) -> list[Tick]:
+        """Return the ticks of confidence."""
+        return [Tick(across(share), f"{share:.0%}") for share in self.ticks]
+
+    @property
+    def y_ticks(self) -> list[Tick]:
+        """Return the ticks of accuracy."""
+        return [Tick(up(share), f"{share:.0%}") for share in self.ticks]
+
+    @property
+    def x_title(self) -> str:
+        """Return what the x axis shows."""
+        return "how sure it is"
 
 
 def reliability_diagram(
@@ -57,7 +82,7 @@ def reliability_diagram(
     Args:
         error: the expected calibration error of the same probabilities.
     """
-    width = SIDE / len(bins)
+    width = 100 / len(bins)
     return ReliabilityDiagram(
         title,
         [
@@ -67,11 +92,11 @@ def reliability_diagram(
                 count=one.count,
                 accuracy=one.accuracy,
                 confidence=one.confidence,
-                x=round(number * width + 1, 1),
-                y=round(SIDE * (1 - one.accuracy), 1),
-                width=round(width - 2, 1),
-                height=round(SIDE * one.accuracy, 1),
-                expected_y=round(SIDE * (1 - one.confidence), 1),
+                x=round(number * width + _GAP, 2),
+                y=up(one.accuracy),
+                width=round(width - 2 * _GAP, 2),
+                height=round(100 * one.accuracy, 2),
+                expected_y=up(one.confidence),
             )
             for number, one in enumerate(bins)
             if one.count

@@ -11,6 +11,7 @@ import flask.cli
 from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
 from webapp.cli.data import data_commands
+from webapp.cli.explain import explain_command
 from webapp.cli.export import export_command
 from webapp.cli.models import models_commands
 from webapp.cli.predict import predict_command
@@ -27,10 +28,10 @@ INTRODUCTION = (
 SECTIONS = {
     "Images to learn from": ("data",),
     "Models": ("train", "models", "predict", "calibrate", "export"),
-    "The website": ("run", "feedback"),
+    "The website": ("run", "feedback", "db"),
 }
 """The commands in the order in which one meets them; those that are not named come last."""
-FLASKS_OWN = ("routes", "shell")
+FLASKS_OWN = ("routes", "shell", "limiter")
 LAST_WORDS = (
     "`flask COMMAND --help` explains each. To begin: "
     "`flask train custom-cnn --limit 2000 --epochs 1` takes a minute, `flask run` shows the result."
@@ -47,6 +48,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(export_command)
     app.cli.add_command(predict_command)
     models_commands.add_command(upgrade_command)
+    models_commands.add_command(explain_command)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
         # Flask loads the app when it comes to list its commands, and has written an introduction
         # of its own by then.  What it writes last is a method that can still be ours.

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 from flask.cli import AppGroup
 
+from model_training.bundles.manage import size
 from model_training.datasets.folders.archives import unpacked
 from model_training.datasets.folders.class_folders import FolderError
 from model_training.datasets.kept import REVIEW, TEST, keep
+from model_training.datasets.pictures.remembered import REMEMBERED
 from model_training.datasets.sources import write_cache
 from model_training.files import whole_file
 from webapp.cli.common.bars import Bars
@@ -27,6 +29,7 @@ from webapp.cli.common.data_sources import (
     name_of,
     photo_opener,
 )
+from webapp.cli.common.remembering import keep_remembered
 
 if TYPE_CHECKING:
     from model_training.datasets.folders.review import FileFacts, Review
@@ -69,8 +72,9 @@ def pack_command(
 ) -> None:
     """Keep a data set's test images and figures in the form in which pages show them.
 
-    `flask train` does so at its end. Of pictures of your own, this keeps larger ones than a network
-    of few pixels sees.
+    With them go the training images that are shown beside an answer when they are most like the
+    photo. `flask train` does all this at its end. Of pictures of your own, this keeps larger ones
+    than a network of few pixels sees.
     """
     data = find_source(dataset, data_path, data_name).read()
     if not force:
@@ -78,10 +82,15 @@ def pack_command(
     try:
         with Bars() as bars:
             kept = keep(kept_folder(data.name), data, bars.until("keeping test images"))
+            kept = keep_remembered(dataclasses.replace(kept, remembered=None), data, bars)
     except OSError as error:
         raise click.ClickException(f"A file could not be written ({error}).") from error
-    size = sum(file.stat().st_size for file in (kept.folder / TEST).iterdir())
-    click.echo(f"{kept.folder}: {size / 1e6:.1f} MB of test images, read back and checked")
+    test = size(kept.folder / TEST) / 1e6
+    examples = (kept.folder / REMEMBERED).stat().st_size / 1e6
+    click.echo(
+        f"{kept.folder}: {test:.1f} MB of test images, read back and checked, and {examples:.1f} "
+        "MB of the training images that answers are compared with"
+    )
 
 
 @data_commands.command("review")

@@ -17,7 +17,7 @@ from model_training.bundles.bundle import BundleError, is_bundle
 from model_training.bundles.manage import BundleExists, free_name
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.naming import SLUG
-from model_training.networks.pretrained_file import PretrainedFile
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes import Recipe, UnknownRecipe, find_recipe
 from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint

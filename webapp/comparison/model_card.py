@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model_training.bundles.card import Card
+from model_training.bundles.card import Card, Explanation
 from model_training.datasets.registry import known_data_sets
+from model_training.explaining.methods import BLOB, METHODS
 from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import Recipe, Use
 from webapp import filters
@@ -26,6 +27,7 @@ class ModelCard:
     good_for: list[str]
     not_for: list[str]
     trained_on: list[str]
+    explained: list[str]
     command: str
 
 
@@ -60,6 +62,7 @@ def make_model_card(
             *([f"Before that: {_source(training.pretrained)}."] if training.pretrained else []),
             _varied(training.augmentation),
         ],
+        explained=_explained(card.explanation),
         command=training.command,
     )
 
@@ -90,6 +93,24 @@ def _data(card: Card) -> str:
             f"“{training.calibrated_by}”, which had not learned from the validation images."
         )
     return text
+
+
+def _explained(measured: Explanation | None) -> list[str]:
+    if measured is None:
+        return []
+    best = measured.method
+    title, score, blob = METHODS[best].title, measured.scores[best], measured.scores[BLOB]
+    on = f"on {measured.images:,} {measured.set_on}"
+    figures = f"insertion minus deletion is {score:.2f}, and the blob's {blob:.2f}"
+    if measured.beats_blob(best):
+        return [
+            f"{title} marks the evidence for its answers best, and better than a blob in the "
+            f"middle of the picture does ({figures}, {on})."
+        ]
+    return [
+        "No map of the evidence for its answers is sure to say more than a blob in the middle of "
+        f"the picture: by {title}, the best, {figures}, {on}."
+    ]
 
 
 def _source(pretrained: str) -> str:

@@ -1,39 +1,84 @@
-"""Accuracy against cost: two plots of the comparison table's figures."""
+"""The comparison table's figures as plots: measured against reported, and accuracy against cost."""
 
 from __future__ import annotations
 
-from webapp.charts.points import ScatterPlot, Value, scatter_plot
-from webapp.comparison.table import BY_NAME, Column, Row
+from collections.abc import Callable, Sequence
+
+from webapp.charts.points import ScatterPlot, Value, cost_plot, match_plot
+from webapp.comparison.columns import BY_NAME, Column
+from webapp.comparison.rows import Row
+
+MARKS = {"scratch": "dot", "transfer": "square"}
+"""The mark of a measured network, by its kind; of one that is only reported it is a ring."""
+
+_MINUTE, _HOUR = 60, 3600
+TIMES = (1, 3, 10, 30, *(n * _MINUTE for n in (1, 3, 10, 30)), *(n * _HOUR for n in (1, 3, 10, 30)))
+"""Round times in seconds, each about three times the one before."""
+
+Address = Callable[[str], str]
+"""Gives the address of the page of the model that has this name."""
 
 
-def make_plots(rows: list[Row]) -> list[ScatterPlot]:
+def match_of(rows: Sequence[Row], address: Address) -> ScatterPlot | None:
+    """Plot measured against reported accuracy of the rows that have both, if there are two."""
+    values = [
+        Value(
+            row.name,
+            float(row.figures["reported"]),
+            float(row.figures["accuracy"]),
+            MARKS[row.kind],
+            f"{row.figures['title']}: {row.figures['accuracy']:.2%} here, "
+            f"{row.figures['reported']:.2%} reported",
+            address(row.name),
+        )
+        for row in rows
+        if row.whole and row.figures.get("difference") is not None
+    ]
+    if len(values) < 2:
+        return None
+    return match_plot("Measured here against reported", "reported", values)
+
+
+def costs_of(rows: Sequence[Row], address: Address) -> list[ScatterPlot]:
     """Plot accuracy against parameters and against training time, each if it has two points.
 
-    A network that was not trained here stands with its reported accuracy, as a hollow point.
+    A network that was not trained here stands with its reported accuracy, as a ring.
+
+    Args:
+        rows: of one data set: accuracies on different ones cannot be compared.
     """
     plots = [
-        _plot("Accuracy against parameters", BY_NAME["parameters"], rows),
-        _plot("Accuracy against training time", BY_NAME["seconds"], rows),
+        _cost("Accuracy against parameters", BY_NAME["parameters"], rows, address),
+        _cost("Accuracy against training time", BY_NAME["seconds"], rows, address),
     ]
     return [plot for plot in plots if plot is not None]
 
 
-def _plot(title: str, column: Column, rows: list[Row]) -> ScatterPlot | None:
+def _cost(title: str, column: Column, rows: Sequence[Row], address: Address) -> ScatterPlot | None:
     assert column.write is not None
     values = []
     for row in rows:
         cost = row.figures.get(column.name)
         share = row.figures.get("accuracy") or row.figures.get("reported")
-        if cost and share is not None:
+        if row.whole and cost and share is not None:
             text = (
                 f"{row.figures['title']}: {share:.2%}{'' if row.measured else ' reported'}, "
                 f"{column.write(cost)}"
             )
-            values.append(Value(row.name, float(cost), float(share), row.measured, text))
+            mark = MARKS[row.kind] if row.measured else "ring"
+            values.append(Value(row.name, float(cost), float(share), mark, text, address(row.name)))
     if len(values) < 2:
         return None
-    write = _short_count if column.name == "parameters" else column.write
-    return scatter_plot(title, column.title.lower(), values, write)
+    if column.name == "parameters":
+        return cost_plot(title, "parameters", values, _short_count)
+    return cost_plot(title, "training time", values, _short_time, TIMES)
+
+
+def _short_time(seconds: float) -> str:
+    for unit, name in ((_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= unit:
+            return f"{seconds / unit:g} {name}"
+    return f"{seconds:g} s"
 
 
 def _short_count(number: float) -> str:

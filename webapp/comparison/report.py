@@ -95,6 +95,16 @@ class Report:
         return self.calibrated.error
 
     @property
+    def why(self) -> str | None:
+        """Return why its accuracy is not the one that is reported; None: nothing to say."""
+        return self.card.why
+
+    @property
+    def remake(self) -> str:
+        """Return the command that makes its network again, where only its results are here."""
+        return f"{self.model_card.command} --force"
+
+    @property
     def wrong(self) -> int:
         """Return the number of test images that it misclassifies."""
         return self.images - round(self.accuracy.value * self.images)
@@ -129,11 +139,13 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             history["epoch"],
             _curves(history, "accuracy"),
             as_percent=True,
+            note=_no_validation(bundle.card, history),
         ),
         loss_chart=line_chart(
             "Loss",
             history["epoch"],
             _curves(history, "loss"),
+            note=_no_validation(bundle.card, history),
         ),
         uncalibrated=_diagram("Before", probabilities, labels),
         calibrated=_diagram("After temperature scaling", result.probabilities, labels),
@@ -171,6 +183,15 @@ def _most_confident_mistakes(
 def _curves(history: dict[str, list[float]], column: str) -> dict[str, Sequence[float]]:
     columns = {"training": column, "validation": f"validation_{column}"}
     return {name: history[column] for name, column in columns.items() if column in history}
+
+
+def _no_validation(card: Card, history: dict[str, list[float]]) -> str:
+    """Return why there is no curve of validation; nothing where there is one."""
+    if "validation_accuracy" in history:
+        return ""
+    if card.training.all_data:
+        return "no line of validation: it learned from those images too"
+    return "no line of validation: nothing was kept apart to measure it on"
 
 
 def _confusion_rows(

@@ -8,17 +8,21 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
+from model_training.recipes import Recipe
+from webapp.comparison.columns import BY_NAME
 from webapp.comparison.report import Report
-from webapp.comparison.table import BY_NAME, Row
+from webapp.comparison.rows import Row
+from webapp.data_sets import ServedDataSet
 
 
 def as_csv(rows: Iterable[Row]) -> str:
     """Return the comparison table as CSV: shares and seconds unrounded."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(["name", *BY_NAME])
+    writer.writerow(["name", "kind", "state", *BY_NAME])
     for row in rows:
-        writer.writerow([row.name, *(row.figures.get(name) for name in BY_NAME)])
+        figures = (row.figures.get(name) for name in BY_NAME)
+        writer.writerow([row.name, row.kind, row.state, *figures])
     return text.getvalue()
 
 
@@ -33,6 +37,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "clean": report.clean
         and {name: dataclasses.asdict(part) for name, part in report.clean.items()},
         "judges": report.judges,
+        "why_not_as_reported": report.why,
         "loss": report.loss,
         "calibration_error": report.calibration_error,
         "calibrated_error": report.calibrated_error,
@@ -45,4 +50,19 @@ def as_json(report: Report) -> dict[str, Any]:
         "validation_of": report.card.training.calibrated_by,
         "model_card": dataclasses.asdict(report.model_card),
         "card": report.card.model_dump(mode="json"),
+    }
+
+
+def recipe_as_json(recipe: Recipe, data: ServedDataSet) -> dict[str, Any]:
+    """Return for JSON what is known of a recipe that has no results here."""
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "data_set": data.title,
+        "summary": recipe.summary,
+        "parameters": recipe.parameters,
+        "input_size": recipe.input_size,
+        "reproduced": recipe.reproduced,
+        "reported": dataclasses.asdict(recipe.reported) if recipe.reported else None,
+        "command": f"flask train {recipe.name}",
     }

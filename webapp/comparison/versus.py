@@ -13,6 +13,8 @@ from webapp.library import Result
 
 SURE = 0.05
 """Below this p-value a difference is called significant: the usual convention."""
+SIZES = ((0.01, "slightly better"), (0.03, "better"), (0.10, "clearly better"), (1.1, "far better"))
+"""What a significant difference of accuracy is called, up to the share before it."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,25 @@ class Versus:
         if not difference:
             return None
         return self.left if difference > 0 else self.right
+
+    @property
+    def wrong(self) -> tuple[int, int]:
+        """Return how many of these images each gets wrong, left and right."""
+        one = self.comparison
+        return one.neither + one.right_only, one.neither + one.left_only
+
+    @property
+    def verdict(self) -> str:
+        """Return a heading for the test: who is better and by how much, or that nobody knows."""
+        difference, better = abs(self.comparison.difference.value), self.better
+        if self.left.name == self.right.name:
+            return "A model against itself"
+        if better is None:
+            return "Both are equally good"
+        if not self.differ:
+            return "The difference may be chance"
+        size = next(words for most, words in SIZES if difference < most)
+        return f"{better.title} is {size}"
 
     @property
     def differ(self) -> bool:

@@ -1,27 +1,45 @@
 """`/feedback/`: a visitor says what a photo really shows, and agrees to have it kept.
 
 Without that nothing is stored.  The page that thanks shows what was kept, with a link that takes
-it back.
+it back.  The *ticket* in that link stands after its `#`, which no browser sends: so it is in no
+log, neither of this server nor of one before it.
 """
 
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from flask import Blueprint, Flask, Response, abort, current_app, render_template, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
+from flask_limiter import RateLimitExceeded
 from flask_wtf.csrf import CSRFError
 
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
 from webapp.answering.answers import Answer
 from webapp.feedback import cli
-from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TakeBackForm, read_form
-from webapp.feedback.store import BadDatabase, Entry, Store, StoreError, database_url
+from webapp.feedback.database import BadDatabase, Database, database_url
+from webapp.feedback.entry import Entry
+from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TicketForm, read_form
+from webapp.feedback.store import HOUR, Store
+from webapp.feedback.troubles import StoreError
+from webapp.limits import limiter
 from webapp.settings import SettingError
+
+NOTHING = "Nothing is kept under this link: it was taken back, or its time was over."
 
 bp = Blueprint("feedback", __name__, url_prefix="/feedback")
 
@@ -36,7 +54,7 @@ def init_app(app: Flask) -> None:
     try:
         url = database_url(config["DATABASE_URL"], Path(app.instance_path))
         store = Store(
-            url,
+            Database(url, migrate=config["DATABASE_MIGRATE"]),
             limit=config["FEEDBACK_LIMIT"],
             hourly=config["FEEDBACK_HOURLY"],
             days=config["FEEDBACK_DAYS"],
@@ -45,15 +63,16 @@ def init_app(app: Flask) -> None:
         raise SettingError(f"DATABASE_URL cannot be used: {error}.") from error
     app.extensions["feedback"] = store
     app.cli.add_command(cli.feedback_commands)
+    app.cli.add_command(cli.db_commands)
+    _purge_hourly(app, store)
 
 
-def purge_at_start(app: Flask) -> None:
-    """Delete what has been kept for long enough; a store that cannot is named in the log."""
-    store: Store = app.extensions["feedback"]
-    try:
-        store.purge()
-    except StoreError as error:
-        app.logger.error("feedback cannot be purged", exc_info=error)
+def prepare_at_start(app: Flask) -> None:
+    """Make the tables where that is allowed, and delete what has been kept for long enough.
+
+    A database that cannot do so is named in the log; the rest of the site needs none.
+    """
+    _purge(app, app.extensions["feedback"])
 
 
 @bp.url_value_preprocessor
@@ -62,37 +81,69 @@ def limit_form(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
     request.max_content_length = request.max_form_memory_size = FORM_BYTES
 
 
+@bp.after_request
+def keep_out_of_caches(response: Response) -> Response:
+    """Every page here is about one visitor's photo."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
 @bp.post("/")
+@limiter.limit(
+    lambda: f"{current_app.config['FEEDBACK_HOURLY_CLIENT']} per hour",
+    deduct_when=lambda response: response.status_code == 200,
+)
 def flag() -> ResponseReturnValue:
     """Keep the photo that the form carries, with what the visitor says it shows."""
     form = read_form()
     if not form.validate():
         return _form_again(form, form.problem, 400)
     try:
-        entry = form.entry()
-        _store().keep(form.ticket, entry)
+        entry = _store().keep(form.ticket, form.entry())
     except photos.PhotoError as error:
         return _form_again(form, error.message, error.status, errors.retry_headers(error))
     except StoreError as error:
-        current_app.logger.error("feedback was not kept", exc_info=error)
-        return _form_again(form, error.message, error.status)
-    return _kept(form.ticket, thanks=True)
+        current_app.logger.error("feedback was not kept: %s", error.reason)
+        return _form_again(form, error.message, error.status, errors.retry_headers(error))
+    return _show(entry, form.ticket, thanks=True)
 
 
-@bp.get("/<ticket>")
-def kept(ticket: str) -> ResponseReturnValue:
+@bp.get("/yours")
+def link() -> ResponseReturnValue:
+    """Where a visitor's link leads: a form with the ticket, which a script fills in and sends."""
+    return _ask_for_ticket(TicketForm(formdata=None))
+
+
+@bp.post("/kept")
+def kept() -> ResponseReturnValue:
     """Show the entry that is kept under a visitor's ticket."""
-    return _kept(ticket)
+    form = TicketForm(formdata=request.form)
+    if not form.validate():
+        return _ask_for_ticket(form, form.problem, 400)
+    try:
+        entry = _store().find(form.code)
+    except StoreError as error:
+        return _ask_for_ticket_later(form, error)
+    return _ask_for_ticket(form, NOTHING, 404) if entry is None else _show(entry, form.code)
 
 
 @bp.post("/take-back")
 def take_back() -> ResponseReturnValue:
     """Delete what is kept under a visitor's ticket."""
-    # In the form and not in the address, so that it is in nobody's log.
-    form = TakeBackForm(formdata=request.form)
-    if not form.validate() or not _store().take_back(form.ticket.data or ""):
-        _abort_with_nothing()
-    return render_template("feedback/gone.html")
+    form = TicketForm(formdata=request.form)
+    if not form.validate():
+        return _ask_for_ticket(form, form.problem, 400)
+    try:
+        gone = _store().take_back(form.code)
+    except StoreError as error:
+        return _ask_for_ticket_later(form, error)
+    return render_template("feedback/gone.html") if gone else _ask_for_ticket(form, NOTHING, 404)
+
+
+@bp.get("/<ticket>")
+def old_link(ticket: str) -> ResponseReturnValue:
+    """Lead a link of before, with the ticket in its path, to where links lead now."""
+    return redirect(url_for("feedback.link", _anchor=ticket))
 
 
 @bp.errorhandler(CSRFError)
@@ -100,11 +151,20 @@ def stale_form(error: CSRFError) -> ResponseReturnValue:
     """The form again, fresh, as it was filled in; or what is wrong with one that is not ours."""
     problem = errors.form_problem(error)
     if request.endpoint != "feedback.flag":
-        return errors.show_refusal(BrokenForm(problem))
-    try:
-        return _form_again(read_form(), "Nothing was stored yet: " + problem, 400)
-    except BrokenForm as broken:
-        return errors.show_refusal(broken)
+        again = "The form could not be checked. Here it is again: please send it once more."
+        return _ask_for_ticket(TicketForm(formdata=request.form), again, 400)
+    return _flag_form_again("Nothing was stored yet: " + problem, 400)
+
+
+@bp.errorhandler(RateLimitExceeded)
+def too_many(_error: RateLimitExceeded) -> ResponseReturnValue:
+    """The form again, as it was filled in, for a visitor who has sent enough for now."""
+    number = current_app.config["FEEDBACK_HOURLY_CLIENT"]
+    problem = (
+        f"{number} photos came from your connection within the last hour, and more are not taken "
+        "from one, so this one was not kept. Please send it again in an hour."
+    )
+    return _flag_form_again(problem, 429)
 
 
 @bp.app_template_global()
@@ -113,9 +173,37 @@ def feedback_form(answer: Answer) -> FlagForm:
     return FlagForm(answer, formdata=None)
 
 
+@bp.app_template_filter()
+def picture_uri(entry: Entry) -> str:
+    """The picture of `entry` as a `data:` address."""
+    encoded = base64.b64encode(entry.picture).decode("ascii")
+    return f"data:image/{entry.picture_kind};base64,{encoded}"
+
+
 def _store() -> Store:
     store: Store = current_app.extensions["feedback"]
     return store
+
+
+def _purge(app: Flask, store: Store) -> None:
+    try:
+        store.purge()
+    except StoreError as error:
+        app.logger.error("feedback cannot be purged: %s", error.reason)
+
+
+def _purge_hourly(app: Flask, store: Store) -> None:
+    """Delete what has been kept for long enough though nobody sends anything new."""
+    due = time.monotonic() + HOUR
+
+    @app.after_request
+    def purge_after(response: Response) -> Response:
+        nonlocal due
+        if time.monotonic() > due:
+            due = time.monotonic() + HOUR
+            # When it has been sent: no visitor waits for it.
+            response.call_on_close(lambda: _purge(app, store))
+        return response
 
 
 def _form_again(
@@ -125,25 +213,30 @@ def _form_again(
     return page, status, dict(headers or {})
 
 
-def _kept(ticket: str, *, thanks: bool = False) -> ResponseReturnValue:
-    entry = _store().find(ticket)
-    if entry is None:
-        _abort_with_nothing()
-    form = TakeBackForm(formdata=None, ticket=ticket)
-    page = render_template(
+def _flag_form_again(problem: str, status: int) -> ResponseReturnValue:
+    try:
+        return _form_again(read_form(), problem, status)
+    except BrokenForm as broken:
+        return errors.show_refusal(broken)
+
+
+def _ask_for_ticket(
+    form: TicketForm,
+    problem: str | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> ResponseReturnValue:
+    page = render_template("feedback/link.html", form=form, problem=problem)
+    return page, status, dict(headers or {})
+
+
+def _ask_for_ticket_later(form: TicketForm, error: StoreError) -> ResponseReturnValue:
+    current_app.logger.error("%s failed: %s", request.endpoint, error.reason)
+    return _ask_for_ticket(form, error.message, error.status, errors.retry_headers(error))
+
+
+def _show(entry: Entry, ticket: str, *, thanks: bool = False) -> ResponseReturnValue:
+    form = TicketForm(formdata=None, ticket=ticket)
+    return render_template(
         "feedback/kept.html", entry=entry, ticket=ticket, form=form, thanks=thanks
     )
-    response: Response = current_app.make_response(page)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-def _abort_with_nothing() -> NoReturn:
-    abort(404, "Nothing is kept under this link: it was taken back, or its time was over.")
-
-
-@bp.app_template_filter()
-def picture_uri(entry: Entry) -> str:
-    """The picture of `entry` as a `data:` address."""
-    encoded = base64.b64encode(entry.picture).decode("ascii")
-    return f"data:image/{entry.picture_kind};base64,{encoded}"

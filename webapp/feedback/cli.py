@@ -1,29 +1,56 @@
-"""`flask feedback`: what visitors sent, for whoever runs the site."""
+"""`flask feedback` and `flask db`: what visitors sent, for whoever runs the site."""
 
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import click
 from flask import current_app
 from flask.cli import AppGroup, with_appcontext
-from sqlalchemy.exc import DBAPIError
 
-from webapp.feedback.store import NONE_OF_THESE, Store, StoreError
+from webapp.feedback import schema
+from webapp.feedback.backup import BadBackup, read_backup, write_backup
+from webapp.feedback.entry import NONE_OF_THESE
+from webapp.feedback.store import Store
+from webapp.feedback.troubles import StoreError
 
 feedback_commands = AppGroup("feedback", help="The photos that visitors asked to have kept.")
+db_commands = AppGroup("db", help="The tables that they are kept in.")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def in_a_sentence(command: Callable[P, T]) -> Callable[P, T]:
+    """Say in one sentence what is wrong with the database, the disk or a backup."""
+
+    @wraps(command)
+    def run(*arguments: P.args, **options: P.kwargs) -> T:
+        try:
+            return command(*arguments, **options)
+        except StoreError as error:
+            reason = error.reason.rstrip(".")
+            raise click.ClickException(f"The database cannot be used: {reason}.") from error
+        except BadBackup as error:
+            raise click.ClickException(f"{error}.") from error
+
+    return run
 
 
 @feedback_commands.command("list")
 @with_appcontext
+@in_a_sentence
 def list_command() -> None:
     """Show every entry: when it came, what a model said, and what the visitor says."""
-    try:
-        entries = _store().entries()
-    except StoreError as error:
-        raise _failed(error) from error
+    if _nothing():
+        return
+    entries = _store().entries()
     for entry in entries:
         said = f"{entry.model} said {entry.said} ({entry.probabilities[entry.said]:.0%})"
         click.echo(f"{entry.id:>6}  {entry.kept_on:%Y-%m-%d %H:%M}  {entry.right_class:<14} {said}")
@@ -38,10 +65,13 @@ def list_command() -> None:
     help=f"Write the photos of none of the classes too, in a folder {NONE_OF_THESE}.",
 )
 @with_appcontext
+@in_a_sentence
 def export_command(folder: Path, with_none: bool) -> None:
     """Write the pictures to FOLDER, one folder for each class that visitors named."""
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty. Give the name of a new folder.")
+    if _nothing():
+        return
     written: Counter[str] = Counter()
     try:
         for entry in _store().entries():
@@ -56,8 +86,6 @@ def export_command(folder: Path, with_none: bool) -> None:
             place = folder / entry.right_class
             place.mkdir(parents=True, exist_ok=True)
             (place / entry.file_name).write_bytes(picture)
-    except StoreError as error:
-        raise _failed(error) from error
     except OSError as error:
         raise click.ClickException(f"{folder} cannot be written: {error.strerror}.") from error
     for name, count in sorted(written.items()):
@@ -72,38 +100,96 @@ def export_command(folder: Path, with_none: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Delete every entry.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @with_appcontext
+@in_a_sentence
 def delete_command(numbers: tuple[int, ...], everything: bool, yes: bool) -> None:
     """Delete the entries of these numbers, as `flask feedback list` shows them."""
     if everything == bool(numbers):
         raise click.UsageError("Give the numbers of entries, or --all.")
+    if _nothing():
+        return
     if everything and not yes:
         click.confirm("Delete every entry?", abort=True)
-    try:
-        count = _store().delete(None if everything else numbers)
-    except StoreError as error:
-        raise _failed(error) from error
-    click.echo(f"{count} deleted")
+    click.echo(f"{_store().delete(None if everything else numbers)} deleted")
 
 
 @feedback_commands.command("purge")
 @with_appcontext
+@in_a_sentence
 def purge_command() -> None:
     """Delete what has been kept for long enough (the setting FEEDBACK_DAYS)."""
-    try:
-        count = _store().purge()
-    except StoreError as error:
-        raise _failed(error) from error
-    click.echo(f"{count} deleted, kept for more than {_store().days} days")
+    if _nothing():
+        return
+    click.echo(f"{_store().purge()} deleted, kept for more than {_store().days} days")
+
+
+@feedback_commands.command("backup")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@with_appcontext
+@in_a_sentence
+def backup_command(file: Path) -> None:
+    """Copy every entry, as they are at one moment, to the new FILE.
+
+    The site may go on meanwhile.  FILE is a database of SQLite, of PostgreSQL's entries too.  It
+    also holds what is taken back later: delete it before you have promised that to be gone.
+    """
+    if _nothing():
+        return
+    count = write_backup(_store().database, file)
+    click.echo(f"{count} {'entry is' if count == 1 else 'entries are'} in {file}")
+
+
+@feedback_commands.command("restore")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@with_appcontext
+@in_a_sentence
+def restore_command(file: Path) -> None:
+    """Add the entries of a backup, FILE, that are not kept already.
+
+    What visitors have taken back since then is among them.
+    """
+    _store().database.prepare()
+    count = read_backup(_store().database, file)
+    click.echo(f"{count} {'entry was' if count == 1 else 'entries were'} added from {file}")
+
+
+@db_commands.command("upgrade")
+@click.option("--sql", is_flag=True, help="Only print the statements, for another program to run.")
+@with_appcontext
+@in_a_sentence
+def upgrade_command(sql: bool) -> None:
+    """Make the tables, or bring them up to date. The site does so too, where its role may."""
+    database = _store().database
+    if sql:
+        schema.write_sql(database.url.get_backend_name(), sys.stdout)
+        return
+    changed = database.prepare(migrate=True)
+    click.echo(f"The tables {'are now' if changed else 'were already'} of version {schema.HEAD}.")
+
+
+@db_commands.command("current")
+@with_appcontext
+@in_a_sentence
+def current_command() -> None:
+    """Say which version the tables are of."""
+    if _nothing():
+        return
+    found = _store().database.version()
+    click.echo(
+        f"The tables are of version {found}; this site needs {schema.HEAD}."
+        if found
+        else "There are no tables yet: `flask db upgrade` makes them."
+    )
+
+
+def _nothing() -> bool:
+    """Say so where nothing was ever kept: looking would make a file."""
+    file = _store().database.file
+    if file is None or file.exists():
+        return False
+    click.echo(f"Nothing is kept: {file} is not there.")
+    return True
 
 
 def _store() -> Store:
     store: Store = current_app.extensions["feedback"]
     return store
-
-
-def _failed(error: StoreError) -> click.ClickException:
-    # Of a driver's error its own first line: around it SQLAlchemy puts the statement and a link.
-    cause = error.__cause__
-    reason = cause.orig if isinstance(cause, DBAPIError) else cause
-    lines = str(reason or error.message).strip().splitlines() or ["nobody says why"]
-    return click.ClickException(f"The database cannot be used: {lines[0].rstrip('.')}.")

@@ -27,6 +27,9 @@ from webapp.query import LARGEST_SEED, data_set, whole_number
 
 bp = Blueprint("gallery", __name__)
 
+FEW_MODELS = 3
+"""So many models are shown with all their probabilities; of more, only the one that was chosen."""
+
 
 @bp.get("/gallery/")
 def index() -> ResponseReturnValue:
@@ -94,6 +97,7 @@ def image(number: int) -> ResponseReturnValue:
         position=selection.position_of(number),
         true_class=selection.true_class(number),
         evidence=evidence(selection.results.values(), number),
+        few=FEW_MODELS,
         finding=finding(selection.audit, number, data.classes) if selection.audit else None,
         file_name=names[number] if names else None,
         no_audit=NO_AUDIT,

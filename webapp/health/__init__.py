@@ -1,12 +1,16 @@
-"""Health checks for operators: the process is alive, and it can answer."""
+"""For operators: the process is alive, it can answer, and what it has done so far."""
 
 from __future__ import annotations
 
-from flask import Blueprint, jsonify
+import hmac
+import ipaddress
+
+from flask import Blueprint, Response, abort, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from webapp.data_sets import ServedDataSet
 from webapp.library import get_library
+from webapp.operating.metrics import CONTENT_TYPE, exposition
 
 bp = Blueprint("health", __name__)
 
@@ -36,6 +40,28 @@ def readyz() -> ResponseReturnValue:
         | dict.fromkeys(library.data_problems, "damaged, left out"),
     }
     return jsonify(answer), 200 if ready else 503
+
+
+@bp.get("/metrics")
+def metrics() -> ResponseReturnValue:
+    """Give Prometheus what was counted and timed, if it may have it."""
+    if not _may_read():
+        abort(404)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    return Response(exposition(app), content_type=CONTENT_TYPE)
+
+
+def _may_read() -> bool:
+    """Return whether who asks has the token; where none is set, whether this machine asks."""
+    if token := current_app.config["METRICS_TOKEN"]:
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    try:
+        local = ipaddress.ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        local = False
+    # What a proxy on this machine passes on comes from elsewhere.
+    return local and not {"X-Forwarded-For", "Forwarded"} & set(request.headers.keys())
 
 
 def _state(data_set: ServedDataSet) -> str:

@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
+from model_training.bundles.card import Explanation
 from model_training.datasets.pictures.views import View
-from model_training.judging.judge import Judgement
+from model_training.explaining.methods import GRAD_CAM, METHODS
+from model_training.explaining.neighbours import NEAREST, Neighbours, nearest
+from model_training.explaining.target import Heat, Target
+from model_training.judging.judge import Judgement, mean_features
 from model_training.networks.loading import load_network
+from webapp.operating.metrics import count_prediction, stage
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 
 class ClassifierError(Exception):
@@ -66,7 +72,7 @@ class Classifier:
                 "its judge was made for another network: its head is not the network's"
             )
         # A number of views that was not seen before takes twice as long.
-        self.judge_views([self.judge.views(Image.new("RGB", (48, 36)))])
+        self.judge.judge([self.judge.views(Image.new("RGB", (48, 36)))], self.backend)
 
     @property
     def name(self) -> str:
@@ -83,25 +89,87 @@ class Classifier:
         """Return the side of the squares that the network is shown, in pixels."""
         return self.judge.plan.side
 
+    def features(self, images: Sequence[Sequence[View]]) -> Floats:
+        """Return the features of each of `images`, averaged over its views: (images, features).
+
+        `judge.judge_features` and `nearest` take them, so that both are had for one look.
+        """
+        return mean_features(images, self.backend)
+
     def judge_views(self, images: Sequence[Sequence[View]]) -> list[Judgement]:
         """Judge each of `images`, given by its views (`judge.views`)."""
-        return self.judge.judge(images, self.backend)
+        return self.judge_with_features(images)[1]
+
+    def judge_with_features(
+        self, images: Sequence[Sequence[View]]
+    ) -> tuple[NDArray[np.float32], list[Judgement]]:
+        """Judge each of `images`; with the features of all, float32 (count, features)."""
+        with stage("network"):
+            features = mean_features(images, self.backend)
+            judgements = self.judge.judge_features(features)
+        for judgement in judgements:
+            count_prediction(self.name, judgement.verdict)
+        return features, judgements
 
     def judge_pictures(self, images: Sequence[Image.Image]) -> list[Judgement]:
         """Judge each of `images`, RGB of any size."""
         return self.judge_views([self.judge.views(image) for image in images])
 
-    def heat(self, view: Pixels, label: str) -> NDArray[np.float32]:
-        """Return where in `view`, uint8 (side, side, 3), the network looked for `label` (Grad-CAM).
+    @property
+    def explanation(self) -> Explanation | None:
+        """Return what was measured of the ways to explain its answers; None if nothing was."""
+        return self.bundle.card.explanation
+
+    def explain(
+        self,
+        view: Pixels,
+        label: str,
+        method: str | None = None,
+        against: str | None = None,
+    ) -> Heat:
+        """Return where in `view` the evidence for `label` lies.
+
+        Args:
+            view: uint8 (side, side, 3).
+            method: a name in `METHODS`; None for the network's quick one (`quick_method`).
+            against: another class: the map shows what speaks for `label` rather than for it.
 
         Returns:
-            float32 (rows, columns) of the network's last feature map, 0 to 1; all 0 where nothing
-            in the image speaks for `label`.
+            float32 (rows, columns), as fine as the method is, laid over the whole of `view`; 0 to
+            1, and all 0 where nothing speaks for `label`.
 
         Raises:
-            ValueError: the network has no feature map, or no such class.
+            ValueError: there is no such method or class, `against` is `label`, or the network
+                offers less than the method needs, as one without feature maps does.
         """
-        return self.backend.heat(view, self.classes.index(label))
+        method = method or self.quick_method
+        if method not in METHODS:
+            raise ValueError(f"there is no method {method!r}: there is {', '.join(METHODS)}")
+        if against == label:
+            raise ValueError(f"{label!r} cannot be set against itself")
+        number = self.classes.index(label)
+        other = None if against is None else self.classes.index(against)
+        return METHODS[method].explain(self.backend, view, Target(self.judge, number, other))
+
+    @property
+    def quick_method(self) -> str:
+        """Return the method of a map that is made without being asked for."""
+        return self.explanation.quick if self.explanation is not None else GRAD_CAM
+
+    def heat(self, view: Pixels, label: str) -> Heat:
+        """Return the quick map for `label` (see `explain`)."""
+        return self.explain(view, label)
+
+    def nearest(self, features: Floats, count: int = NEAREST) -> Neighbours | None:
+        """Return the `count` training images nearest to each image of `features`.
+
+        Args:
+            features: float32 (images, features), as `features` returns them.
+
+        Returns:
+            None for a network whose judge remembers no training images.
+        """
+        return nearest(self.judge.reference, features, count) if self.judge.reference else None
 
 
 def _time(run: Callable[[], object], rounds: int = 5) -> float:

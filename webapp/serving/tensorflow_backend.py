@@ -1,15 +1,18 @@
-"""A loaded network as compiled TensorFlow functions: the judge's backend, and its Grad-CAM."""
+"""A loaded network as compiled TensorFlow functions: the judge's backend, and its gradients."""
 
 from __future__ import annotations
 
+from functools import cached_property
+from itertools import dropwhile, groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from model_training.explaining.target import MapGradient, NoExplanation
 from model_training.networks.backend import head
-from model_training.networks.cutting import cut, split_network
+from model_training.networks.cutting import exposing, split_network
 
 if TYPE_CHECKING:
     import keras
@@ -31,62 +34,110 @@ class TensorFlowBackend:
         lower, _upper, name = split_network(model)
         self.kernel, self.bias = head(model, name)
         self.width = len(self.kernel)
-        self._has_maps, images_to_maps, maps_to_features = _at_the_last_maps(lower)
-        kernel = tf.constant(self.kernel)
-
-        def explain(images: Any, number: Any) -> Any:
-            maps = tf.cast(images_to_maps(images, training=False), tf.float32)
-            with tf.GradientTape() as tape:
-                tape.watch(maps)
-                features = tf.cast(maps_to_features(maps, training=False), tf.float32)
-                # The class's score before the softmax, which would mix in all the others'.
-                score = tf.linalg.matvec(features, tf.gather(kernel, number, axis=1))
-            weights = tf.reduce_mean(tape.gradient(score, maps), axis=(1, 2), keepdims=True)
-            return tf.nn.relu(tf.reduce_sum(weights * maps, axis=-1))
-
-        images = tf.TensorSpec(model.input_shape, tf.float32)
+        self._lower = lower
+        self._images = tf.TensorSpec(model.input_shape, tf.float32)
         self._look: Any = tf.function(
             lambda images: tf.cast(lower(images, training=False), tf.float32),
-            input_signature=[images],
+            input_signature=[self._images],
         )
         # Not traced before somebody asks: most never do, and it takes a second.
-        self._explain: Any = tf.function(
-            explain, input_signature=[images, tf.TensorSpec((), tf.int32)]
-        )
+        self._by_maps: dict[int, Any] = {}
 
     def features(self, pixels: NDArray[np.uint8]) -> Floats:
         """Return the features of `pixels`, uint8 RGB (count, side, side, 3): (count, width)."""
         return np.asarray(self._look(pixels.astype(np.float32)))
 
-    def heat(self, view: NDArray[np.uint8], number: int) -> Floats:
-        """Return Grad-CAM (R. Selvaraju et al., 2017) of class `number` at the last convolution.
+    def map_gradients(
+        self, view: NDArray[np.uint8], direction: Floats, stages: int
+    ) -> list[MapGradient]:
+        """Return the last feature maps of each of `stages` sizes with the gradients of a score.
+
+        Args:
+            view: uint8 (side, side, 3).
+            direction: the slope of the score in the features, float32 (width,).
+            stages: the number of sizes to go back from the last; fewer where the network has fewer.
 
         Returns:
-            float32 (rows, columns), 0 to 1; all 0 where nothing speaks for the class.
+            Maps and gradients, float32 (rows, columns, channels) each, the network's last first.
 
         Raises:
-            ValueError: the network has no feature maps.
+            NoExplanation: the network has no feature maps.
         """
-        if not self._has_maps:
-            raise ValueError("this network has no feature maps")
-        found = np.asarray(self._explain(view[np.newaxis].astype(np.float32), number))[0]
-        return np.asarray(found / max(float(found.max()), 1e-12), np.float32)
+        ends = self._ends[:stages]
+        if not ends:
+            raise NoExplanation("this network has no feature maps")
+        if len(ends) not in self._by_maps:
+            self._by_maps[len(ends)] = self._differentiated_by_maps(ends)
+        found = self._by_maps[len(ends)](view[np.newaxis].astype(np.float32), direction)
+        return [MapGradient(np.asarray(maps)[0], np.asarray(slope)[0]) for maps, slope in found]
 
+    def pixel_gradients(self, images: Floats, directions: Floats) -> Floats:
+        """Return how the score of each image changes with its pixels, (count, side, side, 3).
 
-def _at_the_last_maps(lower: keras.Model) -> tuple[bool, Any, Any]:
-    """Cut `lower` behind its last convolution and what is done to its maps at the same size."""
-    import keras
+        Args:
+            images: float32 (count, side, side, 3), 0 to 255.
+            directions: the slope of each score in the features, float32 (count, width).
+        """
+        return np.asarray(self._by_pixels(images, directions))
 
-    convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
-    numbers = [
-        number for number, layer in enumerate(lower.layers) if isinstance(layer, convolutions)
-    ]
-    if not numbers:
-        return False, lower, lambda features, training: features
-    last = numbers[-1]
-    shape = lower.layers[last].output.shape
-    while last + 1 < len(lower.layers) and lower.layers[last + 1].output.shape == shape:
-        last += 1
-    if last + 1 == len(lower.layers):
-        return False, lower, lambda features, training: features
-    return (True, *cut(lower, lower.layers[last + 1].name))
+    @cached_property
+    def _ends(self) -> list[Any]:
+        """The last layer of each size of feature maps, from the network's end on.
+
+        What only pads or pools has no maps of its own, and a convolution that the next size begins
+        with is not activated yet: where there is another, that is taken.
+        """
+        import keras
+
+        convolutions = (
+            keras.layers.Conv2D,
+            keras.layers.DepthwiseConv2D,
+            keras.layers.SeparableConv2D,
+        )
+        # The last layer of all is the features: maps that nothing follows are none.
+        maps = [layer for layer in self._lower.layers[:-1] if len(layer.output.shape) == 4]
+        ends = []
+        for _size, group in groupby(maps, lambda layer: layer.output.shape[1:3]):
+            layers = list(dropwhile(lambda layer: not isinstance(layer, convolutions), group))
+            activated = [
+                layer
+                for layer in layers
+                if not isinstance(layer, convolutions)
+                or layer.activation is not keras.activations.linear
+            ]
+            ends += (activated or layers)[-1:]
+        return ends[::-1]
+
+    def _differentiated_by_maps(self, ends: list[Any]) -> Any:
+        network = exposing(self._lower, [layer.name for layer in ends])
+
+        def differentiate(images: Any, direction: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                *maps, features = network(images, training=False)
+                # The class's score before the softmax, which would mix in all the others'.
+                score = tf.linalg.matvec(tf.cast(features, tf.float32), direction)
+            slopes = tape.gradient(score, maps)
+            return [
+                (tf.cast(one, tf.float32), tf.cast(slope, tf.float32))
+                for one, slope in zip(maps, slopes, strict=True)
+            ]
+
+        return tf.function(
+            differentiate,
+            input_signature=[self._images, tf.TensorSpec((self.width,), tf.float32)],
+        )
+
+    @cached_property
+    def _by_pixels(self) -> Any:
+        def differentiate(images: Any, directions: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(images)
+                features = tf.cast(self._lower(images, training=False), tf.float32)
+                score = tf.reduce_sum(features * directions, axis=-1)
+            return tape.gradient(score, images)
+
+        return tf.function(
+            differentiate,
+            input_signature=[self._images, tf.TensorSpec((None, self.width), tf.float32)],
+        )

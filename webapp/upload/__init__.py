@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from flask import Blueprint, g, render_template, request
+from flask import Blueprint, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import FileStorage
@@ -13,13 +14,36 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
-from webapp.answering import answers, received
+from webapp.answering import (
+    answers,
+    explaining,
+    one_photo,
+    received,
+    sealing,
+    wording,
+)
 from webapp.answering.answers import Answer
+from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
+from webapp.opening import example_photos
+from webapp.operating import metrics
 from webapp.query import whole_number
+from webapp.security import csrf
 from webapp.serving.classifier import Classifier
+from webapp.upload import again
 
 bp = Blueprint("upload", __name__)
+_OURS: dict[str, Callable[..., object]] = {
+    "seal": sealing.seal,
+    "nearest_in_words": explaining.nearest_in_words,
+}
+for _name, _function in (_OURS | wording.FOR_TEMPLATES).items():
+    bp.add_app_template_global(_function, _name)
+for _name, _function in wording.FILTERS.items():
+    bp.add_app_template_filter(_function, _name)
+
+CARRIED = ("upload.look_again", "upload.card")
+"""What is asked about a photo that a page carries."""
 
 
 class NoExamples(errors.Refusal):
@@ -41,9 +65,11 @@ class UploadedFile:
 
 @bp.get("/")
 def index() -> ResponseReturnValue:
-    """Show the form, or with `?example=<index>` the answer for one test image.
+    """Show the form, or the answer for a test image or for a photo that the site brings along.
 
-    `?model=<name>` chooses another model, whose classes and examples are shown.
+    `?example=<index>` asks for one test image, `?photo=<name>` for one example photo, and
+    `?model=<name>` chooses another model, whose classes and examples are shown.  `&all`, `&why=`
+    and `&method=` are a `Wish` about a test image.
     """
     library = get_library()
     name = request.args.get("model")
@@ -53,10 +79,13 @@ def index() -> ResponseReturnValue:
         if test is None:
             raise NoExamples("The test images are missing, so there are no examples now.")
         number = whole_number("example", 0, len(test) - 1)
-        answer, others = answers.answer_test_image(
-            test, number, classifier, library, with_heat="heat" in request.args
-        )
-        return _page(library, "upload/answer.html", answer=answer, others=others)
+        wish = Wish.read(request.args)
+        answer = one_photo.answer_test_image(number, classifier, library, wish)
+        return _answer_page(library, answer, classifier)
+    if "photo" in request.args:
+        g.asked = classifier = answers.choose_classifier(library, name)
+        photo = example_photos.open_example(request.args["photo"])
+        return _answer_page(library, one_photo.answer_photo(photo, classifier, library), classifier)
     if name:
         g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
@@ -69,18 +98,52 @@ def classify() -> ResponseReturnValue:
     library = get_library()
     g.asked = classifier = answers.choose_classifier(library, request.form.get("model"))
     files = received.sent_files()
+    part = received.sent_crop(files)
     if len(files) > 1:
         return _several(library, files, classifier)
-    answer, others = answers.answer_photo(
-        received.open_file(files[0]), classifier, library, with_heat="heat" in request.form
-    )
-    return _page(library, "upload/answer.html", answer=answer, others=others)
+    answer = one_photo.answer_photo(received.open_file(files[0], part), classifier, library)
+    return _answer_page(library, answer, classifier)
+
+
+@bp.url_value_preprocessor
+def limit_carried(endpoint: str | None, _values: dict[str, Any] | None) -> None:
+    """A page carries one small picture: more than that is not even read."""
+    if endpoint in CARRIED:
+        request.max_content_length = request.max_form_memory_size = sealing.FORM_BYTES
+
+
+@bp.post("/again")
+def look_again() -> ResponseReturnValue:
+    """Answer the photo that a page carries once more: with another model, or asking all."""
+    library = get_library()
+    answer, g.asked = again.look_again(library, sealing.read())
+    return _answer_page(library, answer, g.asked)
+
+
+@bp.post("/card")
+def card() -> ResponseReturnValue:
+    """Send the answer on a page as a picture to keep."""
+    return again.picture_to_keep(get_library(), sealing.read())
+
+
+# These two need no token: they read no cookie and change nothing, and the seal says whose page it
+# is.  So a page that was open for hours can still be asked.
+for _view in (look_again, card):
+    csrf.exempt(_view)
+
+
+@bp.get("/again")
+@bp.get("/card")
+def nothing_carried() -> ResponseReturnValue:
+    """Lead to the form: an answer has no address, as nothing of it is stored."""
+    return redirect(url_for("upload.index"))
 
 
 @bp.errorhandler(photos.PhotoError)
 @bp.errorhandler(errors.Refusal)
 def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
     """Show the form again, with what is wrong."""
+    metrics.count_refusal(error.code)
     headers = errors.retry_headers(error)
     return _page(get_library(), problem=error.message, status=error.status, headers=headers)
 
@@ -88,12 +151,16 @@ def refused(error: photos.PhotoError | errors.Refusal) -> ResponseReturnValue:
 @bp.errorhandler(RequestEntityTooLarge)
 def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
     """Show the form again: the upload is over the limit."""
+    if request.endpoint in CARRIED:
+        errors.drain(request)
+        return refused(sealing.BrokenSeal())
     return refused(received.too_large(error))
 
 
 @bp.errorhandler(CSRFError)
 def stale_form(error: CSRFError) -> ResponseReturnValue:
     """Show a fresh form: the one that was sent had expired."""
+    metrics.count_refusal("stale-form")
     return _page(get_library(), problem=errors.form_problem(error), status=400)
 
 
@@ -111,6 +178,7 @@ def _several(
             photo = received.open_file(file)
         except photos.PhotoError as error:
             busy = error if isinstance(error, photos.Busy) else None
+            metrics.count_refusal(error.code)
             uploaded.append(
                 UploadedFile(file.filename or "", problem=error.message, status=error.status)
             )
@@ -138,6 +206,13 @@ def _several(
     )
 
 
+def _answer_page(library: Library, answer: Answer, classifier: Classifier) -> ResponseReturnValue:
+    others = one_photo.others(classifier, library)
+    said = {one.model: one for one in answer.opinions}
+    asked = [(one.name, one.bundle.card.title, said.get(one.name)) for one in others]
+    return _page(library, "upload/answer.html", answer=answer, others=asked)
+
+
 def _page(
     library: Library,
     template: str = "upload/index.html",
@@ -157,6 +232,7 @@ def _page(
         data=data,
         chosen=chosen,
         examples=answers.examples(data),
+        photos=example_photos.suited_to(data.classes) if data else [],
         **values,
     )
     return page, status, dict(headers or {})

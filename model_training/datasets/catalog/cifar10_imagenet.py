@@ -2,7 +2,7 @@
 
 A network that comes from ImageNet has a head for those, and what it says there is a second opinion
 (`judging.parts.pretrained_head`).  The numbers are those of ILSVRC 2012, named in
-`networks/imagenet_classes.txt`.
+`networks/imagenet/classes.txt`.
 
 ImageNet has no deer: antelopes stand in for them.  Of horses it has the sorrel, and the horse of a
 horse cart.  Pickups, which CIFAR-10 leaves out, are called trucks; buses, motorcycles and tractors

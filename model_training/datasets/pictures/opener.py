@@ -9,20 +9,17 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
     ExifTags,
     GifImagePlugin,
     Image,
-    ImageCms,
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
@@ -31,11 +28,13 @@ from PIL import (
 )
 
 from model_training.datasets.pictures import sanitizer
+from model_training.datasets.pictures.conversion import eight_bits, srgb
 
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 LONGEST_SIDE = 30_000  # pixels: longer than any photo
+WORKING_SIDE = 1024  # pixels: views of an opened photo are cut from this
 DECODED_AT_ONCE = 2
-WAITING_AT_ONCE = 4  # with those decoding, six of the server's eight threads: two answer pages
+WAITING_AT_ONCE = 4  # with those decoding, six of the server's threads: others answer pages
 LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
 
 
@@ -175,11 +174,42 @@ _TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.
 _TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
 
 
-def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Photo:
+def open_here(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo:
+    """Open `data`, a picture file of a `kind` that its beginning tells, in this process.
+
+    Raises PhotoTooLarge, TooMuchWork or DamagedPhoto, and nothing else.
+    """
+    # Pillow warns about odd metadata in photos that are otherwise fine. Two threads may leave this
+    # filter in place, which does no harm: it names Pillow only.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        try:
+            needed = sanitizer.cleared(data, kind, max_pixels)
+            return _decode(needed, kind, max_pixels, working_side)
+        except PhotoError:
+            raise
+        except (sanitizer.Trap, MemoryError) as trap:
+            raise TooMuchWork from trap
+        except Image.DecompressionBombError as error:
+            # Pillow itself measures a WebP first, and gives its size only in this message.
+            pixels = re.search(r"\d+", str(error))
+            raise PhotoTooLarge.for_pixels(int(pixels[0]) if pixels else 0, max_pixels) from error
+        except Exception as error:  # decoders raise nearly anything when the bytes are bad
+            raise DamagedPhoto from error
+
+
+def open_photo(
+    data: bytes,
+    *,
+    max_pixels: int,
+    working_side: int = WORKING_SIDE,
+    decode: Callable[[bytes, str, int, int], Photo] = open_here,
+) -> Photo:
     """Open `data`, the bytes of a picture file, whatever the file was called.
 
     `max_pixels` is compared with width x height before anything is decoded. The long side of the
     returned image is reduced to `working_side` pixels if it was longer; it is never enlarged.
+    `decode` is `open_here`, or the same in a process that can be killed (`decoders`).
     Raises EmptyFile, NotAnImage, PhotoTooLarge, TooMuchWork, DamagedPhoto or Busy, and nothing
     else.
     """
@@ -190,24 +220,8 @@ def open_photo(data: bytes, *, max_pixels: int, working_side: int = 1024) -> Pho
         raise NotAnImage(_REFUSED[kind])
     if kind not in _OPENERS:
         raise NotAnImage
-    # Pillow warns about odd metadata in photos that are otherwise fine. Two threads may leave this
-    # filter in place, which does no harm: it names Pillow only.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        try:
-            with _decoder():
-                needed = sanitizer.cleared(data, kind, max_pixels)
-                return _decode(needed, kind, max_pixels, working_side)
-        except PhotoError:
-            raise
-        except sanitizer.Trap as trap:
-            raise TooMuchWork from trap
-        except Image.DecompressionBombError as error:
-            # Pillow itself measures a WebP first, and gives its size only in this message.
-            pixels = re.search(r"\d+", str(error))
-            raise PhotoTooLarge.for_pixels(int(pixels[0]) if pixels else 0, max_pixels) from error
-        except Exception as error:  # decoders raise nearly anything when the bytes are bad
-            raise DamagedPhoto from error
+    with _decoder():
+        return decode(data, kind, max_pixels, working_side)
 
 
 @contextmanager
@@ -268,11 +282,11 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
     orientation = _orientation(image)
     if orientation in (5, 6, 7, 8):  # lying on its side
         width, height = height, width
-    plain = _eight_bits(image)
+    plain = eight_bits(image)
     plain.thumbnail((working_side, working_side), Image.Resampling.BICUBIC, reducing_gap=3.0)
     if orientation in _TURNS:
         plain = plain.transpose(_TURNS[orientation])
-    plain = _srgb(plain, image.info.get("icc_profile"))
+    plain = srgb(plain, image.info.get("icc_profile"))
     plain.info = {}  # the place, the camera and the old colour profile stay behind
     return Photo(plain, (width, height), kind, mode)
 
@@ -284,62 +298,3 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # an unreadable EXIF block says nothing about the picture
         return 1
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return the same picture in mode L, RGB or CMYK, opaque."""
-    if image.mode.startswith("I;16"):
-        # convert() would clip, which turns nearly every pixel white.
-        deep = np.array(image)
-        if isinstance(clear := image.info.get("transparency"), int):
-            deep[deep == clear] = 65535
-        return Image.fromarray((deep >> 8).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        # Such files do not say which number is white (1, 255, 65535 and degrees are all in use),
-        # so the darkest becomes black and the brightest white.
-        return _stretched(np.asarray(image))
-    if image.has_transparency_data:
-        # White, because pictures with the background cut out were made to lie on a white page,
-        # and because the colour stored under clear pixels is usually black or garbage.
-        clear_image = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(clear_image, mask=clear_image.getchannel("A"))
-        return white
-    if image.mode in ("L", "RGB", "CMYK"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _stretched(numbers: NDArray[np.generic]) -> Image.Image:
-    # A few rows at a time: the numbers of a large picture in one go take seconds and a gigabyte.
-    step = max(1, 2**18 // numbers.shape[1])
-    bands = [slice(top, top + step) for top in range(0, len(numbers), step)]
-    low, high = np.inf, -np.inf
-    for band in bands:
-        values = np.asarray(numbers[band], np.float32)
-        known = values[np.isfinite(values)]
-        if known.size:
-            low, high = min(low, float(known.min())), max(high, float(known.max()))
-    if low > high:
-        low = high = 0.0
-    levels = np.empty(numbers.shape, np.uint8)
-    for band in bands:
-        values = np.asarray(numbers[band], np.float32)
-        with np.errstate(all="ignore"):
-            values = (values - low) * (255 / (high - low or 1))
-        values = np.nan_to_num(values, nan=0, posinf=255, neginf=0).clip(0, 255)
-        levels[band] = values.round().astype(np.uint8)
-    return Image.fromarray(levels)
-
-
-def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile and len(profile) <= sanitizer.MOST_PROFILE:
-        with suppress(Exception):  # a broken profile, or one for other colours: do without it
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            # Most profiles are sRGB already: those pixels are left exactly as they are.
-            if not ImageCms.getProfileDescription(source).startswith("sRGB"):
-                target = ImageCms.createProfile("sRGB")
-                changed = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-                if changed is not None:
-                    return changed
-    return image.convert("RGB")

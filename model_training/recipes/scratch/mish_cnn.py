@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model_training.datasets.augmentation import Augmentation
 from model_training.recipes.ending import ended
@@ -14,7 +14,7 @@ from model_training.recipes.scratch.inputs import SOURCE, USE, standardized
 if TYPE_CHECKING:
     import keras
 
-MISH = {"activation": "mish", "kernel_initializer": "he_uniform"}
+MISH: dict[str, Any] = {"activation": "mish", "kernel_initializer": "he_uniform"}
 BLOCKS = (((32, 32), 0.2), ((64, 64), 0.3), ((128,), 0.4))
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model_training.networks import efficientnet_lite
-from model_training.networks.imagenet import pytorch_head
-from model_training.networks.pretrained_file import PretrainedFile
+from model_training.networks.imagenet import efficientnet_lite
+from model_training.networks.imagenet.heads import pytorch_head
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
 from model_training.recipes.transfer.imagenet import USE_FROZEN

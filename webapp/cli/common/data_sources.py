@@ -33,6 +33,7 @@ from model_training.datasets.registry import (
 from model_training.datasets.sources import Progress
 from model_training.naming import is_slug, slug
 from webapp.cli.common.bars import Bars
+from webapp.cli.common.remembering import keep_remembered
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -236,7 +237,8 @@ def keep_data(data: DataSet) -> Kept:
     """
     try:
         with _plainly(), Bars() as bars:
-            return keep_once(kept_folder(data.name), data, bars.until("keeping test images"))
+            kept = keep_once(kept_folder(data.name), data, bars.until("keeping test images"))
+            return keep_remembered(kept, data, bars)
     except OSError as error:
         raise click.ClickException(
             f"The test images of {data.title} could not be kept for the site ({error}). `flask "

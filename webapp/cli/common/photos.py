@@ -43,11 +43,11 @@ class PhotoFiles:
 
     def take(self, chosen: Sequence[bool]) -> PhotoFiles:
         """Return those that are `chosen`, one for each."""
+        places = [place for place, wanted in enumerate(chosen) if wanted]
         return PhotoFiles(
-            *(
-                [one for one, wanted in zip(column, chosen, strict=True) if wanted]
-                for column in (self.paths, self.kinds, self.second)
-            )
+            [self.paths[place] for place in places],
+            [self.kinds[place] for place in places],
+            [self.second[place] for place in places],
         )
 
 

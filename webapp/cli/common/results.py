@@ -18,7 +18,10 @@ KINDS = {"scratch": "from scratch", "transfer": "from ImageNet", "other": "other
 
 
 def print_recipes(folder: Path) -> None:
-    """Print for each recipe what was reported of it and what its bundle in `folder` reached."""
+    """Print for each recipe what was reported of it and what its bundle in `folder` reached.
+
+    The difference is in percentage points.
+    """
     bundles, _damaged = read_bundles(folder)
     ours = {one.name: one.card for one in bundles if one.name == one.card.recipe}
     width = max(len(name) for name in RECIPES) + 1

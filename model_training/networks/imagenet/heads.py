@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-NAMES = Path(__file__).with_name("imagenet_classes.txt")
+NAMES = Path(__file__).with_name("classes.txt")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from model_training.files import DamagedFile, read_arrays
-from model_training.networks.imagenet import ImageNetHead
+from model_training.networks.imagenet.heads import ImageNetHead
 from model_training.networks.loading import load_network
 from model_training.networks.pretrained import WeightsError, describe_file
 

@@ -1,0 +1,145 @@
+"""What a page of an answer carries, so that more can be asked about the photo on it.
+
+Nothing of a photo is kept between two requests.  The page itself carries the photo, as it shows
+it, and what was said of it under a *seal*: a signature that nobody else can make, good for a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from flask import current_app, request
+from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+
+from model_training.datasets.pictures import opener as photos
+from webapp.answering import data_uris
+from webapp.answering.answers import SHOWN_SIDE, Answer, Opinion, Verdict
+from webapp.errors import Refusal
+
+SECONDS = 24 * 3600
+"""How long what a page carries can be sent back."""
+PICTURE_BYTES = 1024 * 1024  # more than any photo has that a page shows
+FORM_BYTES = 2 * 1024 * 1024
+
+
+class BrokenSeal(Refusal):
+    """What was sent is not what our page carried."""
+
+    code = "broken-seal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What arrived is not what the page of the answer carried: the photo, or what was said "
+            "of it, was changed or is incomplete. Please choose the photo again."
+        )
+
+
+class StaleSeal(Refusal):
+    """What was sent is ours, but too old."""
+
+    code = "stale-seal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "That answer is more than a day old, so nothing more can be asked about it: its photo "
+            "was on your page only. Please choose the photo again."
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried(Verdict):
+    """The verdict that a page showed on the photo that it carried.
+
+    `photo` is as large as the page showed it, under the address `photo_uri`; `photo_size` is that
+    of the visitor's file.
+    `opinions` are those of other models, as far as they were asked.
+    """
+
+    photo: photos.Photo
+    photo_uri: str
+    photo_size: tuple[int, int]
+    milliseconds: float
+    opinions: tuple[Opinion, ...]
+
+    @property
+    def opinion(self) -> Opinion:
+        """Return the verdict in short."""
+        return Opinion(self.model, self.label, self.verdict, self.stated, self.milliseconds)
+
+    def on(self, answer: Answer) -> Answer:
+        """Return `answer` with this verdict: what was said stays said.
+
+        The photo that a page carries is smaller than the visitor's, so it would be judged a little
+        differently.
+        """
+        verdict = {one.name: getattr(self, one.name) for one in fields(Verdict)}
+        return replace(answer, **verdict, milliseconds=self.milliseconds)
+
+
+def seal(answer: Answer) -> str:
+    """Return the signed text that a page carries beside the photo of `answer`."""
+    content = {
+        "photo": _digest(answer.photo_uri or ""),
+        "size": answer.photo_size,
+        "model": answer.model,
+        "title": answer.model_title,
+        "shares": [(name, round(share, 6)) for name, share in answer.shares],
+        "novelty": answer.novelty,
+        "verdict": answer.verdict,
+        "familiarity": answer.familiarity,
+        "strangeness": answer.strangeness,
+        "resembles": answer.resembles,
+        "milliseconds": round(answer.milliseconds, 2),
+        "opinions": [asdict(one) for one in answer.opinions],
+    }
+    return str(_signer().dumps(content))
+
+
+def read() -> Carried:
+    """Return what the request brings back of a page: its fields `photo` and `seal`.
+
+    Raises:
+        BrokenSeal: it is not what our page carried.
+        StaleSeal: our page carried it, more than a day ago.
+        photos.PhotoError: the photo cannot be opened.
+    """
+    uri = request.form.get("photo", "")
+    try:
+        content = _signer().loads(request.form.get("seal", ""), max_age=SECONDS)
+    except SignatureExpired as error:
+        raise StaleSeal from error
+    except BadData as error:
+        raise BrokenSeal from error
+    if content["photo"] != _digest(uri):
+        raise BrokenSeal
+    try:
+        picture = data_uris.picture_of(uri, most_bytes=PICTURE_BYTES)
+    except ValueError as error:
+        raise BrokenSeal from error
+    width, height = content["size"]
+    return Carried(
+        model=content["model"],
+        model_title=content["title"],
+        shares=[(name, share) for name, share in content["shares"]],
+        novelty=content["novelty"],
+        verdict=content["verdict"],
+        familiarity=content["familiarity"],
+        strangeness=content["strangeness"],
+        resembles=content["resembles"],
+        # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
+        photo=photos.open_photo(picture, max_pixels=SHOWN_SIDE**2),
+        photo_uri=uri,
+        photo_size=(width, height),
+        milliseconds=content["milliseconds"],
+        opinions=tuple(Opinion(**one) for one in content["opinions"]),
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _signer() -> Any:
+    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="answer")

@@ -1,0 +1,144 @@
+"""The body of a request, within limits, and the JSON in it.
+
+A body waits in a temporary file and is read into memory when it is its turn, so that many large
+ones at a time take no memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Request
+from pydantic_core import from_json
+from werkzeug.exceptions import ClientDisconnected
+
+from webapp.errors import Refusal
+from webapp.operating.metrics import stage
+
+IN_MEMORY = 512 * 1024  # bytes; a longer body waits in a file
+AT_ONCE = 2
+WAITING = 3  # with those at work, five of the server's threads: others answer pages
+LONGEST_WAIT = 10.0  # seconds
+MOST_JSON_VALUES = 4_000_000
+"""The most values in JSON: each takes up to 32 bytes of memory, whatever it is."""
+
+
+class BadBody(Refusal):
+    """A body that cannot be read."""
+
+    code = "bad-body"
+
+
+class WrongEncoding(Refusal):
+    """A body in a Content-Encoding that is not known here."""
+
+    status = 415
+    code = "unknown-encoding"
+
+
+class TooLong(Refusal):
+    """A body with more in it than is taken."""
+
+    status = 413
+    code = "body-too-large"
+
+
+class Busy(Refusal):
+    """As many requests are being answered as can be."""
+
+    status = 503
+    code = "busy"
+    retry_after = 5
+
+
+_AT_WORK = threading.BoundedSemaphore(AT_ONCE)
+_WAITING = threading.BoundedSemaphore(WAITING)
+
+
+@contextmanager
+def body_of(request: Request, most: int) -> Iterator[bytes]:
+    """Receive the body, wait for a turn, and give the body's bytes while it lasts.
+
+    Args:
+        most: the most bytes of it, also when it is unpacked.
+
+    Raises:
+        RequestEntityTooLarge: it is longer, and what precedes it says so.
+        TooLong: it turns out to be longer.
+        BadBody: it ends early, or cannot be unpacked.
+        WrongEncoding: it is packed in a way that is not known here.
+        Busy: many others are waiting, or it has waited too long.
+    """
+    request.max_content_length = most
+    packing = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if packing not in ("identity", "gzip", "deflate"):
+        raise WrongEncoding(
+            f"The Content-Encoding “{packing[:64]}” is not known here: send the body unpacked, or "
+            "packed by gzip or deflate."
+        )
+    with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
+        try:
+            with stage("receive"):
+                shutil.copyfileobj(request.stream, kept, 64 * 1024)
+        except (ClientDisconnected, OSError) as error:
+            raise BadBody("The body arrived incomplete. Please send it again.") from error
+        with _turn():
+            kept.seek(0)
+            data = kept.read()
+            yield data if packing == "identity" else _unpacked(data, most)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    free = _AT_WORK.acquire(blocking=False)
+    if not free and _WAITING.acquire(blocking=False):
+        try:
+            with stage("wait"):
+                free = _AT_WORK.acquire(timeout=LONGEST_WAIT)
+        finally:
+            _WAITING.release()
+    if not free:
+        raise Busy("As many requests are being answered as can be. Try again in a few seconds.")
+    try:
+        yield
+    finally:
+        _AT_WORK.release()
+
+
+def _unpacked(data: bytes, most: int) -> bytes:
+    # 47 takes gzip and zlib; a few clients send deflate without zlib's header.
+    for kind in (47, -zlib.MAX_WBITS):
+        unpacker = zlib.decompressobj(kind)
+        try:
+            found = unpacker.decompress(data, most + 1)
+        except zlib.error:
+            continue
+        if len(found) > most:
+            raise TooLong(f"Unpacked, the body is longer than the {most:,} bytes that are taken.")
+        if unpacker.eof:
+            return found
+    raise BadBody("The body cannot be unpacked: it is not what its Content-Encoding says.")
+
+
+def parse_json(data: bytes) -> Any:
+    """Return what the JSON text `data` says.
+
+    Raises:
+        BadBody: it is not JSON, or nested too deeply.
+        TooLong: it has more values than are taken.
+    """
+    if sum(data.count(sign) for sign in (b",", b"[", b"{", b":")) > MOST_JSON_VALUES:
+        raise TooLong(
+            f"The JSON has more than {MOST_JSON_VALUES:,} values. Send fewer images at a time, "
+            "encoded ones (JPEG, PNG ...), or, to /v2, pixels as binary data."
+        )
+    try:
+        return from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        raise BadBody(f"The body is not JSON as it should be: {error}.") from error

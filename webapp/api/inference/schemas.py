@@ -1,0 +1,118 @@
+"""The JSON of the Open Inference Protocol: these models check it, and describe it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Parameters = dict[str, bool | int | float | str]
+Length = Annotated[int, Field(ge=0)]
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class InferInput(_Sent):
+    """A tensor that is sent."""
+
+    name: str
+    datatype: str
+    shape: Annotated[list[Length], Field(min_length=1, max_length=8)]
+    data: Any = Field(
+        None, description="Values, flat or nested; of BYTES, base64. Or binary data follows"
+    )
+    parameters: Parameters = {}
+
+
+class RequestedOutput(_Sent):
+    """A tensor that is wanted."""
+
+    name: str
+    parameters: Parameters = {}
+
+
+class InferRequest(_Sent):
+    """Pictures to be answered."""
+
+    id: str | None = None
+    parameters: Parameters = {}
+    inputs: Annotated[list[InferInput], Field(min_length=1, max_length=16)]
+    outputs: list[RequestedOutput] | None = Field(
+        None, description="Which are wanted; without it, all"
+    )
+
+
+class InferOutput(BaseModel):
+    """A tensor of an answer."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any] | None = Field(None, description="Absent where binary data follows")
+    parameters: Parameters | None = None
+
+
+class InferResponse(BaseModel):
+    """The answer about the pictures of a request."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[InferOutput]
+
+
+class TensorMetadata(BaseModel):
+    """A tensor that a model takes or gives; -1 stands for any length."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: Parameters
+
+
+class ModelParameters(BaseModel):
+    """What a client needs beside the tensors."""
+
+    title: str
+    classes: list[str] = Field(description="The meaning of each probability")
+    threshold: float = Field(description="The highest novelty of a picture that the model knows")
+
+
+class ModelMetadata(BaseModel):
+    """A model: `inputs` are two forms of one thing, of which a request has one."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+    parameters: ModelParameters
+
+
+class ServerMetadata(BaseModel):
+    """This server."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Models(BaseModel):
+    """The names of the models that can be asked."""
+
+    models: list[str]
+
+
+class Readiness(BaseModel):
+    """Whether a model can be asked."""
+
+    name: str
+    ready: bool
+
+
+class ProtocolError(BaseModel):
+    """An error of either protocol."""
+
+    error: str

@@ -1,0 +1,136 @@
+"""What a request to `/api/classify` has to have, and what to say where it has not."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+
+from flask import request, url_for
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import ClientDisconnected
+from werkzeug.formparser import FormDataParser
+
+from model_training.datasets.pictures.opener import NoPhoto
+from webapp.answering import received
+from webapp.errors import Refusal
+
+_FORM = "multipart/form-data"
+_FILE = "application/octet-stream"
+_MOST_NAMES = 5
+
+
+class NotAPhoto(Refusal):
+    """The body is neither a form nor a photo."""
+
+    status = 415
+    code = "not-a-form"
+
+
+class NoImageField(Refusal):
+    """The form has no file in its field `image`."""
+
+    code = NoPhoto.code
+
+
+class IncompleteForm(Refusal):
+    """The form cannot be read to its end."""
+
+    code = "incomplete-form"
+
+
+class UnknownParameter(Refusal):
+    """The request has a parameter that would be ignored."""
+
+    code = "unknown-parameter"
+
+
+def how_to_ask() -> str:
+    """Return the sentence that says how a photo is sent here."""
+    address = url_for("api.classify", _external=True)
+    return (
+        f"Send the photo as the file field “image” of a form ({_FORM}), for example: curl -F "
+        f"image=@photo.jpg {address}. Or as it is, with its own Content-Type, such as image/jpeg."
+    )
+
+
+def sent_photos() -> list[FileStorage]:
+    """Return the files that came: those of the form's field `image`, or the body itself.
+
+    Raises:
+        NotAPhoto: the body is neither a form nor a picture.
+        IncompleteForm: the body is not the whole form that its header announces.
+        NoImageField: there is no such file.
+        TooManyPhotos: there are more than are accepted at a time.
+        UnknownParameter: the form or the address has a parameter that is not known here.
+    """
+    if request.mimetype == _FILE or request.mimetype.startswith("image/"):
+        request.max_content_length = received.limits().photo_bytes
+        photos = [_body()]
+    elif request.mimetype == _FORM:
+        photos = _form_files()
+    else:
+        came = f"What came is {request.mimetype[:64]}. " if request.mimetype else ""
+        raise NotAPhoto(f"{came}{how_to_ask()}")
+    known = {"form": {"model"}, "files": {"image"}, "args": {"model"}}
+    for part, names in known.items():
+        if others := [name for name in getattr(request, part) if name not in names]:
+            raise UnknownParameter(
+                f"There is no parameter called “{others[0][:64]}”. There is: image, the photo, and "
+                "model, the name of a model."
+            )
+    return photos
+
+
+def model_wanted() -> str | None:
+    """Return the name of the model that is asked, from the form or the address.
+
+    Raises:
+        UnknownParameter: it is there more than once.
+    """
+    names = [*request.form.getlist("model"), *request.args.getlist("model")]
+    if len(names) > 1:
+        raise UnknownParameter("The parameter “model” is there more than once. Name one model.")
+    return names[0] if names else None
+
+
+def _body() -> FileStorage:
+    try:
+        return FileStorage(io.BytesIO(request.get_data(cache=False)))
+    except (ClientDisconnected, OSError) as error:
+        raise IncompleteForm("The photo arrived incomplete. Please send it again.") from error
+
+
+def _form_files() -> list[FileStorage]:
+    if not _is_whole_form():
+        raise IncompleteForm(
+            "The form cannot be read to its end: it arrived incomplete, or its parts are divided "
+            f"by another boundary than its Content-Type names. {how_to_ask()}"
+        )
+    try:
+        return received.sent_files()
+    except NoPhoto as error:
+        raise NoImageField(f"{_what_came()} {how_to_ask()}") from error
+
+
+def _is_whole_form() -> bool:
+    # By default Werkzeug takes a form that it cannot read for an empty one.
+    parser = partial(FormDataParser, silent=False)
+    request.form_data_parser_class = parser  # type: ignore[assignment]
+    try:
+        request._load_form_data()
+    except ValueError:
+        return False
+    return True
+
+
+def _what_came() -> str:
+    if "image" in request.form:
+        return "The field “image” came as text and not as a file."
+    if "image" in request.files:
+        return "The file field “image” came empty, without a file's name."
+    others = list(dict.fromkeys([*request.files, *request.form]))
+    if not others:
+        return "The form has no fields."
+    named = ", ".join(f"“{name[:64]}”" for name in others[:_MOST_NAMES])
+    more = " and others" if len(others) > _MOST_NAMES else ""
+    return f"The form has no field “image”; it has {named}{more}."

@@ -1,0 +1,1 @@
+"""How the tables came to be as they are: Alembic reads `env.py` and the steps in `versions/`."""

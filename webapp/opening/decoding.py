@@ -1,0 +1,38 @@
+"""Opening a visitor's picture in a process that can be killed."""
+
+from __future__ import annotations
+
+import atexit
+from contextlib import ExitStack
+
+from flask import current_app
+
+from model_training.datasets.pictures import opener
+from model_training.datasets.pictures.decoders import Decoders
+from webapp.operating.metrics import stage
+
+_DECODERS = Decoders()
+atexit.register(_DECODERS.close)
+
+
+def open_photo(data: bytes, **options: int) -> opener.Photo:
+    """Open the bytes of a picture file, within the limits of the app that is answering.
+
+    Args:
+        options: such as `working_side`, for the opener.
+
+    Raises:
+        PhotoError: it is not a photo that can be used.
+    """
+    decode = _DECODERS.open if current_app.config["DECODE_APART"] else opener.open_here
+    with ExitStack() as waiting:
+        waiting.enter_context(stage("wait"))
+
+        def timed(data: bytes, kind: str, max_pixels: int, working_side: int) -> opener.Photo:
+            waiting.close()
+            with stage("decode"):
+                return decode(data, kind, max_pixels, working_side)
+
+        return opener.open_photo(
+            data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"], decode=timed, **options
+        )

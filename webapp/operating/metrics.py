@@ -1,0 +1,175 @@
+"""What an operator counts and times, for Prometheus (`/metrics`).
+
+Where `PROMETHEUS_MULTIPROC_DIR` names a folder, as gunicorn.conf.py makes one, all workers count
+together.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import (
+    Flask,
+    Request,
+    Response,
+    before_render_template,
+    g,
+    has_request_context,
+    request,
+    template_rendered,
+)
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+STAGES = ("receive", "wait", "decode", "network", "render")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+_requests = Counter("tenclasses_requests", "Requests answered", ["method", "endpoint", "status"])
+_seconds = Histogram(
+    "tenclasses_request_seconds", "Seconds of a request", ["endpoint"], buckets=_SECONDS
+)
+_stages = Histogram(
+    "tenclasses_stage_seconds",
+    "Seconds of a part of a request: receive (reading its body), wait (for a decoder, or for a "
+    "turn), decode (opening a picture), network, render (a page)",
+    ["stage"],
+    buckets=_SECONDS,
+)
+_in_progress = Gauge(
+    "tenclasses_requests_in_progress", "Requests being answered", multiprocess_mode="livesum"
+)
+_waiting = Gauge(
+    "tenclasses_waiting",
+    "Requests that wait for a decoder, or for a turn",
+    multiprocess_mode="livesum",
+)
+_predictions = Counter(
+    "tenclasses_predictions", "Pictures that a model answered", ["model", "verdict"]
+)
+_refusals = Counter(
+    "tenclasses_refusals", "Requests, or single photos of them, that were refused", ["code"]
+)
+
+
+class TimedRequest(Request):
+    """A request that times how long reading its form takes."""
+
+    def _load_form_data(self) -> None:
+        if "form" in self.__dict__:  # as in Werkzeug: it has been read already
+            return
+        with stage("receive"):
+            super()._load_form_data()
+
+
+def init_app(app: Flask) -> None:
+    """Count and time what `app` does."""
+    app.request_class = TimedRequest
+    app.extensions["gauges"] = {}
+    app.before_request(_begin)
+    app.after_request(_count)
+    app.teardown_request(_end)
+    before_render_template.connect(_begin_to_render, app)
+    template_rendered.connect(_end_rendering, app)
+
+
+def add_gauge(app: Flask, name: str, meaning: str, read: Callable[[], float | None]) -> None:
+    """Show a number that is read when `/metrics` is asked; None leaves it out."""
+    app.extensions["gauges"][name] = (meaning, read)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Time a part of a request, one of `STAGES`."""
+    if name == "wait":
+        _waiting.inc()
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        _add(name, time.perf_counter() - started)
+        if name == "wait":
+            _waiting.dec()
+
+
+def count_prediction(model: str, verdict: str) -> None:
+    """Count a picture that `model` answered."""
+    _predictions.labels(model, verdict).inc()
+
+
+def count_refusal(code: str) -> None:
+    """Count a request, or one photo of it, that was refused."""
+    _refusals.labels(code).inc()
+
+
+def exposition(app: Flask) -> bytes:
+    """Return everything in Prometheus' text format."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    own = CollectorRegistry()
+    own.register(_Gauges(app.extensions["gauges"]))
+    return generate_latest(registry) + generate_latest(own)
+
+
+class _Gauges(Collector):
+    def __init__(self, gauges: dict[str, tuple[str, Callable[[], float | None]]]) -> None:
+        self._gauges = gauges
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        for name, (meaning, read) in self._gauges.items():
+            value = read()
+            if value is not None:
+                yield GaugeMetricFamily(name, meaning, value=value)
+
+
+def _add(name: str, seconds: float) -> None:
+    _stages.labels(name).observe(seconds)
+    if has_request_context():
+        stages = g.setdefault("stages", {})
+        stages[name] = stages.get(name, 0.0) + seconds
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    _in_progress.inc()
+
+
+def _count(response: Response) -> Response:
+    endpoint = request.endpoint or "nothing"
+    _requests.labels(request.method, endpoint, response.status_code).inc()
+    if "started" in g:
+        _seconds.labels(endpoint).observe(time.perf_counter() - g.started)
+    if stages := g.get("stages"):
+        timing = ", ".join(f"{name};dur={1000 * took:.1f}" for name, took in stages.items())
+        response.headers["Server-Timing"] = timing
+    return response
+
+
+def _end(_error: BaseException | None) -> None:
+    if "started" in g:
+        _in_progress.dec()
+
+
+def _begin_to_render(_app: Flask, **_more: Any) -> None:
+    g.rendering = time.perf_counter()
+
+
+def _end_rendering(_app: Flask, **_more: Any) -> None:
+    if "rendering" in g:
+        _add("render", time.perf_counter() - g.pop("rendering"))
