@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,11 @@ from model_training.recipes import (
     Recipe,
     Schedule,
 )
+from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.callbacks import Between
 from model_training.training.learning.learner import compile_network
 from model_training.training.learning.optimizers import describe
-from model_training.training.loop import Interrupted, Place, Watcher
-from model_training.training.options import Options
-from model_training.training.run import run
+from model_training.training.loop import Interrupted, Place, Trained, Watcher, train
 from tests.conftest import TINY, place_in
 
 PHASE = Phase(
@@ -156,65 +153,76 @@ def test_the_card_tells_what_is_done_between_epochs() -> None:
     assert describe(TINY.phases[0]).endswith(", 2 epochs")
 
 
-@pytest.mark.parametrize("stop_after", [7, 10, 13], ids=["in the second", "at its end", "later"])
-def test_a_run_that_was_interrupted_stops_where_it_would_have(
-    stop_after: int, few_data: DataSet, tmp_path: Path
-) -> None:
-    whole = run(WATCHFUL, few_data, Options(), tmp_path / "whole", place_in(tmp_path / "whole-s"))
-    output, place = tmp_path / "parts", place_in(tmp_path / "parts-s")
+def learned(
+    recipe: Recipe, data: DataSet, place: Place, stop_after: int | None = None, **options: Any
+) -> Trained:
+    """Train on few images; `stop_after` so many steps the training is asked to stop."""
     steps = 0
 
-    def stop(count: int) -> None:
+    def count(more: int) -> None:
         nonlocal steps
-        steps += count
-        if steps == stop_after:
-            os.kill(os.getpid(), signal.SIGINT)
+        steps += more
 
+    fit, validation = data.train.take(np.arange(288)), data.train.take(np.arange(288, 400))
+    return train(
+        recipe,
+        recipe.phases,
+        0,
+        fit,
+        validation,
+        place,
+        watcher=Watcher(on_step=count),
+        stop=lambda: steps == stop_after,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(few_data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A training that nobody interrupted, and that stopped early."""
+    trained = learned(WATCHFUL, few_data, place_in(tmp_path_factory.mktemp("whole")))
+    losses = [row.validation_loss for row in trained.history]
+    assert trained.best_epoch == 1 + int(np.argmin(np.array(losses, float)))
+    return trained
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 5], ids=["within an epoch", "at its end", "later"])
+def test_a_run_that_was_interrupted_stops_where_it_would_have(
+    stop_after: int, whole: Trained, few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
     with pytest.raises(Interrupted):
-        run(WATCHFUL, few_data, Options(), output, place, watcher=Watcher(on_step=stop))
-    resumed = run(WATCHFUL, few_data, Options(), output, place, resume=True)
-    assert resumed.history["learning_rate"] == whole.history["learning_rate"]
-    assert resumed.history["validation_loss"] == whole.history["validation_loss"]
-    for ours, theirs in zip(weights_of(resumed), weights_of(whole), strict=True):
-        assert np.array_equal(ours, theirs)
-    told, expected = resumed.card.training, whole.card.training
-    assert (told.best_epoch, told.epochs) == (expected.best_epoch, expected.epochs)
-    best = 1 + int(np.argmin(whole.history["validation_loss"]))
-    assert expected.best_epoch == best
-    # The figures of the card are those of the weights that were kept.
-    kept = whole.card.metrics["validation"].accuracy
-    assert kept == pytest.approx(whole.history["validation_accuracy"][best - 1], abs=1e-6)
+        learned(WATCHFUL, few_data, place, stop_after)
+    resumed = learned(WATCHFUL, few_data, place, resume=True)
+    for mine, theirs in zip(resumed.history, whole.history, strict=True):
+        assert (mine.learning_rate, mine.loss) == (theirs.learning_rate, theirs.loss)
+        assert mine.validation_loss == theirs.validation_loss
+    assert (resumed.best_epoch, resumed.stopped) == (whole.best_epoch, whole.stopped)
+    pairs = zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
 
 
-def weights_of(bundle: Any) -> list[Any]:
-    """The weights of the network in a bundle."""
-    model: keras.Model = keras.saving.load_model(bundle.model_path, compile=False)
-    return list(model.get_weights())
+def test_a_state_is_not_gone_on_with_on_other_images(few_data: DataSet, tmp_path: Path) -> None:
+    place = place_in(tmp_path)
+    with pytest.raises(Interrupted):
+        learned(WATCHFUL, few_data, place, 2, data_digest="first")
+    with pytest.raises(CheckpointError, match="data was first, now other.*--restart"):
+        learned(WATCHFUL, few_data, place, resume=True, data_digest="other")
 
 
 def test_logs_for_tensorboard_and_as_csv_go_on_after_an_interruption(
     few_data: DataSet, tmp_path: Path
 ) -> None:
-    recipe: Recipe = dataclasses.replace(
-        WATCHFUL, phases=(dataclasses.replace(PHASE, epochs=2, early_stopping=None),) * 2
-    )
+    phase = dataclasses.replace(PHASE, epochs=2, early_stopping=None, dropout=None)
+    recipe = dataclasses.replace(WATCHFUL, phases=(phase, phase))
     logs = tmp_path / "logs"
     place = Place(tmp_path / "state", tmp_path / "features", logs)
-    epochs = 0
-
-    def stop(_row: Epoch) -> None:
-        nonlocal epochs
-        epochs += 1
-        if epochs == 3:
-            os.kill(os.getpid(), signal.SIGINT)
-
     with pytest.raises(Interrupted):
-        run(recipe, few_data, Options(), tmp_path / "net", place, watcher=Watcher(on_epoch=stop))
-    bundle = run(recipe, few_data, Options(), tmp_path / "net", place, resume=True)
+        learned(recipe, few_data, place, 6)
+    trained = learned(recipe, few_data, place, resume=True)
     with (logs / "epochs.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert [int(one["epoch"]) for one in table] == [0, 1, 2, 3]
-    assert [float(one["val_loss"]) for one in table] == pytest.approx(
-        bundle.history["validation_loss"]
-    )
+    losses = [row.validation_loss for row in trained.history]
+    assert [float(one["val_loss"]) for one in table] == pytest.approx(losses)
     assert list((logs / "train").glob("events.*")) and list((logs / "validation").glob("events.*"))

@@ -17,7 +17,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.kept import keep, keep_once, read_kept
-from model_training.datasets.remembered import (
+from model_training.datasets.pictures.remembered import (
     REMEMBERED,
     RememberedImages,
     read_remembered,

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import hashlib
 import os
+import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
@@ -272,7 +273,7 @@ def test_a_full_disk_among_frozen_layers_keeps_what_is_done_and_says_what_to_do(
         real(handle)
 
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(FullDisk, match="disk is full.* 40 of 90 images is kept.*--resume"):
             extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
     told.clear()
@@ -284,7 +285,7 @@ def test_too_small_a_disk_is_said_before_anything_is_computed(
     few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
-    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1000))
     told: list[int] = []
     with pytest.raises(FullDisk, match=r"takes 0.0 GB, and .* has room for 0.0 GB. Make room"):
         extract(lower, few_data.train.images, (Transform(),), tmp_path, on_images=told.append)

@@ -14,7 +14,7 @@ from model_training.bundles.card import Card
 from model_training.datasets.dataset import ImageSet
 from model_training.datasets.description import About
 from model_training.datasets.kept import AUDIT, Kept, read_all_kept
-from model_training.datasets.remembered import RememberedImages
+from model_training.datasets.pictures.remembered import RememberedImages
 from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
 from model_training.naming import slug

@@ -42,7 +42,7 @@ SETTINGS = (
     ),
     Setting(
         "DEFAULT_MODEL",
-        "mobilenetv2-frozen",
+        "efficientnet-lite0",
         "",
         "The model that answers unless another is asked. If it is not there, the first that is.",
     ),

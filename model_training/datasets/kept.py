@@ -3,7 +3,7 @@
     dataset.json     its description (`datasets.description`)
     test/            its test images in sheets (`datasets.pictures.sprites`)
     statistics.npz   its figures (`datasets.statistics`)
-    remembered.npz   the training images that judges remember (`datasets.remembered`); may be
+    remembered.npz   the training images that judges remember (`pictures.remembered`); may be
                      missing
 
 An audit and a review of it lie beside these, where they were made; the rooms that make them read
@@ -25,6 +25,11 @@ from pydantic import ValidationError
 
 from model_training.datasets.dataset import DataError, DataSet, ImageSet
 from model_training.datasets.description import Description
+from model_training.datasets.pictures.remembered import (
+    REMEMBERED,
+    RememberedImages,
+    read_remembered,
+)
 from model_training.datasets.pictures.resizing import resized
 from model_training.datasets.pictures.sprites import (
     LARGEST_SIDE,
@@ -32,11 +37,6 @@ from model_training.datasets.pictures.sprites import (
     is_sheets,
     read_test_images,
     write_test_images,
-)
-from model_training.datasets.remembered import (
-    REMEMBERED,
-    RememberedImages,
-    read_remembered,
 )
 from model_training.datasets.statistics import (
     Statistics,

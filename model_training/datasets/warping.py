@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,9 @@ Images = NDArray[np.uint8]
 
 def warp(
     images: Images,
-    rotations: NDArray[np.floating],
-    shears: NDArray[np.floating],
-    zooms: NDArray[np.floating],
+    rotations: NDArray[np.floating[Any]],
+    shears: NDArray[np.floating[Any]],
+    zooms: NDArray[np.floating[Any]],
 ) -> Images:
     """Return `images`, each turned, sheared and enlarged about its middle, reflected at the edge.
 
@@ -51,7 +52,9 @@ def warp(
 
 
 def _inverses(
-    rotations: NDArray[np.floating], shears: NDArray[np.floating], zooms: NDArray[np.floating]
+    rotations: NDArray[np.floating[Any]],
+    shears: NDArray[np.floating[Any]],
+    zooms: NDArray[np.floating[Any]],
 ) -> NDArray[np.float64]:
     """Return the matrices, (count, 2, 2), that lead from a place in the result to its origin."""
     turn, lean = np.radians(rotations), np.tan(np.radians(shears))

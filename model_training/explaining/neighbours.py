@@ -37,7 +37,7 @@ class Neighbours:
 
     Args:
         places: which of the remembered images, int64 (images, count); where they are in the
-            training set, and how they look, is told by `datasets.remembered`.
+            training set, and how they look, is told by `datasets.pictures.remembered`.
         labels: their classes, uint8 (images, count).
         likeness: the cosine of the features, float32 (images, count), at most 1.
     """

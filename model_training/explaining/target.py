@@ -94,7 +94,11 @@ class Target:
 
     @property
     def direction(self) -> Floats:
-        """Return the slope of the score in the features, float32 (width,)."""
+        """Return the slope of the score in the features, float32 (width,).
+
+        It is that of the network's own head: a head that it came with, which a judge may add to the
+        logits, is left out, so methods by gradients explain the own head's part of such a score.
+        """
         kernel = self.head.kernel
         own = kernel[:, self.number]
         return own if self.against is None else own - kernel[:, self.against]

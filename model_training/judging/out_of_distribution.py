@@ -92,10 +92,8 @@ class Reference:
         Args:
             features: float32 (count, features).
         """
-        return np.asarray(
-            unit(_shape(features, self.rooted) @ self.axes.astype(np.float32), SHORTEST)
-            @ self._directions.T
-        )
+        shaped = _shape(features, self.rooted) @ self.axes.astype(np.float32)
+        return np.asarray(unit(shaped, SHORTEST) @ self._directions.T)
 
     @cached_property
     def _directions(self) -> Floats:

@@ -6,8 +6,8 @@ from flask import Blueprint, current_app, render_template
 from flask.typing import ResponseReturnValue
 
 from webapp.answering.received import limits
-from webapp.example_photos import example_photos
 from webapp.library import get_library
+from webapp.opening.example_photos import example_photos
 
 bp = Blueprint("about", __name__)
 

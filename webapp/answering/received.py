@@ -11,10 +11,11 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import decoding, errors
+from webapp import errors
 from webapp.answering import crop
 from webapp.answering.crop import Crop
 from webapp.errors import Refusal
+from webapp.opening import decoding
 
 FORM_BYTES = 1024 * 1024  # what a form may weigh beside its photos
 

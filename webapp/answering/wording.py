@@ -115,12 +115,12 @@ def on_scale(verdict: VerdictName) -> str:
 
 
 def none_of(count: int, whose: str = "the") -> str:
-    """Return `none of the ten`, for as many classes."""
+    """Return "none of the" and the number of classes in words."""
     return f"{'neither' if count == 2 else 'none'} of {whose} {in_words(count)}"
 
 
 def one_of(count: int) -> str:
-    """Return `one of the ten`, for as many classes."""
+    """Return "one of the" and the number of classes in words."""
     return f"one of the {in_words(count)}"
 
 

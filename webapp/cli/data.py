@@ -16,7 +16,7 @@ from model_training.bundles.manage import size
 from model_training.datasets.folders.archives import unpacked
 from model_training.datasets.folders.class_folders import FolderError
 from model_training.datasets.kept import REVIEW, TEST, keep
-from model_training.datasets.remembered import REMEMBERED
+from model_training.datasets.pictures.remembered import REMEMBERED
 from model_training.datasets.sources import write_cache
 from model_training.files import whole_file
 from webapp.cli.common.bars import Bars

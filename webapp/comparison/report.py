@@ -21,7 +21,6 @@ from model_training.recipes import RECIPES
 from webapp.charts.lines import LineChart, line_chart
 from webapp.charts.reliability import ReliabilityDiagram, reliability_diagram
 from webapp.comparison.model_card import ModelCard, make_model_card
-from webapp.comparison.why import why_different
 from webapp.library import Result
 
 HEAT_STEPS = 9
@@ -98,7 +97,7 @@ class Report:
     @property
     def why(self) -> str | None:
         """Return why its accuracy is not the one that is reported; None: nothing to say."""
-        return why_different(self.card, RECIPES.get(self.card.recipe))
+        return self.card.why
 
     @property
     def remake(self) -> str:

@@ -152,7 +152,7 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         if cleaned.any()
         else None,
         "reported": card.reported.test_accuracy if card.reported else None,
-        "difference": card.difference,
+        "difference": card.test.accuracy - card.reported.test_accuracy if card.reported else None,
         "loss": result.loss,
         "f1": scores.macro_f1,
         "recall": scores.macro_recall,

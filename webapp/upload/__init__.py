@@ -13,7 +13,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from model_training.datasets.pictures import opener as photos
-from webapp import errors, example_photos
+from webapp import errors
 from webapp.answering import (
     answers,
     explaining,
@@ -25,6 +25,7 @@ from webapp.answering import (
 from webapp.answering.answers import Answer
 from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
+from webapp.opening import example_photos
 from webapp.operating import metrics
 from webapp.query import whole_number
 from webapp.security import csrf

@@ -15,8 +15,8 @@ from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judge
 from webapp.answering.received import limits
 from webapp.api.inference.tensors import BadTensor
-from webapp.decoding import open_photo
 from webapp.errors import Refusal
+from webapp.opening.decoding import open_photo
 
 
 class TooManyPictures(Refusal):

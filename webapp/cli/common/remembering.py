@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.kept import Kept
-from model_training.datasets.remembered import REMEMBERED, write_remembered
+from model_training.datasets.pictures.remembered import REMEMBERED, write_remembered
 from webapp.cli.common.bars import Bars
 
 
