@@ -37,6 +37,7 @@ from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TicketForm, 
 from webapp.feedback.store import HOUR, Store
 from webapp.feedback.troubles import StoreError
 from webapp.limits import limiter
+from webapp.operating.metrics import add_gauge
 from webapp.settings import SettingError
 
 NOTHING = "Nothing is kept under this link: it was taken back, or its time was over."
@@ -65,6 +66,14 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(cli.feedback_commands)
     app.cli.add_command(cli.db_commands)
     _purge_hourly(app, store)
+
+    def rows() -> int | None:
+        try:
+            return store.count()
+        except StoreError:
+            return None  # the database is down, which is no reason to hide all other figures
+
+    add_gauge(app, "tenclasses_feedback_rows", "Photos that visitors asked to have kept", rows)
 
 
 def prepare_at_start(app: Flask) -> None:

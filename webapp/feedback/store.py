@@ -78,6 +78,10 @@ class Store:
         query = select(Entry).options(defer(Entry.picture, raiseload=True)).order_by(Entry.id)
         return self.database.read("show", lambda session: list(session.scalars(query)))
 
+    def count(self) -> int:
+        """The number of entries."""
+        return self.database.read("show", _number)
+
     def picture(self, number: int) -> bytes | None:
         """The picture of the entry `number`, if it is still kept."""
         query = select(Entry.picture).where(Entry.id == number)
