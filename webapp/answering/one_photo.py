@@ -107,7 +107,7 @@ def _look(
     views = classifier.judge.views(image)
     started = time.perf_counter()
     features = classifier.features([views])
-    (judgement,) = classifier.judge.judge_features(features)
+    (judgement,) = classifier.judge_features(features)
     milliseconds = (time.perf_counter() - started) * 1000
     answer = answers.make_answer(classifier, views, judgement, milliseconds)
 

@@ -92,9 +92,17 @@ class Classifier:
     def features(self, images: Sequence[Sequence[View]]) -> Floats:
         """Return the features of each of `images`, averaged over its views: (images, features).
 
-        `judge.judge_features` and `nearest` take them, so that both are had for one look.
+        `judge_features` and `nearest` take them, so that both are had for one look.
         """
-        return mean_features(images, self.backend)
+        with stage("network"):
+            return mean_features(images, self.backend)
+
+    def judge_features(self, features: NDArray[np.float32]) -> list[Judgement]:
+        """Judge images by their `features`, float32 (count, features)."""
+        judgements = self.judge.judge_features(features)
+        for judgement in judgements:
+            count_prediction(self.name, judgement.verdict)
+        return judgements
 
     def judge_views(self, images: Sequence[Sequence[View]]) -> list[Judgement]:
         """Judge each of `images`, given by its views (`judge.views`)."""
@@ -104,12 +112,8 @@ class Classifier:
         self, images: Sequence[Sequence[View]]
     ) -> tuple[NDArray[np.float32], list[Judgement]]:
         """Judge each of `images`; with the features of all, float32 (count, features)."""
-        with stage("network"):
-            features = mean_features(images, self.backend)
-            judgements = self.judge.judge_features(features)
-        for judgement in judgements:
-            count_prediction(self.name, judgement.verdict)
-        return features, judgements
+        features = self.features(images)
+        return features, self.judge_features(features)
 
     def judge_pictures(self, images: Sequence[Image.Image]) -> list[Judgement]:
         """Judge each of `images`, RGB of any size."""
