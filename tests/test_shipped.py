@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from flask import Flask
 from PIL import Image
+from scipy.special import softmax
 
 from model_training.auditing.audit import calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.dataset import ImageSet
-from model_training.judging.calibration import fit_temperature, scale_by_temperature
+from model_training.judging.calibration import fit_calibrator
 from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
 from model_training.recipes import find_recipe
 from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS, make_site
@@ -64,11 +65,15 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
         assert f"{cross_entropy(answers, labels):.5f}" == f"{card.loss:.5f}"
         assert f"{calibration_error(answers, labels):.5f}" == f"{card.calibration_error:.5f}"
     calibration = bundle.card.calibration
-    fitted = fit_temperature(stored.validation, stored.validation_labels)
-    assert f"{fitted:.4g}" == f"{calibration.temperature:.4g}"
-    calibrated = scale_by_temperature(stored.test, calibration.temperature)
-    error = calibration_error(calibrated, stored.test_labels)
-    assert f"{error:.5f}" == f"{calibration.test_error:.5f}"
+    fitted = fit_calibrator(stored.validation, stored.validation_labels, "validation")
+    assert fitted.method == calibration.method
+    assert f"{fitted.temperature:.4g}" == f"{calibration.temperature:.4g}"
+    assert np.allclose(fitted.steps, calibration.steps, atol=1e-4)
+    stated = calibration.calibrated(stored.test)
+    for by, said in (("width", calibration.test_error), ("mass", calibration.test_error_by_mass)):
+        error = calibration_error(stated, stored.test_labels, by=by)  # type: ignore[arg-type]
+        assert f"{error:.5f}" == f"{said:.5f}"
+        assert error <= 0.01
     assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
 
 
@@ -80,9 +85,31 @@ def test_every_shipped_network_gives_its_stored_answers_again(
     some = np.arange(0, len(test_images), 400)
     classifier = library.classifiers[bundle.name]
     features = classifier.backend.features(test_images.images[some])
-    again = classifier.judge.probabilities(features)
+    own = softmax(classifier.judge.own_logits(features), axis=1)
     # Another processor rounds otherwise.
-    assert np.allclose(again, calibrated(bundle)[some], atol=2e-3)
+    assert np.allclose(own, bundle.predictions.test[some], atol=2e-3)
+    if classifier.judge.pretrained is None:
+        again = classifier.judge.probabilities(features)
+        assert np.allclose(again, calibrated(bundle)[some], atol=2e-3)
+
+
+def test_efficientnet_lite0_sees_what_the_published_network_sees(library: Library) -> None:
+    """The figures are those that its converted weights were published to give for this picture."""
+    row = np.arange(224) * 255 / 223
+    across, down = np.meshgrid(row, row)
+    picture = np.stack([across, down, (across + down) / 2], axis=-1).round().astype(np.uint8)
+    classifier = library.classifiers["efficientnet-lite0"]
+    roots = classifier.backend.features(picture[None])
+    features = np.square(roots)[0]
+    assert features[:6] == pytest.approx([0, 0, 0.07718, 0.12816, 0, 0], abs=2e-4)
+    assert np.linalg.norm(features) == pytest.approx(13.3207, abs=2e-3)
+    head = classifier.judge.pretrained
+    assert head is not None
+    logits = features @ head.kernel.astype(np.float32) + head.bias
+    first = np.argsort(-logits)[:5]
+    assert first.tolist() == [818, 644, 604, 782, 844]
+    assert softmax(logits)[first[:2]] == pytest.approx([0.0750, 0.0358], abs=1e-3)
+    assert head.kinds[818] == "spotlight"
 
 
 def test_the_model_that_answers_visitors_refuses_most_noise(library: Library) -> None:
