@@ -2,7 +2,7 @@
 
 Compares the compiled function that the site calls with `model.predict`, the decoding of a
 12-megapixel JPEG straight to a smaller size with decoding all of it, and the page of one photo,
-quick map included, with the answer of `/api/classify`.
+quick map included, with the answer of `/api/classify`, by the default model and by the one before.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from webapp.library import load_library
 from webapp.serving.classifier import Classifier
 
 MODEL = Path(__file__).resolve().parent.parent / "instance" / "models" / "custom-cnn"
+EARLIER = "mobilenetv2-frozen"
+"""The model that answered by default before, three views at 161 pixels."""
 ROUNDS = 15
 
 
@@ -108,6 +110,7 @@ def _requests(app: Flask, photo: bytes) -> dict[str, Callable[[], object]]:
     return {
         "/api/classify": lambda: ask("/api/classify"),
         "the page, with its quick map": lambda: ask("/"),
+        f"/api/classify, {EARLIER}": lambda: ask(f"/api/classify?model={EARLIER}"),
     }
 
 
