@@ -22,9 +22,9 @@ from model_training.auditing import agreement, near_copies
 from model_training.auditing.audit import (
     Audit,
     accuracies,
-    calibrated,
     predictions_digest,
     read_audit,
+    tempered,
     write_audit,
 )
 from model_training.auditing.embedding import embed
@@ -447,7 +447,7 @@ def test_the_doubts_that_ship_are_those_of_the_models_that_ship(shipped: Audit) 
         assert predictions_digest(model) == shipped.provenance.models[model.name], (
             f"{model.name} was trained again: run `flask data audit`"
         )
-    doubts = score_labels([calibrated(model) for model in ensemble], shipped.labels)
+    doubts = score_labels([tempered(model) for model in ensemble], shipped.labels)
     assert np.allclose(doubts.doubt, shipped.doubts.doubt, rtol=0, atol=1e-6)
     assert np.array_equal(doubts.suspected, shipped.doubts.suspected)
     assert np.array_equal(doubts.suggested, shipped.doubts.suggested)
@@ -613,7 +613,7 @@ def test_the_table_has_the_cleaned_accuracy(
     client: PageClient, two_models: Flask, shipped: Audit
 ) -> None:
     rows = {r["name"]: r for r in csv.DictReader(io.StringIO(client.fetch("/models.csv").text))}
-    page = client.get("/models/")
+    page = client.get("/models/?show=figures")
     for name, result in load_library(two_models).results.items():
         right = result.predicted == shipped.labels
         expected = accuracies(shipped, right)["cleaned"].accuracy.value

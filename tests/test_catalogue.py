@@ -101,13 +101,13 @@ def my_shapes(add_module: Callable[..., None]) -> None:
 
 
 def test_cifar_10_and_cifar_100_are_there_as_shipped() -> None:
-    assert list(known_data_sets()) == ["cifar10", "cifar100"]
+    assert list(known_data_sets()) == ["animals7", "cifar10", "cifar100"]
     assert not read_catalogue().broken
 
 
 @pytest.mark.usefixtures("my_shapes")
 def test_a_module_is_found_and_nothing_else_is_edited(tmp_path: Path) -> None:
-    assert list(known_data_sets()) == ["cifar10", "cifar100", "my-shapes"]
+    assert list(known_data_sets()) == ["animals7", "cifar10", "cifar100", "my-shapes"]
     assert find_known("my-shapes").title == "My shapes"
     (tmp_path / "drawn").mkdir()
     (tmp_path / "drawn" / "shapes.npz").touch()
@@ -137,12 +137,12 @@ def test_a_broken_module_is_named_and_the_others_are_there(
 ) -> None:
     add_module("broken", text)
     with caplog.at_level(logging.ERROR):
-        assert list(known_data_sets()) == ["cifar10", "cifar100"]
+        assert list(known_data_sets()) == ["animals7", "cifar10", "cifar100"]
     assert f"{catalog.__name__}.broken is left out" in caplog.text and words in caplog.text
     # Who asks for it is told why it is not there.
     result = runner.invoke(args=["data", "fetch", "--dataset", "my-shapes"])
     assert result.exit_code == 1
-    assert "There is: cifar10, cifar100." in result.output and words in result.output
+    assert "There is: animals7, cifar10, cifar100." in result.output and words in result.output
 
 
 def test_two_modules_of_one_name_are_both_named(
@@ -161,7 +161,7 @@ def test_two_modules_of_one_name_are_both_named(
 def test_a_module_that_has_no_data_set_is_a_helper(add_module: Callable[..., None]) -> None:
     add_module("helper", "SIDE = 32")
     assert "catalog.helper" not in read_catalogue().broken
-    assert list(known_data_sets()) == ["cifar10", "cifar100"]
+    assert list(known_data_sets()) == ["animals7", "cifar10", "cifar100"]
 
 
 @pytest.mark.usefixtures("my_shapes")

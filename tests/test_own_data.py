@@ -267,7 +267,7 @@ def test_what_is_asked_of_a_data_set_that_was_not_trained_on_is_refused(
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "an unknown data set": (("--dataset", "mnist"), "There is: cifar10, cifar100."),
+    "an unknown data set": (("--dataset", "mnist"), "There is: animals7, cifar10, cifar100."),
     "nothing there": (("--data", "{here}/nowhere"), "there is no such file or folder"),
     "a text file": (("--data", "{here}/notes.txt"), "is no data set: neither a folder, nor an"),
     "a folder of texts": (("--data", "{here}/texts"), "holds no pictures"),

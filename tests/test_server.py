@@ -25,7 +25,8 @@ def upload(data: bytes, token: str = "") -> tuple[bytes, dict[str, str]]:
         head = f'--limit\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'
         return head.encode() + content + b"\r\n"
 
-    body = part("csrf_token", "", token.encode()) + part("image", '; filename="a.jpg"', data)
+    sent = part("csrf_token", "", token.encode()) if token else b""
+    body = sent + part("image", '; filename="a.jpg"', data)
     return body + b"--limit--\r\n", {"Content-Type": "multipart/form-data; boundary=limit"}
 
 

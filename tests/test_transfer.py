@@ -474,7 +474,7 @@ def test_preprocessing_is_that_of_keras_and_inside_the_network(name: str) -> Non
     preprocess = getattr(keras.applications, module)
     resized = np.array(model.get_layer("resize")(photo))
     theirs = preprocess.preprocess_input(resized)
-    if name in ("vgg16", "resnet"):
+    if module in ("vgg16", "resnet"):
         theirs = theirs[..., ::-1]  # The channels are turned in the weights.
     inside = ours[:, 3:-3, 3:-3] if ours.shape != theirs.shape else ours
     assert np.allclose(inside, theirs, atol=1e-3)

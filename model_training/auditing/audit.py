@@ -32,6 +32,7 @@ from model_training.datasets.pictures.sprites import (
     untile,
 )
 from model_training.files import DamagedFile, read_arrays, whole_file
+from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.intervals import Interval, accuracy_interval
 from model_training.naming import Sha256
 
@@ -149,8 +150,17 @@ def accuracies(audit: Audit, right: NDArray[np.bool_]) -> dict[str, PartAccuracy
     }
 
 
+def tempered(bundle: Bundle) -> Floats:
+    """Return a model's probabilities on the test images at its temperature, (count, classes).
+
+    Doubts about labels are drawn from these: isotonic regression, which makes one number of many
+    probabilities, would make many images equally doubtful.
+    """
+    return scale_by_temperature(bundle.predictions.test, bundle.card.calibration.temperature)
+
+
 def calibrated(bundle: Bundle) -> Floats:
-    """Return a model's probabilities on the test images at its temperature, (count, classes)."""
+    """Return a model's probabilities on the test images, calibrated, (count, classes)."""
     return bundle.card.calibration.calibrated(bundle.predictions.test)
 
 

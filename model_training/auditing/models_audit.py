@@ -15,8 +15,8 @@ from model_training.auditing.audit import (
     Audit,
     NearCopy,
     Provenance,
-    calibrated,
     predictions_digest,
+    tempered,
 )
 from model_training.auditing.label_errors import score_labels
 from model_training.auditing.near_copies import Pairs, find_near_copies
@@ -78,7 +78,7 @@ def make_audit(
         pairs = pairs.where(agreed >= agreement.LEAST_AGREEMENT)
     return Audit(
         labels=data.test.labels,
-        doubts=score_labels([calibrated(model) for model in ensemble], data.test.labels),
+        doubts=score_labels([tempered(model) for model in ensemble], data.test.labels),
         copies=_most_alike(pairs, data),
         provenance=Provenance(
             data_digest=data.digest,

@@ -29,7 +29,7 @@ bp = Blueprint("open_inference", __name__, url_prefix="/v2")
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 EXTENSIONS = ["binary_tensor_data", "classification"]
-SERVER = schemas.ServerMetadata(name="ten-classes", version="1", extensions=EXTENSIONS)
+SERVER = schemas.ServerMetadata(name="tenclasses", version="1", extensions=EXTENSIONS)
 INPUTS = [
     schemas.TensorMetadata(
         name="pictures",
