@@ -82,7 +82,7 @@ def test_open_upload_read(browser: WebDriver, address: str, photo: tuple[Path, s
     browser.find_element(By.CSS_SELECTOR, "[for=look-saw]").click()
     assert views[0].is_displayed() and not shown.is_displayed()
     size = read_bundle(SHIPPED_MODELS / DEFAULT_MODEL).card.input_size
-    assert [view.get_property("naturalWidth") for view in views] == [size] * 3
+    assert [view.get_property("naturalWidth") for view in views] == [size] * 2
 
     follow(browser, browser.find_element(By.LINK_TEXT, "Gallery"))
     assert len(browser.find_elements(By.CSS_SELECTOR, ".cell")) == 100
