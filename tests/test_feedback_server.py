@@ -123,5 +123,5 @@ def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
     assert all(store.find(ticket) for ticket in tickets[1:])
     store.database.engine.dispose()
     log = (tmp_path / "log").read_text()
-    assert log.count('"POST /feedback/ HTTP/1.1"') >= POSTS
+    assert log.count('"POST /feedback/" ') >= POSTS
     assert not [ticket for ticket in tickets if ticket in log]
