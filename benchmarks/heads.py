@@ -87,14 +87,15 @@ def _answers(
     head = judge.pretrained
     assert head is not None
     own, known = judge.own_logits(photos), judge.own_logits(validation)
+    shares = [head.log_shares(head.log_probabilities(one)) for one in (photos, validation)]
     found: list[tuple[str, NDArray[np.floating], NDArray[np.floating]]] = [
         ("its own alone", own, known),
-        ("ImageNet's alone", head.log_shares(photos), head.log_shares(validation)),
+        ("ImageNet's alone", shares[0], shares[1]),
     ]
     for weight in WEIGHTS:
         with patch.object(pretrained_head, "WEIGHT", weight):
             fitted = replace(head).fitted(known, validation, labels)
-            both = [fitted.combined(*pair) for pair in ((own, photos), (known, validation))]
+            both = [fitted.combined(*pair) for pair in zip((own, known), shares, strict=True)]
         found.append((f"both, ImageNet's by {weight}" + _ships(weight, WEIGHT), both[0], both[1]))
     return found
 
@@ -102,7 +103,8 @@ def _answers(
 def _novelties(judge: Judge, photos: Floats) -> list[tuple[str, NDArray[np.float64]]]:
     assert judge.pretrained is not None and judge.reference is not None
     near = judge.reference.score(photos, judge.own_logits(photos))
-    share = judge.pretrained.novelty(photos) / NOVELTY_WEIGHT
+    head = judge.pretrained
+    share = head.novelty(head.log_shares(head.log_probabilities(photos))) / NOVELTY_WEIGHT
     return [
         ("nearest images and largest logit", near),
         ("share of no class", share),

@@ -32,6 +32,10 @@ def features(*rows: tuple[float, ...]) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
+def shares_of(rows: np.ndarray) -> np.ndarray:
+    return head().log_shares(head().log_probabilities(rows))
+
+
 class Backend:
     """The first four numbers of a picture are its features."""
 
@@ -44,23 +48,23 @@ class Backend:
 
 
 def test_the_kinds_of_a_class_add_up() -> None:
-    shares = np.exp(head().log_shares(features((0.7, 0.7, 0, 0), (0, 0, 1, 0))))
+    shares = np.exp(shares_of(features((0.7, 0.7, 0, 0), (0, 0, 1, 0))))
     assert shares[0, 0] > 0.98
     assert shares[1, 1] > 0.98
 
 
 def test_what_is_of_no_class_is_strange_and_has_a_name() -> None:
     teapot, cat = features((0, 0, 0, 1), (1, 0, 0, 0))
-    strange, familiar = head().novelty(np.stack([teapot, cat]))
+    strange, familiar = head().novelty(shares_of(np.stack([teapot, cat])))
     assert strange > 20 > 1 > familiar
-    assert head().resembles(teapot[None]) == ["teapot"]
+    assert head().resembles(head().log_probabilities(teapot[None])) == ["teapot"]
     # Even where a class is more probable: it is the most probable of all else.
-    assert head().resembles(features((1, 0, 0, 0.1))) == ["teapot"]
+    assert head().resembles(head().log_probabilities(features((1, 0, 0, 0.1)))) == ["teapot"]
 
 
 def test_the_second_opinion_decides_where_the_first_is_level() -> None:
     level = np.zeros((2, 2), np.float32)
-    both = head().combined(level, features((0, 1, 0, 0), (0, 0, 1, 0)))
+    both = head().combined(level, shares_of(features((0, 1, 0, 0), (0, 0, 1, 0))))
     assert both.argmax(axis=1).tolist() == [0, 1]
 
 
@@ -71,8 +75,8 @@ def test_offsets_make_up_for_a_class_of_few_kinds() -> None:
     own = (rng.normal(size=(400, 2)) + 1.5 * np.eye(2)[labels]).astype(np.float32)
     always_cat = np.tile(features((0.5, 0.5, 0, 0)), (400, 1))
     fitted = head().fitted(own, always_cat, labels)
-    answers = fitted.combined(own, always_cat).argmax(axis=1)
-    before = head().combined(own, always_cat).argmax(axis=1)
+    answers = fitted.combined(own, shares_of(always_cat)).argmax(axis=1)
+    before = head().combined(own, shares_of(always_cat)).argmax(axis=1)
     assert (before == labels).mean() < 0.78 < 0.82 < (answers == labels).mean()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +96,18 @@ class Judgement:
         return self.verdict != "stranger"
 
 
+class _Opinions(NamedTuple):
+    """What both heads say of images: the logits of its own and of both, and what the second adds.
+
+    Without a second head, both are the same, and `novelty` and `resembles` are 0 and None.
+    """
+
+    own: Floats
+    logits: Floats
+    novelty: NDArray[np.float64]
+    resembles: Sequence[str | None]
+
+
 @dataclass(frozen=True)
 class Judge:
     """Everything that turns the features of a network into answers.
@@ -137,8 +149,9 @@ class Judge:
 
     def judge_features(self, features: Floats) -> list[Judgement]:
         """Judge images by their features, float32 (count, features), averaged over their views."""
-        probabilities, novelty = self.probabilities(features), self.novelty(features)
-        like = self.pretrained.resembles(features) if self.pretrained else [None] * len(features)
+        opinions = self._opinions(features)
+        probabilities = self.calibration.of_logits(opinions.logits)
+        novelty = self._novelty(features, opinions)
         verdicts = [self.threshold.verdict(value) for value in novelty]
         return [
             Judgement(
@@ -150,7 +163,7 @@ class Judge:
                 None if verdict == "known" else kind,
             )
             for row, value, verdict, kind in zip(
-                probabilities, novelty, verdicts, like, strict=True
+                probabilities, novelty, verdicts, opinions.resembles, strict=True
             )
         ]
 
@@ -160,8 +173,7 @@ class Judge:
 
     def logits(self, features: Floats) -> Floats:
         """Return the logits for `features` of all that is known, float32 (count, classes)."""
-        own = self.own_logits(features)
-        return own if self.pretrained is None else self.pretrained.combined(own, features)
+        return self._opinions(features).logits
 
     def probabilities(self, features: Floats) -> NDArray[np.float64]:
         """Return calibrated probabilities for `features`, float64 (count, classes)."""
@@ -169,10 +181,22 @@ class Judge:
 
     def novelty(self, features: Floats) -> NDArray[np.float64]:
         """Return how far out of distribution images with these `features` are, (count,)."""
+        return self._novelty(features, self._opinions(features))
+
+    def _opinions(self, features: Floats) -> _Opinions:
+        own, head = self.own_logits(features), self.pretrained
+        if head is None:
+            return _Opinions(own, own, np.zeros(len(own)), [None] * len(own))
+        kinds = head.log_probabilities(features)
+        shares = head.log_shares(kinds)
+        combined, novelty = head.combined(own, shares), head.novelty(shares)
+        return _Opinions(own, combined, novelty, head.resembles(kinds))
+
+    def _novelty(self, features: Floats, opinions: _Opinions) -> NDArray[np.float64]:
         if self.reference is None:
-            return np.asarray(1 - self.probabilities(features).max(axis=1))
-        found = self.reference.score(features, self.own_logits(features))
-        return found if self.pretrained is None else found + self.pretrained.novelty(features)
+            stated = self.calibration.of_logits(opinions.logits)
+            return np.asarray(1 - stated.max(axis=1))
+        return self.reference.score(features, opinions.own) + opinions.novelty
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that the judge holds as arrays by name, for a file."""

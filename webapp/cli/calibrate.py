@@ -73,6 +73,7 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
         )
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.judging.parts.on_photos import JudgedPhotos, set_on_photos
+    from model_training.judging.parts.verdicts import VERDICTS
     from model_training.networks.backend import KerasBackend
     from model_training.networks.loading import NetworkError, load_network
 
@@ -98,8 +99,9 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
             lambda path, problem: click.echo(f"left out: {path}: {problem}", err=True),
         )
     own = np.array([classes.index(k) if k in classes else -1 for k in files.kinds])[opened]
-    calibrator = judge.calibration if judge.pretrained is not None else _calibrator(bundle)
-    judge = replace(judge, calibration=calibrator)
+    calibrator = _calibrator(bundle)
+    if judge.pretrained is None:  # Else it has a calibration of its own, of both heads.
+        judge = replace(judge, calibration=calibrator)
     judged = JudgedPhotos(
         judge.novelty(features), judge.probabilities(features).argmax(axis=1) == own, own < 0
     )
@@ -108,12 +110,12 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
         threshold, rates = set_on_photos(judged, chosen, f"the photos in {folder.name}")
     except ValueError as error:
         raise click.ClickException(f"{error}.") from error
-    said = Calibration.of(_calibrator(bundle), *_tested(bundle))
+    said = Calibration.of(calibrator, *_tested(bundle))
     replace_judge(bundle, replace(judge, threshold=threshold), said)
     click.echo(f"{bundle.name}: set on {threshold.set_on}.")
     counted = f"{rates.photos:,} photos of the classes, {rates.strangers:,} strangers"
     click.echo(f"Measured on {rates.measured_on}: {counted}.")
-    for number, verdict in enumerate(("known", "unsure", "stranger")):
+    for number, verdict in enumerate(VERDICTS):
         click.echo(
             f"  {verdict:9} {rates.of_photos[number]:6.1%} of the photos "
             f"({rates.right[number]:.1%} of them named right), "

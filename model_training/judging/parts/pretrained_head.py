@@ -86,7 +86,7 @@ class PretrainedHead:
             labels: theirs, uint8 (count,).
         """
         own = logits.astype(np.float64)
-        shares = WEIGHT * self.log_shares(features)
+        shares = WEIGHT * self.log_shares(self.log_probabilities(features))
         rows = np.arange(len(labels))
 
         def loss(parameters: Doubles) -> tuple[float, Doubles]:
@@ -103,32 +103,47 @@ class PretrainedHead:
         best = minimize(loss, begin, jac=True, method="L-BFGS-B").x
         return replace(self, scale=float(np.exp(best[0])), offsets=best[1:])
 
-    def combined(self, logits: Floats, features: Floats) -> Floats:
-        """Return the logits of both heads together, float32 (count, classes)."""
-        both = self.scale * logits + WEIGHT * self.log_shares(features) + self.offsets
+    def log_probabilities(self, features: Floats) -> Doubles:
+        """Return the logarithm of the probability of each kind, float64 (count, kinds)."""
+        logits = np.square(features) @ self.kernel.astype(np.float32) + self.bias
+        return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
+
+    def combined(self, logits: Floats, shares: Doubles) -> Floats:
+        """Return the logits of both heads together, float32 (count, classes).
+
+        Args:
+            logits: those of the network's own head, float32 (count, classes).
+            shares: what `log_shares` returns for the same images.
+        """
+        both = self.scale * logits + WEIGHT * shares + self.offsets
         return np.asarray(both, np.float32)
 
-    def log_shares(self, features: Floats) -> Doubles:
+    def log_shares(self, kinds: Doubles) -> Doubles:
         """Return the logarithms of the probabilities that images are of each class's kinds.
+
+        Args:
+            kinds: what `log_probabilities` returns for them.
 
         Returns:
             float64 (count, classes).
         """
-        kinds = self._log_probabilities(features)
         count = len(self.offsets)
         shares = [logsumexp(kinds[:, self.classes == number], axis=1) for number in range(count)]
         return np.asarray(np.maximum(np.stack(shares, axis=1), np.log(_LEAST_SHARE)))
 
-    def novelty(self, features: Floats) -> Doubles:
-        """Return how little of the probability of all kinds is of any class, (count,): 0 is all."""
-        return np.asarray(-NOVELTY_WEIGHT * logsumexp(self.log_shares(features), axis=1))
+    def novelty(self, shares: Doubles) -> Doubles:
+        """Return how little of the probability of all kinds is of any class, (count,): 0 is all.
 
-    def resembles(self, features: Floats) -> list[str]:
-        """Return the most probable kind of each image among those of no class."""
-        kinds = self._log_probabilities(features)
-        kinds[:, self.classes >= 0] = -np.inf
-        return [self.kinds[number] for number in kinds.argmax(axis=1)]
+        Args:
+            shares: what `log_shares` returns.
+        """
+        return np.asarray(-NOVELTY_WEIGHT * logsumexp(shares, axis=1))
 
-    def _log_probabilities(self, features: Floats) -> Doubles:
-        logits = np.square(features) @ self.kernel.astype(np.float32) + self.bias
-        return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
+    def resembles(self, kinds: Doubles) -> list[str]:
+        """Return the most probable kind of each image among those of no class.
+
+        Args:
+            kinds: what `log_probabilities` returns.
+        """
+        others = np.where(self.classes >= 0, -np.inf, kinds)
+        return [self.kinds[number] for number in others.argmax(axis=1)]
