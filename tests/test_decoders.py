@@ -95,7 +95,7 @@ def test_a_decoder_that_was_killed_is_replaced(start: Callable[..., Decoder]) ->
     open_in(decoder, pictures.jpeg())
     assert decoder.process_id is not None
     os.kill(decoder.process_id, signal.SIGKILL)
-    os.waitid(os.P_PID, decoder.process_id, os.WEXITED | os.WNOWAIT)
+    os.waitpid(decoder.process_id, 0)
     assert open_in(decoder, pictures.jpeg()).original_size == (96, 64)
 
 
