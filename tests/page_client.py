@@ -105,3 +105,17 @@ class _Strict(HTMLParser):
             assert attributes.get("scope") in ("col", "row", "rowgroup"), (
                 "a heading says what it heads"
             )
+
+
+class ClosingClient(FlaskClient):
+    """Reads every answer to its end and closes it, as a browser does, and with it what was sent.
+
+    Else the file in which a large form waits is closed by the garbage collector, in another test.
+    """
+
+    def open(self, *asked: Any, **options: Any) -> TestResponse:
+        """Ask for an answer."""
+        answer = super().open(*asked, **options)
+        answer.get_data()
+        answer.close()
+        return answer

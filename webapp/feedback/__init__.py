@@ -36,7 +36,7 @@ from webapp.feedback.entry import Entry
 from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TicketForm, read_form
 from webapp.feedback.store import HOUR, Store
 from webapp.feedback.troubles import StoreError
-from webapp.limits import limiter
+from webapp.limits.by_client import limiter
 from webapp.operating.metrics import add_gauge
 from webapp.settings import SettingError
 

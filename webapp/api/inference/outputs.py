@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
+from webapp.limits.admission import turn
 from webapp.serving.classifier import Classifier
 
 
@@ -116,7 +117,8 @@ def outputs_of(classifier: Classifier) -> dict[str, Output]:
 
 def answer(classifier: Classifier, images: Sequence[Sequence[View]]) -> Answers:
     """Ask `classifier` about `images`, each given as its views."""
-    features, judgements = classifier.judge_with_features(images)
+    with turn():
+        features, judgements = classifier.judge_with_features(images)
     return Answers(classifier.classes, features, judgements)
 
 
