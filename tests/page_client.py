@@ -110,7 +110,8 @@ class _Strict(HTMLParser):
 class ClosingClient(FlaskClient):
     """Reads every answer to its end and closes it, as a browser does, and with it what was sent.
 
-    Else the file in which a large form waits is closed by the garbage collector, in another test.
+    Werkzeug leaves the file in which a large form waits to the garbage collector, which closes it
+    in the middle of another test, with a warning.
     """
 
     def open(self, *asked: Any, **options: Any) -> TestResponse:
@@ -118,4 +119,5 @@ class ClosingClient(FlaskClient):
         answer = super().open(*asked, **options)
         answer.get_data()
         answer.close()
+        answer.request.input_stream.close()
         return answer

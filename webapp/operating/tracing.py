@@ -82,6 +82,9 @@ class _Body:
         while line := self.readline():
             yield line
 
+    def close(self) -> None:
+        self._stream.close()
+
     def _sound(self, read: Callable[..., bytes], *size: int) -> bytes:
         try:
             found = read(*size)
