@@ -69,6 +69,18 @@ def test_a_refusal_is_a_page_with_the_form_for_visitors_and_json_for_programs(
     assert all(isinstance(one["error"], str) for one in protocols)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("/feedback/", "photo was not kept"), ("/feedback/take-back", "it is still kept")],
+)
+def test_a_form_about_a_kept_photo_is_told_what_became_of_it(
+    address: str, words: str, site: Flask, client: PageClient
+) -> None:
+    with all_taken(admission_of(site).places):
+        page = client.post(address, data=photo())
+    assert page.status == 503 and words in page.text and "go back" in page.text
+
+
 @pytest.mark.parametrize("taken", ["places", "turns"])
 def test_pages_are_answered_though_no_more_work_is_taken(
     taken: str, site: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch

@@ -22,7 +22,13 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from model_training.datasets.pictures import opener
-from model_training.datasets.pictures.opener import Busy, DamagedPhoto, Photo, PhotoError, TooMuchWork
+from model_training.datasets.pictures.opener import (
+    Busy,
+    DamagedPhoto,
+    Photo,
+    PhotoError,
+    TooMuchWork,
+)
 
 PROCESSOR_SECONDS = 6.0
 """The most of a processor's time for one picture.  Of what is taken, interlaced PNGs with 16 bits
@@ -90,6 +96,7 @@ class Decoder:
                 [sys.executable, "-m", PROCESS, *self._limits],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # libtiff writes there what it thinks of each picture
                 env=_environment(),
             )
         return self._process
