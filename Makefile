@@ -1,6 +1,6 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench release-check
+.PHONY: help serve test test-api lint bench release-check sbom audit
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -24,6 +24,13 @@ lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
+test-api: .venv/serve .venv-schemathesis/made ## Let Schemathesis try what /openapi.json describes
+	$(BIN)/python -m benchmarks.described
+
+sbom: .venv/serve ## Write what running needs, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	pipx run --spec cyclonedx-bom==7.5.0 cyclonedx-py environment $(BIN)/python -o build/sbom.json
+
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
 
@@ -42,6 +49,11 @@ bench: .venv/dev ## Measure what the README claims about speed
 
 .venv/serve: requirements.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv-schemathesis/made: requirements-schemathesis.txt
+	$(PYTHON) -m venv .venv-schemathesis
+	.venv-schemathesis/bin/pip install --quiet --disable-pip-version-check -r requirements-schemathesis.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt requirements-audit.txt requirements-axe.txt requirements-export.txt \

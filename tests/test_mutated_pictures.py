@@ -1,5 +1,7 @@
-"""Damaged pictures are opened or refused by an error with a name; `benchmarks.mutated_pictures` does
-the same with a hundred thousand, in the site's own processes."""
+"""Damaged pictures are opened, or refused by an error with a name.
+
+`benchmarks.mutated_pictures` does the same with a hundred thousand, in the site's own processes.
+"""
 
 from __future__ import annotations
 
