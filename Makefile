@@ -1,6 +1,7 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-api lint bench release-check sbom audit
+.PHONY: help serve test test-api lint bench release-check sbom \
+	vulnerabilities
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -27,9 +28,12 @@ lint: .venv/dev ## Check style, types, and which room imports which
 test-api: .venv/serve .venv-schemathesis/made ## Let Schemathesis try what /openapi.json describes
 	$(BIN)/python -m benchmarks.described
 
-sbom: .venv/serve ## Write what running needs, as CycloneDX: build/sbom.json
+sbom: .venv/serve .venv-tools/made ## Write what running needs, as CycloneDX: build/sbom.json
 	@mkdir -p build
-	pipx run --spec cyclonedx-bom==7.5.0 cyclonedx-py environment $(BIN)/python -o build/sbom.json
+	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
+
+vulnerabilities: .venv-tools/made ## Ask which pinned packages have known faults (needs the network)
+	.venv-tools/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
@@ -49,6 +53,11 @@ bench: .venv/dev ## Measure what the README claims about speed
 
 .venv/serve: requirements.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv-tools/made: requirements-tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check -r requirements-tools.txt
 	@touch $@
 
 .venv-schemathesis/made: requirements-schemathesis.txt
