@@ -78,11 +78,11 @@ def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
 ) -> None:
     forms = sealed_forms(POSTS, tmp_path / "app")
     with site(url, tmp_path) as address:
-        visitor = requests.Session()
-        page = visitor.get(f"{address}/feedback/yours").text
+        with requests.Session() as visitor:
+            page = visitor.get(f"{address}/feedback/yours").text
+            cookies = visitor.cookies.get_dict()
         token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page)
         assert token
-        cookies = visitor.cookies.get_dict()
 
         def post(form: dict[str, str]) -> requests.Response:
             # As multipart, like a browser; on a connection of its own, so to any worker.
