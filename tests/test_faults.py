@@ -2,8 +2,8 @@
 
 Others stand beside what they break: the database locked, gone, damaged, on a full or read-only disk
 (`test_feedback`, `test_feedback_database`), a damaged bundle or data set (`test_site`,
-`test_served_data_sets`), a decoder that is killed (`test_decoders`), Redis gone
-(`test_feedback_server`).
+`test_served_data_sets`), a decoder that is killed (`test_decoders`), one of two
+machines (`test_two_sites`).
 """
 
 from __future__ import annotations

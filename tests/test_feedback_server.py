@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-import shutil
-import socket
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +21,7 @@ from tests.test_feedback_database import open_store
 from webapp.feedback.forms import Seen, seal
 
 LIMIT, POSTS, VISITORS = 300, 400, 32
+PATIENCE = 240  # seconds in which a visitor who is told that the site is busy tries again
 KEY = secrets.token_hex(16)
 
 
@@ -39,9 +37,9 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def site(url: str, folder: Path, **more: object) -> Iterator[str]:
+def site(url: str, folder: Path) -> Iterator[str]:
     """A site that has no model, so it starts fast; forms need none."""
-    settings: dict[str, object] = {
+    settings = {
         "DATABASE_URL": url,
         "SECRET_KEY": KEY,
         "MODELS_FOLDER": folder / "no-models",
@@ -49,7 +47,6 @@ def site(url: str, folder: Path, **more: object) -> Iterator[str]:
         "FEEDBACK_HOURLY": POSTS,
         "FEEDBACK_HOURLY_CLIENT": POSTS,
         "WORK_ADMITTED": VISITORS,
-        **more,
     }
     with server.running(folder / "log", ready="/livez", **settings) as address:
         yield address
@@ -79,82 +76,32 @@ def sealed_forms(number: int, folder: Path) -> list[dict[str, str]]:
         ]
 
 
-@contextmanager
-def redis(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A Redis of its own; gives its address and its process."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("Redis is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with (folder / "redis.log").open("wb") as log:
-        running = subprocess.Popen([program, *options], stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"redis://127.0.0.1:{port}", running
-    finally:
-        running.kill()
-        running.wait()
-
-
-def test_with_redis_all_workers_count_one_client_together(tmp_path: Path) -> None:
-    forms = sealed_forms(14, tmp_path / "app")
-    with redis(tmp_path) as (address_of_redis, running):
-        more = {"RATE_LIMIT_STORAGE": address_of_redis, "FEEDBACK_HOURLY_CLIENT": 3}
-        with site(f"sqlite:///{tmp_path / 'kept.sqlite'}", tmp_path, **more) as address:
-            visitor = requests.Session()
-            page = visitor.get(f"{address}/feedback/yours").text
-            token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page)
-            assert token
-
-            def post(form: dict[str, str]) -> int:
-                fields = {
-                    name: (None, value) for name, value in (form | {"csrf_token": token[1]}).items()
-                }
-                cookies = visitor.cookies.get_dict()
-                # A connection of its own, so it may be any worker's.
-                answer = requests.post(
-                    f"{address}/feedback/", files=fields, cookies=cookies, timeout=120
-                )
-                return answer.status_code
-
-            assert Counter(map(post, forms[:10])) == {200: 3, 429: 7}
-            running.kill()
-            running.wait()
-            assert {post(form) for form in forms[10:]} <= {200, 429}, "each counts alone again"
-
-
 def test_of_400_posts_at_once_exactly_those_are_kept_that_were_thanked(
     url: str, tmp_path: Path
 ) -> None:
     forms = sealed_forms(POSTS, tmp_path / "app")
     with site(url, tmp_path) as address:
-        visitor = requests.Session()
-        page = visitor.get(f"{address}/feedback/yours").text
+        with requests.Session() as visitor:
+            page = visitor.get(f"{address}/feedback/yours").text
+            cookies = visitor.cookies.get_dict()
         token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page)
         assert token
-        cookies = visitor.cookies.get_dict()
 
         def post(form: dict[str, str]) -> requests.Response:
             # As multipart, like a browser; on a connection of its own, so to any worker.
             fields = {
                 name: (None, value) for name, value in (form | {"csrf_token": token[1]}).items()
             }
-            for _ in range(20):
+            deadline = time.monotonic() + PATIENCE
+            while time.monotonic() < deadline:
                 answer = requests.post(
                     f"{address}/feedback/", files=fields, cookies=cookies, timeout=120
                 )
                 # On a very busy machine some are told to send it again, and do.
                 if answer.status_code != 503:
                     break
-                assert "so your photo was not kept" in answer.text
+                assert "Traceback" not in answer.text
+                time.sleep(0.1)
             return answer
 
         with ThreadPoolExecutor(VISITORS) as visitors:
