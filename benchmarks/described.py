@@ -34,7 +34,14 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         with server.running(Path(folder) / "log") as address:
-            command = [PROGRAM, CONFIG, "run", f"{address}/openapi.json", *OPTIONS, *sys.argv[1:]]
+            command = [
+                str(PROGRAM),
+                CONFIG,
+                "run",
+                f"{address}/openapi.json",
+                *OPTIONS,
+                *sys.argv[1:],
+            ]
             done = subprocess.run(command, env=environment, check=False)
     raise SystemExit(done.returncode)
 

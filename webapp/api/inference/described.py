@@ -29,6 +29,8 @@ ENCODED = {
     "format": "picture",
     "description": "The file of a picture, in base64",
 }
+
+
 def paths(library: Library, most: Most) -> dict[str, Any]:
     """Return the paths of both protocols, with the models and limits as they are now."""
     names = {"enum": sorted(library.classifiers)} if library.classifiers else {}
@@ -95,8 +97,7 @@ def _input(most: Most) -> dict[str, Any]:
     pixel = {"type": "array", "items": colour, "minItems": 3, "maxItems": 3}
     encoded = _object({"b64": ENCODED}, ["b64"])
     pixels = _listed(_listed(_listed(pixel)), most.arrays) | {
-        "description": "[number, height, width, 3]: all rows are of one length, all pictures of one "
-        "size"
+        "description": "[number, height, width, 3]: rows of one length, pictures of one size"
     }
     return {"anyOf": [_listed(encoded, most.encoded), pixels]}
 
