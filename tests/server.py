@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 300
@@ -22,14 +23,14 @@ def running(
     log: Path,
     *,
     ready: str = "/readyz",
-    environment: Mapping[str, str] | None = None,
+    environment: Any = None,
     **settings: object,
 ) -> Iterator[str]:
     """Run the site as `make serve` does; gives its address, and checks that it ends cleanly.
 
     Args:
         ready: the page that answers 200 when tests can begin.
-        environment: more variables for the server.
+        environment: a mapping with more variables for the server.
         settings: of the site.
     """
     settings = {"DATABASE_URL": f"sqlite:///{log.with_name('feedback.sqlite')}"} | settings

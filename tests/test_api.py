@@ -136,6 +136,12 @@ def test_several_photos_are_answered_in_order_and_a_bad_one_spoils_no_other(
     assert second["error"]["code"] == "damaged-photo" and second["error"]["status"] == 422
 
 
+def test_the_form_and_the_address_may_name_the_same_model(api: FlaskClient) -> None:
+    for named, status in (("tiny", 200), ("nope", 400)):
+        form = {"image": (io.BytesIO(pictures.jpeg()), "a.jpg"), "model": "tiny"}
+        assert api.post(f"/api/classify?model={named}", data=form).status_code == status
+
+
 def test_an_unknown_or_repeated_parameter_is_refused_wherever_it_stands(api: FlaskClient) -> None:
     photo = {"data": pictures.jpeg(), "content_type": "image/jpeg"}
     for query, code, words in (

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -34,7 +35,7 @@ from tests.test_server import upload
 PATIENCE = 300.0  # seconds; on a busy machine a worker takes minutes to start
 
 
-def small(bundle: Bundle) -> dict[str, object]:
+def small(bundle: Bundle) -> dict[str, Any]:
     """Settings of a server with one small model."""
     assert bundle.model_path is not None
     return {"MODELS_FOLDER": bundle.model_path.parent.parent, "DEFAULT_MODEL": "tiny"}

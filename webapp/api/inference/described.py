@@ -118,8 +118,10 @@ def _infer(library: Library, most: Most) -> dict[str, Any]:
     number = {"type": "integer", "minimum": 1, "maximum": most.arrays}
     colours = _listed({"type": "integer", "minimum": 0, "maximum": 255})
     shape = {"type": "array", "prefixItems": [number, side, side, {"const": 3}]}
+    encoded = number | {"maximum": most.encoded}
+    flat = {"type": "array", "prefixItems": [encoded, {"const": 1}], "minItems": 1, "maxItems": 2}
     inputs = [
-        _tensor("pictures", "BYTES", _listed(number, 1), _listed(ENCODED, most.encoded)),
+        _tensor("pictures", "BYTES", flat, _listed(ENCODED, most.encoded)),
         _tensor("pixels", "UINT8", shape | {"minItems": 4, "maxItems": 4}, colours),
     ]
     return _object(
