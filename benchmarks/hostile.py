@@ -77,7 +77,7 @@ def under(address: str, hostile: list[bytes], seconds: float) -> Waits:
         return run
 
     def is_honest(going: Going) -> None:
-        visitor = Visitor(address)
+        visitor = Visitor(address, source="127.0.0.2")  # another client than the hostile ones
         while going():
             waits.add("honest", visitor.post("/api/classify", *honest))
 

@@ -44,7 +44,7 @@ def map_body(_context: Any, body: Any) -> Any:
     for tensor in body.get("inputs", []) if isinstance(body.get("inputs"), list) else []:
         if not isinstance(tensor, dict) or not isinstance(tensor.get("data"), list):
             continue
-        shape = tensor.get("shape")
+        shape: Any = tensor.get("shape")
         if tensor.get("name") == "pictures" and _is_shape(shape, 1, 2):
             tensor["shape"] = [len(tensor["data"]), *shape[1:]]
         elif tensor.get("name") == "pixels" and _is_shape(shape, 4, 4) and tensor["data"]:

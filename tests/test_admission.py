@@ -81,6 +81,19 @@ def test_a_form_about_a_kept_photo_is_told_what_became_of_it(
     assert page.status == 503 and words in page.text and "go back" in page.text
 
 
+def test_one_client_does_not_take_all_places() -> None:
+    admission = Admission(admitted=10, at_work=3, seconds=1)
+    assert [admission.enter("greedy") for _ in range(8)] == [True] * 6 + [False] * 2
+    assert [admission.enter(name) for name in ("one", "one", "two", "three")] == [True] * 4
+    assert not admission.enter("four"), "now all are taken"
+    admission.leave("one")
+    assert not admission.enter("greedy")
+    assert admission.enter("four")
+    for name in ["greedy"] * 6:
+        admission.leave(name)
+    assert admission.enter("greedy")
+
+
 @pytest.mark.parametrize("taken", ["places", "turns"])
 def test_pages_are_answered_though_no_more_work_is_taken(
     taken: str, site: Flask, client: PageClient, monkeypatch: pytest.MonkeyPatch

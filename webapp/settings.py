@@ -92,7 +92,8 @@ SETTINGS = (
         "requests",
         "The most with photos or other bodies that one worker takes at a time: received, waiting "
         "and answered. The next is told to come again (503 with `Retry-After`). Fewer than the "
-        "threads in `gunicorn.conf.py`: the others are for pages.",
+        "threads in `gunicorn.conf.py`: the others are for pages. One client (as for "
+        "`FEEDBACK_HOURLY_CLIENT`) has six tenths of them at most.",
     ),
     Setting(
         "WORK_AT_ONCE",

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flask import Flask, current_app, g, request
 
 from webapp.errors import Refusal
+from webapp.limits.by_client import client
 from webapp.operating.metrics import count_admitted, stage
 
 RETRY_AFTER = 5  # seconds
+SHARE = 0.4
+"""Of the places, so many are left to clients that have fewer than so many: none takes all."""
 
 
 class Overloaded(Refusal):
@@ -61,6 +65,28 @@ class Admission:
         self.seconds = seconds
         self.places = threading.BoundedSemaphore(admitted)
         self.turns = threading.BoundedSemaphore(at_work)
+        self._share = max(1, int(admitted * SHARE))
+        self._free = admitted
+        self._held: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def enter(self, name: str) -> bool:
+        """Take a place for the client called `name`; returns whether it may."""
+        with self._lock:
+            if self._held[name] >= self._share and self._free <= self._share:
+                return False
+            if not self.places.acquire(blocking=False):
+                return False
+            self._free -= 1
+            self._held[name] += 1
+            return True
+
+    def leave(self, name: str) -> None:
+        """Give the place of a client back."""
+        with self._lock:
+            self._free += 1
+            self._held -= Counter({name: 1})
+            self.places.release()
 
 
 def init_app(app: Flask) -> None:
@@ -130,16 +156,16 @@ def _admit_body() -> None:
 def _admit() -> None:
     if "place" in g:
         return
-    places = _admission().places
-    if not places.acquire(blocking=False):
+    name = client()
+    if not _admission().enter(name):
         raise Overloaded
-    g.place = places
+    g.place = name
     count_admitted(+1)
 
 
 def _leave(_error: BaseException | None) -> None:
-    if (place := g.pop("place", None)) is not None:
-        place.release()
+    if (name := g.pop("place", None)) is not None:
+        _admission().leave(name)
         count_admitted(-1)
 
 

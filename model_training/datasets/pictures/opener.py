@@ -34,7 +34,7 @@ ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 LONGEST_SIDE = 30_000  # pixels: longer than any photo
 WORKING_SIDE = 1024  # pixels: views of an opened photo are cut from this
 DECODED_AT_ONCE = 2
-WAITING_AT_ONCE = 4  # with those decoding, six of the server's threads: others answer pages
+WAITING_AT_ONCE = 8  # the site admits fewer of any one client than would take all of these
 LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
 
 
