@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--decoders", type=int, default=4 * (os.cpu_count() or 1))
     given = parser.parse_args()
     logging.disable()
+    opener._DECODING = threading.BoundedSemaphore(given.decoders)  # none waits for another
     begun = time.monotonic()
     found, lock, done = Found(), threading.Lock(), Counter[str]()
 
