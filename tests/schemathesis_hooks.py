@@ -62,8 +62,14 @@ def map_body(_context: Any, body: Any) -> Any:
 
 
 def _is_shape(shape: Any, least: int, most: int) -> bool:
-    whole = isinstance(shape, list) and all(type(one) is int and 0 < one < 257 for one in shape)
-    return whole and least <= len(shape) <= most and (len(shape) < 4 or shape[3] == 3)
+    """Return whether `shape` fits the description: what does not is left for the site to refuse."""
+    if not isinstance(shape, list) or not least <= len(shape) <= most:
+        return False
+    limits = (256, 30_000, 30_000, 3) if most == 4 else (16, 1)
+    return all(
+        type(one) in (int, float) and 0 < one <= limit and float(one).is_integer()
+        for one, limit in zip(shape, limits, strict=False)
+    ) and (most < 4 or shape[3] == 3)
 
 
 @schemathesis.hook  # type: ignore[untyped-decorator]

@@ -95,7 +95,7 @@ def _input(most: Most) -> dict[str, Any]:
     """Describe the pictures of a TensorFlow Serving request: encoded, or as pixels."""
     colour = {"type": "integer", "minimum": 0, "maximum": 255}
     pixel = {"type": "array", "items": colour, "minItems": 3, "maxItems": 3}
-    encoded = _object({"b64": ENCODED}, ["b64"])
+    encoded = _closed({"b64": ENCODED}, ["b64"])
     pixels = _listed(_listed(_listed(pixel)), most.arrays) | {
         "description": "[number, height, width, 3]: rows of one length, pictures of one size"
     }
@@ -152,19 +152,18 @@ def _flag(name: str) -> dict[str, Any]:
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
-    }
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return _object(properties, required) | {"additionalProperties": False}
 
 
 def _predict(most: Most) -> dict[str, Any]:
     signature = {"enum": list(SIGNATURES), "default": next(iter(SIGNATURES))}
     return {
         "oneOf": [
-            _object({"signature_name": signature, name: _input(most)}, [name])
+            _closed({"signature_name": signature, name: _input(most)}, [name])
             for name in ("instances", "inputs")
         ]
     }

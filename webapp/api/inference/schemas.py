@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Parameters = dict[str, bool | int | float | str]
-Length = Annotated[int, Field(ge=0)]
+
+
+def _whole(value: Any) -> Any:
+    """Return 3.0 as 3: JSON does not tell them apart."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Length = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 
 
 class _Sent(BaseModel):
