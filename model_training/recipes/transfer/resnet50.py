@@ -10,6 +10,7 @@ from model_training.networks.pretrained import Pretrained
 from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
     USE_FINETUNED,
@@ -64,6 +65,7 @@ RESNET50_224 = Recipe(
     ),
     build=build,
     pretrained=Pretrained("ResNet50", reverse_channels("conv1_conv")),
+    space=DROPOUT,
     use=USE_FINETUNED,
     reproduced=False,
 )
