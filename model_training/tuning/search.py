@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -181,7 +182,10 @@ class Search:
         begun = running + states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED)
         if goal.trials is not None and begun >= goal.trials:
             return None, running
-        trial = self.study.ask()
+        with warnings.catch_warnings():
+            # Optuna's own loop would give signs of life; here `Store.alive` does.
+            warnings.filterwarnings("ignore", "Heartbeat of storage")
+            trial = self.study.ask()
         for name in self._bounds:
             self._suggest(trial, name)
         self._store.sign(trial)

@@ -33,6 +33,8 @@ MISSED = 4
 """Signs of life that a worker misses before it is taken for lost."""
 PATIENCE = 60.0
 """Seconds for which a database that does not answer is asked again."""
+CONNECT = 5
+"""Seconds for which a connection is waited for."""
 TURN = 0x7E2C1A56  # The key of our advisory lock; any number that no other program would choose.
 
 T = TypeVar("T")
@@ -169,14 +171,21 @@ class Database:
         self._name, self._patience = name, patience
         self._where = rest.rpartition("@")[2]  # Without a password.
         try:
-            with warnings.catch_warnings():
+            import psycopg
+
+            # Workers that begin together would all make the tables at once.
+            with (
+                warnings.catch_warnings(),
+                psycopg.connect(f"postgresql://{rest}", connect_timeout=CONNECT) as connection,
+            ):
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (TURN,))
                 # Signs of life are said to be experimental.
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._rdb = RDBStorage(
                     f"postgresql+psycopg://{rest}",
                     engine_kwargs={
                         "pool_pre_ping": True,
-                        "connect_args": {"connect_timeout": 5},
+                        "connect_args": {"connect_timeout": CONNECT},
                     },
                     heartbeat_interval=heartbeat,
                     grace_period=MISSED * heartbeat,
@@ -197,19 +206,19 @@ class Database:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._rdb.remove_session()
         self._rdb.engine.dispose()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        # The lock is that of a connection: the database ends it when its worker is gone.
+        # The lock is that of a transaction: the database ends it when its worker is gone.
         connection = self.surely(self._rdb.engine.connect)
         try:
-            lock = "SELECT pg_advisory_lock(%s, hashtext(%s))"
+            lock = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
             self.surely(lambda: connection.exec_driver_sql(lock, (TURN, self._name)))
             yield
         finally:
             with suppress(Exception):  # A connection that is gone has no lock either.
-                connection.invalidate()
                 connection.close()
 
     def fail_lost(self, study: optuna.Study) -> None:
