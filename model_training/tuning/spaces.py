@@ -72,9 +72,9 @@ def write_bounds(bounds: Mapping[str, Bounds]) -> dict[str, list[float | str]]:
     told: dict[str, list[float | str]] = {}
     for name, one in bounds.items():
         if isinstance(one, Range):
-            told[name] = ["log" if one.log else "linear", one.low, one.high]
+            told[name] = ["log" if one.log else "linear", float(one.low), float(one.high)]
         else:
-            told[name] = ["choice", *one.values]
+            told[name] = ["choice", *map(float, one.values)]
     return told
 
 

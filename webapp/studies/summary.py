@@ -66,6 +66,7 @@ def summarize(record: StudyRecord) -> StudySummary:
     """Make of `record` what its page shows."""
     about, best, own = record.about, record.best, record.own
     names = list(about.bounds)
+    recipe = next((one for one in record.trials if one.own and one.values), None)
     counted = [one for one in record.trials if one.is_finished and one.accuracy is not None]
     ranked = sorted(
         (one for one in record.trials if one.is_finished),
@@ -78,7 +79,7 @@ def summarize(record: StudyRecord) -> StudySummary:
         settings=[SETTINGS[name].capitalize() for name in names],
         best=rows[:shown],
         others=rows[shown:],
-        bounds=[_bound(about, name, own, best) for name in names],
+        bounds=[_bound(about, name, recipe, best) for name in names],
         history=_history(counted, own) if counted else None,
         parallel=_parallel(about, counted, best) if len(counted) > 1 and best else None,
         importance=[(SETTINGS[name], share) for name, share in record.importance.items()],
@@ -99,7 +100,7 @@ def _bound(about: About, name: str, own: TrialRecord | None, best: TrialRecord |
     reach = ", ".join(texts) if kind == "choice" else " to ".join(texts)
     return Bound(
         SETTINGS[name].capitalize(),
-        f"{reach}, by orders of magnitude" if kind == "log" else reach,
+        f"{reach}, log" if kind == "log" else reach,
         write_value(name, own.values[name]) if own is not None else "–",
         write_value(name, best.values[name]) if best is not None else "–",
     )
