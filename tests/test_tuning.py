@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+import psycopg
 import pytest
 from flask.testing import FlaskCliRunner
 
@@ -293,6 +295,68 @@ def test_of_three_workers_one_is_killed_in_a_trial_and_nothing_is_lost(database:
     assert 0.1 in [one.accuracy for one in lost], "the one that was killed"
     again = {str(one.values) for one in record.trials if one.is_finished and one.retry}
     assert again == {str(one.values) for one in lost}
+
+
+@pytest.mark.release
+def test_three_commands_train_for_one_study_and_one_is_killed(
+    database: str, few_data: DataSet, tmp_path: Path
+) -> None:
+    arrays, folder = tmp_path / "few.npz", tmp_path / "studies"
+    np.savez(
+        arrays,
+        x_train=few_data.train.images[:400],
+        y_train=few_data.train.labels[:400],
+        x_test=few_data.test.images[:50],
+        y_test=few_data.test.labels[:50],
+    )
+    settings = {"FLASK_APP": "wsgi", "TENCLASSES_STUDIES_STORAGE": database}
+    settings |= {f"TENCLASSES_{name}_FOLDER": str(tmp_path) for name in ("DATA", "TRAINING")}
+    environment = os.environ | settings | {"TENCLASSES_STUDIES_FOLDER": str(folder)}
+    command = ["tune", "cnn-mish", "--data", arrays, "--limit", "200", "--epochs", "1"]
+    command += ["--trials", "5", "--heartbeat", "2", "--only", "learning_rate"]
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "flask", *map(str, command)],
+            cwd=PROJECT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _worker in range(3)
+    ]
+    try:
+        killed = None
+        with psycopg.connect(database, autocommit=True) as connection:
+            while killed is None:
+                assert all(one.poll() is None for one in workers), "nobody was in a trial"
+                killed = next((one for one in workers if is_in_a_trial(connection, one.pid)), None)
+        killed.kill()
+        left = [one for one in workers if one is not killed]
+        said = [one.communicate(timeout=600)[0] for one in left]
+    finally:
+        for one in workers:
+            one.kill()
+            one.communicate()
+    assert [one.returncode for one in left] == [0, 0], said
+    record = find_record(folder, "cnn-mish-few")
+    assert record.finished == 5 and record.count("running") == record.count("waiting") == 0
+    lost = {str(one.values) for one in record.trials if one.state == "failed"}
+    again = {str(one.values) for one in record.trials if one.is_finished and one.retry}
+    assert lost and again == lost
+
+
+def is_in_a_trial(connection: psycopg.Connection[Any], process: int) -> bool:
+    """Whether a trial is going on in `process`, as the study's database has it."""
+    try:
+        found = connection.execute(
+            "SELECT count(*) FROM trials JOIN trial_user_attributes USING (trial_id) "
+            "WHERE state = 'RUNNING' AND key = 'worker' AND value_json LIKE %s",
+            [f'%:{process}"'],
+        ).fetchone()
+    except psycopg.errors.UndefinedTable:  # Nobody has got that far.
+        return False
+    return bool(found and found[0])
 
 
 def test_a_database_may_be_restarted_in_a_trial(database: str, cluster: Cluster) -> None:

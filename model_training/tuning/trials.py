@@ -35,8 +35,8 @@ class ShortRuns:
     """The short trainings of one study.
 
     Of the images that a whole training learns from, a trial learns from the first `limit`, with the
-    same share of each class; it is judged on all that a whole training is validated on.  The test
-    images are not touched.
+    same share of each class; it is judged on what a whole training is validated on, at most as many
+    again.  The test images are not touched.
 
     Args:
         options: seed and weights; what is in all trials alike.
@@ -68,10 +68,13 @@ class ShortRuns:
         """
         data = for_data_set(recipe, data)
         parts = Parts.of(data, options)
+        assert parts.validation is not None  # Only `all_data` does without.
         fit = some(parts.fit, limit or MOST_IMAGES)
+        # Where a trial is short, looking at many more images than it learns from is most of it.
+        parts = replace(parts, fit=fit, validation=some(parts.validation, len(fit)))
         if options.epochs is None:
             options = replace(options, epochs=short_epochs(recipe))
-        return cls(recipe, data, options, replace(parts, fit=fit), features, scratch)
+        return cls(recipe, data, options, parts, features, scratch)
 
     def space(self, only: tuple[str, ...] = ()) -> tuple[Bounded, dict[str, float]]:
         """Return the space of these trainings, and the recipe's own values.
