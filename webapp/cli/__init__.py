@@ -10,13 +10,14 @@ import flask.cli
 
 from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
+from webapp.cli.classify import classify_command
 from webapp.cli.data import data_commands
 from webapp.cli.explain import explain_command
 from webapp.cli.export import export_command
 from webapp.cli.models import models_commands
 from webapp.cli.predict import predict_command
 from webapp.cli.train import train_command
-from webapp.cli.tune import tune_command
+from webapp.cli.tuning.tune import tune_command
 from webapp.cli.upgrade import upgrade_command
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ INTRODUCTION = (
 )
 SECTIONS = {
     "Images to learn from": ("data",),
-    "Models": ("train", "tune", "models", "predict", "calibrate", "export"),
+    "Models": ("train", "tune", "models", "predict", "classify", "calibrate", "export"),
     "The website": ("run", "feedback", "db"),
 }
 """The commands in the order in which one meets them; those that are not named come last."""
@@ -49,6 +50,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(data_commands)
     app.cli.add_command(export_command)
     app.cli.add_command(predict_command)
+    app.cli.add_command(classify_command)
     models_commands.add_command(upgrade_command)
     models_commands.add_command(explain_command)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":

@@ -25,13 +25,13 @@ from model_training.training.options import QUICK_IMAGES, Options
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
 from webapp.cli.common.results import epoch_line, print_outcome, print_recipes
-from webapp.cli.common.studies import check_same_data, from_study_options, trial_of, tuned_recipe
 from webapp.cli.common.trainings import (
     recipe_called,
     say_if_emulated,
     say_what_is_resized,
     weights_for,
 )
+from webapp.cli.tuning.studies import check_same_data, from_study_options, trial_of, tuned_recipe
 
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle

@@ -22,19 +22,19 @@ from model_training.tuning.record import (
     About,
     StudyError,
     StudyRecord,
-    TrialRecord,
     write_record,
 )
 from model_training.tuning.spaces import SpaceError
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import data_options, find_source
-from webapp.cli.common.studies import check_study_name, studies_folder
 from webapp.cli.common.trainings import (
     recipe_called,
     say_if_emulated,
     say_what_is_resized,
     weights_for,
 )
+from webapp.cli.tuning.progress import TrialProgress, epochs_of
+from webapp.cli.tuning.studies import check_study_name, studies_folder
 
 if TYPE_CHECKING:
     from model_training.tuning.search import Goal, Report, Search
@@ -174,7 +174,7 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About) -> None:
         write_record(studies_folder(), record)
 
     with Bars() as bars, stop_signals() as asked_to_stop:
-        progress = _Progress(bars, about.epochs, goal.trials)
+        progress = TrialProgress(bars, about.epochs, goal.trials)
         watch = Watch(
             on_trial=lambda trial: progress.over(trial_record(trial)),
             on_epoch=progress.epoch,
@@ -199,68 +199,12 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About) -> None:
     _print_outcome(record)
 
 
-class _Progress:
-    """A bar over the epochs of all trials, and a line for each trial that is over."""
-
-    def __init__(self, bars: Bars, epochs: int, trials: int | None) -> None:
-        self._bars, self._epochs, self._trials = bars, epochs, trials
-        self._finished = 0
-        self._best: TrialRecord | None = None
-
-    def begin(self, trials: list[TrialRecord]) -> None:
-        """Show how far the study is already."""
-        self._finished = sum(one.is_finished for one in trials)
-        for one in trials:
-            self._is_best(one)
-        self._show(0)
-
-    def epoch(self, _number: int, epoch: int, _accuracy: float) -> None:
-        """Show that `epoch` of a trial is done."""
-        self._show(min(epoch, self._epochs - 1))
-
-    def features(self, _count: int, _total: int) -> None:
-        """Show that the trial is alive while frozen layers look at images."""
-        self._show(0)
-
-    def over(self, trial: TrialRecord) -> None:
-        """Print the line of a trial that is over."""
-        self._finished += trial.is_finished
-        self._is_best(trial)
-        self._bars.echo(_trial_line(trial, self._best))
-        self._show(0)
-
-    def _is_best(self, trial: TrialRecord) -> None:
-        if trial.state == "complete" and trial.accuracy is not None:
-            if self._best is None or trial.accuracy > (self._best.accuracy or 0):
-                self._best = trial
-
-    def _show(self, epochs: int) -> None:
-        if self._trials is not None:
-            done, total = self._finished * self._epochs + epochs, self._trials * self._epochs
-            self._bars.show(f"epochs of {self._trials} trials", min(done, total), total)
-
-
-def _trial_line(trial: TrialRecord, best: TrialRecord | None) -> str:
-    reached = "" if trial.accuracy is None else f"{trial.accuracy:.4f}"
-    verdict = {
-        "complete": reached,
-        "pruned": trial.reason or f"{reached} ended early after {_epochs(len(trial.accuracies))}",
-    }.get(trial.state, "given to another worker, as this one had not been heard of")
-    mark = "  best so far" if best is not None and best.number == trial.number else ""
-    seconds = f"  {trial.seconds:.0f} s" if trial.seconds is not None else ""
-    return f"trial {trial.number:3d}  {verdict}{mark}  {write_values(trial.values)}{seconds}"
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch{'s' if count != 1 else ''}"
-
-
 def _say_what_begins(recipe: Recipe, about: About, search: Search, trials: int | None) -> None:
     before = sum(one.state.is_finished() for one in search.trials())
     click.echo(
         f"The study {search.study.study_name}: "
         f"{f'{trials} trials' if trials else 'as many trials as there is time for'}"
-        f"{f', {before} of them before' if before else ''}, each {_epochs(about.epochs)} of "
+        f"{f', {before} of them before' if before else ''}, each {epochs_of(about.epochs)} of "
         f"{recipe.title} on {about.images:,} images of {about.data_title}, judged on "
         f"{about.validation_images:,} others; searching {', '.join(about.bounds)}."
     )
