@@ -22,7 +22,9 @@ from model_training.bundles.reading import read_bundle
 from model_training.datasets.augmentation import Augmentation
 from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Choice, Recipe, Space, find_recipe
-from model_training.training.options import Options
+from model_training.training import checkpoint
+from model_training.training.loop import Interrupted, train
+from model_training.training.options import Options, Parts
 from model_training.tuning import trials as short_trainings
 from model_training.tuning.record import StudyError, find_record
 from model_training.tuning.search import Goal, Report, TrialStopped, TrialUnusable, Watch
@@ -31,9 +33,10 @@ from model_training.tuning.spaces import SpaceError, own_values, space_of
 from model_training.tuning.storage import Database, StorageLost
 from model_training.tuning.trials import ShortRuns
 from tests import postgresql, studies
-from tests.conftest import PROJECT, TINY
+from tests.conftest import PROJECT, TINY, place_in
 from tests.postgresql import Cluster
 from tests.studies import ABOUT, compute, journal, make_study, recorded, search_in
+from webapp.cli.tuning.studies import trial_of
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda one: one.name)
@@ -527,6 +530,27 @@ def test_a_study_that_does_not_fit_a_training_is_refused(
     assert "no study called nothing here. There is: begun, other, photos, torn." in said
     assert "torn cannot be read" in refused("--from-study", "torn")
     assert "give --from-study too" in refused("--trial", "1")
+
+
+def test_a_training_goes_on_with_the_trial_that_it_began_with(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    tuned = make_study(tmp_path, trials=2).tuned(1)
+    place, parts = place_in(tmp_path), Parts.of(few_data, Options())
+    with pytest.raises(Interrupted):
+        train(
+            dataclasses.replace(TINY, tuned=tuned),
+            TINY.phases,
+            0,
+            parts.fit,
+            parts.validation,
+            place,
+            stop=lambda: True,
+        )
+    assert trial_of(place.state, "some", None) == 1, "whatever is the best by now"
+    assert trial_of(place.state, "some", 0) == 0
+    assert trial_of(place.state, "another", None) is None
+    assert checkpoint.read_state(place.state).settings["tuned"]["values"] == tuned.values
 
 
 def test_a_layer_that_drops_out_keeps_its_own_rate_when_a_training_is_over(
