@@ -125,7 +125,8 @@ class ShortRuns:
 
         from model_training.networks.features import FullDisk
         from model_training.networks.pretrained import WeightsError
-        from model_training.training.loop import Diverged, Interrupted, Place, Watcher, train
+        from model_training.training.learning.watcher import Watcher
+        from model_training.training.loop import Diverged, Interrupted, Place, train
 
         recipe, phases = as_trained(
             with_values(self.recipe, values), self.data, self.parts, self.options

@@ -27,7 +27,7 @@ from model_training.tuning.record import (
 from model_training.tuning.spaces import SpaceError
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import data_options, find_source
-from webapp.cli.common.trainings import (
+from webapp.cli.common.preparing import (
     recipe_called,
     say_if_emulated,
     say_what_is_resized,
