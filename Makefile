@@ -1,6 +1,6 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench release-check
+.PHONY: help serve test test-serving lint bench release-check
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -15,6 +15,9 @@ serve: .venv/serve ## Run the site at http://127.0.0.1:8000 (PORT=9000 for anoth
 test: .venv/dev ## Check style and types, and run the tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-serving: .venv/dev .venv-serving/ready ## Ask a model server that nobody here wrote (KServe's)
+	$(BIN)/python -m pytest -m serving tests/test_independent_server.py
 
 lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
@@ -49,4 +52,10 @@ bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Alone: only the copy of axe-core in it is used, and Playwright, which it asks for, is large.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-axe.txt
+	@touch $@
+
+# Environments of their own: these ask for other versions than the site does.
+.venv-%/ready: requirements-%.txt
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$* || { rm -rf .venv-$*; exit 1; }
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check -r requirements-$*.txt
 	@touch $@

@@ -78,6 +78,7 @@ class ModelParameters(BaseModel):
     title: str
     classes: list[str] = Field(description="The meaning of each probability")
     threshold: float = Field(description="The highest novelty of a picture that the model knows")
+    model_sha256: str = Field(description="Of the bundle's network, as its card has it")
 
 
 class ModelMetadata(BaseModel):
