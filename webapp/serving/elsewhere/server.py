@@ -13,6 +13,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from webapp.errors import Refusal
+from webapp.operating import tracing
 from webapp.serving.elsewhere.circuit import Failed
 
 CONNECT_SECONDS = 2.0
@@ -149,6 +150,8 @@ class ModelServer:
     ) -> Reply:
         left = max(deadline - time.monotonic(), 0.001)
         address = f"{self.url}{path}"
+        if number := tracing.number():
+            headers = headers | {"X-Request-Id": number}
         response = self._pool.request(
             "GET" if body is None else "POST",
             address,

@@ -6,12 +6,14 @@ Tensors travel as bytes where the server says that it knows Triton's extension f
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
+from webapp.operating import tracing
 from webapp.serving.elsewhere.endpoints import (
     FEATURES,
     IMAGE,
@@ -65,16 +67,18 @@ class OpenInference:
             "shape": list(values.shape),
         }
         wanted: list[dict[str, Any]] = [{"name": name} for name in outputs]
+        # KServe's server breaks where there is no id.
+        asked = {"id": tracing.number() or uuid.uuid4().hex}
         headers = {"Content-Type": "application/json"}
         if self._binary:
             tensor["parameters"] = {"binary_data_size": values.nbytes}
             wanted = [one | {"parameters": {"binary_data": True}} for one in wanted]
-            body = json.dumps({"inputs": [tensor], "outputs": wanted}).encode()
+            body = json.dumps(asked | {"inputs": [tensor], "outputs": wanted}).encode()
             headers = {"Content-Type": "application/octet-stream", _HEADER: str(len(body))}
             body += values.tobytes()
         else:
             tensor["data"] = values.ravel().tolist()
-            body = json.dumps({"inputs": [tensor], "outputs": wanted}).encode()
+            body = json.dumps(asked | {"inputs": [tensor], "outputs": wanted}).encode()
         reply = self._server.ask(f"{self._path}/infer", body, headers)
         if reply.status != 200:
             raise NotServed(f"refuses pictures with the status {reply.status}")
