@@ -43,7 +43,7 @@ bench: .venv/dev ## Measure what the README claims about speed
 	@# A half-made environment would pass for a whole one the next time.
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/serve: requirements.txt constraints.txt | .venv/bin/python
+.venv/serve: requirements.txt requirements-site.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 

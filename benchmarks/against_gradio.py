@@ -190,8 +190,8 @@ def _encoded(image: Image.Image, kind: str) -> bytes:
 def _site(folder: Path) -> Iterator[str]:
     (folder / "models").mkdir()
     (folder / "models" / MODEL).symlink_to(BUNDLE)
-    settings = {"MODELS_FOLDER": folder / "models", "DEFAULT_MODEL": MODEL}
-    with server.running(folder / "log", **settings) as address:
+    models = folder / "models"
+    with server.running(folder / "log", MODELS_FOLDER=models, DEFAULT_MODEL=MODEL) as address:
         yield address.removeprefix("http://")
 
 
@@ -200,7 +200,7 @@ def _gradio() -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [GRADIO, "-m", "benchmarks.gradio_app", BUNDLE, str(port)]
+    command = [str(GRADIO), "-m", "benchmarks.gradio_app", str(BUNDLE), str(port)]
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
     try:
         _wait(f"http://127.0.0.1:{port}/config", process)

@@ -1,6 +1,6 @@
 """The same network in Gradio, as its documentation builds such a site: for `against_gradio`.
 
-    .venv-bench/bin/python -m benchmarks.gradio_app BUNDLE PORT
+.venv-bench/bin/python -m benchmarks.gradio_app BUNDLE PORT
 """
 
 from __future__ import annotations

@@ -19,9 +19,15 @@ from model_training.judging.backend import Backend
 from model_training.judging.judge import Judge, Judgement, mean_features
 from model_training.networks.loading import load_network
 from webapp.operating.metrics import count_prediction, stage
+from webapp.serving.batching import MicroBatching
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+
+
+BATCHED_SIDE = 64
+"""The largest input, in pixels, of a network that answers several threads together: with a larger
+one a batch saves nothing (`benchmarks.batching`)."""
 
 
 class ClassifierError(Exception):
@@ -39,6 +45,8 @@ class Classifier:
     """
 
     backend: Backend
+    asked: Backend
+    """The backend by way of which several threads ask."""
     milliseconds: float | None
 
     def __init__(self, bundle: Bundle) -> None:
@@ -74,6 +82,7 @@ class Classifier:
         # A number of views that was not seen before takes twice as long.
         judge.judge([judge.views(Image.new("RGB", (48, 36)))], backend)
         self.backend = backend
+        self.asked = MicroBatching(backend) if judge.plan.side <= BATCHED_SIDE else backend
 
     @staticmethod
     def judge_of(bundle: Bundle) -> Judge:
@@ -116,7 +125,7 @@ class Classifier:
         `judge_features` and `nearest` take them, so that both are had for one look.
         """
         with stage("network"):
-            return mean_features(images, self.backend)
+            return mean_features(images, self.asked)
 
     def judge_features(self, features: NDArray[np.float32]) -> list[Judgement]:
         """Judge images by their `features`, float32 (count, features)."""

@@ -29,7 +29,8 @@ from webapp.serving.elsewhere.v2 import ChangedVersion, OpenInference
 CHECK_SECONDS = 2.0
 NEAR = 1e-3
 """How far the network's probabilities may be from those of the judge's own head."""
-_PROTOCOLS = (OpenInference, TensorFlowServing)
+KnownProtocol = type[OpenInference] | type[TensorFlowServing]
+_PROTOCOLS: tuple[KnownProtocol, ...] = (OpenInference, TensorFlowServing)
 _log = logging.getLogger("webapp")
 
 
@@ -50,7 +51,7 @@ class ServedBackend:
         name: str,
         network: str,
         server: ModelServer,
-        protocols: Sequence[type[OpenInference] | type[TensorFlowServing]] = _PROTOCOLS,
+        protocols: Sequence[KnownProtocol] = _PROTOCOLS,
         circuit: Circuit | None = None,
     ) -> None:
         self._judge, self._name, self._network = judge, name, network

@@ -13,7 +13,7 @@ from model_training.explaining.methods import METHODS
 from model_training.explaining.target import Heat, NoExplanation
 from webapp.errors import Refusal
 from webapp.serving.classifier import Classifier, Pixels
-from webapp.serving.elsewhere.backend import ServedBackend, seconds_for_one
+from webapp.serving.elsewhere.backend import KnownProtocol, ServedBackend, seconds_for_one
 from webapp.serving.elsewhere.endpoints import NotServed as NotServed
 from webapp.serving.elsewhere.server import ModelServer
 from webapp.serving.elsewhere.v1 import TensorFlowServing
@@ -24,7 +24,7 @@ NO_MAPS = (
     "answers and not what they follow from."
 )
 CHECKED_SECONDS = 1.0
-_NAMED = {"v1": TensorFlowServing, "v2": OpenInference}
+_NAMED: dict[str, KnownProtocol] = {"v1": TensorFlowServing, "v2": OpenInference}
 
 
 class ServedClassifier(Classifier):
@@ -50,7 +50,7 @@ class ServedClassifier(Classifier):
         protocols = (_NAMED[last],) if last in _NAMED else tuple(reversed(_NAMED.values()))
         server = ModelServer(host if last in _NAMED else base, seconds)
         network = bundle.card.files[MODEL]
-        self.backend = self.served = ServedBackend(
+        self.backend = self.asked = self.served = ServedBackend(
             self.judge, bundle.name, network, server, protocols
         )
         self.milliseconds = None

@@ -97,7 +97,7 @@ def _described(told: Any) -> tuple[Interface, str]:
     """Return what a model takes and gives, and the datatype of its input."""
     inputs = {one["name"]: one for one in told.get("inputs") or ()}
     outputs = [one["name"] for one in told.get("outputs") or ()]
-    versions = told.get("versions") or ()
+    versions: list[Any] = told.get("versions") or []
     # Some servers do not say: then it is taken for what an export is.
     name = chosen_input(list(inputs)) if inputs else IMAGE
     said = inputs.get(name, {})
@@ -127,17 +127,17 @@ def _read(
     answered = told.get("model_version")
     if version is not None and answered not in (None, version):
         raise ChangedVersion
-    at, found = int(length), {}
+    rest = reply.body[int(length) :]
+    found: dict[str, Floats] = {}
     for tensor in told.get("outputs") or ():
         name, values = tensor.get("name"), tensor.get("data")
         size = (tensor.get("parameters") or {}).get("binary_data_size")
         if size is not None:
-            values, at = reply.body[at : at + size], at + size
+            values = np.frombuffer(rest[:size], "<f4") if size % 4 == 0 else None
+            rest = rest[size:]
         if name in outputs:
             if tensor.get("datatype") != "FP32":
                 raise NotServed(f"gives “{name}” as {tensor.get('datatype')}, not as FP32")
-            if size is not None:
-                values = np.frombuffer(values, "<f4") if size % 4 == 0 else None
             found[name] = rows_of(values, count, name)
     if missing := [name for name in outputs if name not in found]:
         raise NotServed(f"leaves out “{missing[0]}”")
