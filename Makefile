@@ -30,11 +30,13 @@ lint: .venv/dev ## Check style, types, and which room imports which
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
 
-bench: .venv/dev ## Measure what the README claims about speed
+bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.batching
+	$(BIN)/python -m benchmarks.against_gradio
 	$(BIN)/python -m benchmarks.pages
 
 .venv/bin/python:

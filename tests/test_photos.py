@@ -238,7 +238,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(
     photo = opened(pictures.jpeg(*size))
     assert sizes == [decoded]
     assert photo.original_size == size
-    assert max(photo.image.size) == 1024
+    assert 992 <= max(photo.image.size) <= 1024
     assert_quarters(photo.image)
 
 
