@@ -12,6 +12,7 @@ import argparse
 import http.client
 import io
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -184,7 +185,8 @@ def _gradio() -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [str(GRADIO), "-m", "benchmarks.gradio_app", str(BUNDLE), str(port)]
-    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
+    process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, env=environment)
     try:
         _wait(f"http://127.0.0.1:{port}/config", process)
         yield f"127.0.0.1:{port}"

@@ -82,7 +82,7 @@ class ModelParameters(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """A model: `inputs` are two forms of one thing, of which a request has one."""
+    """A model: `inputs` are forms of one thing, of which a request has one."""
 
     name: str
     versions: list[str]
