@@ -1,8 +1,8 @@
 """The Open Inference Protocol, version 2 (https://github.com/kserve/open-inference-protocol), with
 Triton's extensions for binary tensors and for classification.
 
-A request has one input: `pictures`, encoded files (BYTES), or `pixels` (UINT8); `views` are for other
-sites whose networks run here.
+A request has one input: `pictures`, encoded files (BYTES), or `pixels` (UINT8); `views` are for
+other sites whose networks run here.
 """
 
 from __future__ import annotations
