@@ -23,7 +23,7 @@ from webapp.library import load_library
 
 MODEL = "custom-cnn"
 BATCH = 256
-ROUNDS = 15
+ROUNDS = 7
 SHARE = 0.9
 """The share of the bare function's speed that a batch is to reach."""
 MOST_ADDED = 3.0
