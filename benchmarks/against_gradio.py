@@ -3,7 +3,9 @@
 Both serve `custom-cnn`, a network of 32 pixels, to clients of this process over real sockets: the
 site under gunicorn as `make serve` runs it, Gradio as its documentation has it, asked by its
 HTTP interface (upload, call, result), which is less work than its own client does.  They take
-turns; what counts are the ratios of neighbouring turns.  `make bench` installs Gradio.
+turns; what counts are the ratios of neighbouring turns.  Where others use the machine too, a server
+that mostly sleeps loses less to them: the processor's time for a request says what each costs (on
+Linux, all processes of a server together).  `make bench` installs Gradio.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -36,6 +39,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 BUNDLE = PROJECT / "instance" / "models" / MODEL
 GRADIO = PROJECT / ".venv-bench" / "bin" / "python"
 CLIENTS = (1, 4)
+WORDS = ("gunicorn", "benchmarks.gradio_app")
 BARS = {"small": 30.0, "12 megapixels": 6.0}
 """How many times as many requests a second as Gradio the site is to answer."""
 Ask = Callable[[http.client.HTTPConnection], None]
@@ -51,38 +55,69 @@ def main() -> None:
         raise SystemExit("Gradio is not installed: `make bench` does that (.venv-bench).")
     photos = {"small": small_photo(), "12 megapixels": large_photo()}
     with tempfile.TemporaryDirectory() as folder, _site(Path(folder)) as ours, _gradio() as theirs:
+        site, gradio = (next(iter(_children(os.getpid(), word))) for word in WORDS)
         for kind, photo in photos.items():
             print(f"\n{kind}: {len(photo):,} bytes, {MODEL}")
             for clients in CLIENTS:
-                _compare(kind, photo, clients, ours, theirs, arguments)
+                asks = {
+                    "the site": _Asked(ours, site, _ask_the_site(photo)),
+                    "Gradio": _Asked(theirs, gradio, _ask_gradio(photo)),
+                }
+                _compare(asks, BARS[kind], clients, arguments)
+
+
+class _Asked(NamedTuple):
+    """A server: its address, its first process, and how it is asked."""
+
+    address: str
+    process: int
+    ask: Ask
 
 
 def _compare(
-    kind: str, photo: bytes, clients: int, ours: str, theirs: str, arguments: argparse.Namespace
+    asks: Mapping[str, _Asked], bar: float, clients: int, arguments: argparse.Namespace
 ) -> None:
-    asks: dict[str, tuple[str, Ask]] = {
-        "the site": (ours, _ask_the_site(photo)),
-        "Gradio": (theirs, _ask_gradio(photo)),
-    }
     rates: dict[str, list[float]] = {name: [] for name in asks}
+    spent: dict[str, list[float]] = {name: [] for name in asks}
     for number in range(arguments.rounds + 1):
-        for name, (address, ask) in asks.items():
+        for name, one in asks.items():
             seconds = arguments.seconds if number else 1.0  # The first turn warms up.
-            rate = _rate(address, ask, clients, seconds)
+            before = _processor_seconds(one.process)
+            rate, count = _rate(one.address, one.ask, clients, seconds)
             if number:
                 rates[name].append(rate)
+                spent[name].append((_processor_seconds(one.process) - before) / count)
     ratios = [mine / other for mine, other in zip(*rates.values(), strict=True)]
-    rate, theirs_rate = (statistics.median(one) for one in rates.values())
-    ratio, bar = statistics.median(ratios), BARS[kind]
+    saved = [other / mine for mine, other in zip(*spent.values(), strict=True)]
+    rate, theirs = (statistics.median(one) for one in rates.values())
+    cost, their_cost = (1000 * statistics.median(one) for one in spent.values())
+    ratio = statistics.median(ratios)
     print(
         f"  {clients} client{'s' if clients > 1 else ' '}: {rate:7.1f} requests/s, Gradio "
-        f"{theirs_rate:6.1f}: {ratio:5.1f} times as many ({min(ratios):.1f} to {max(ratios):.1f}); "
-        f"at least {bar:g} wanted: {'yes' if ratio >= bar else 'NO'}"
+        f"{theirs:6.1f}: {ratio:5.1f} times as many ({min(ratios):.1f} to {max(ratios):.1f}); "
+        f"at least {bar:g} wanted: {'yes' if ratio >= bar else 'NO'}\n"
+        f"             {cost:7.1f} ms of a processor each, Gradio {their_cost:.1f}: "
+        f"{statistics.median(saved):.1f} times ({min(saved):.1f} to {max(saved):.1f})"
     )
 
 
-def _rate(address: str, ask: Ask, clients: int, seconds: float) -> float:
-    """Return how many requests a second are answered."""
+def _children(process: int, word: str = "") -> Iterator[int]:
+    """Give the processes that `process` started; only those with `word` in their command."""
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            if word.encode() in Path(f"/proc/{child}/cmdline").read_bytes():
+                yield int(child)
+
+
+def _processor_seconds(process: int) -> float:
+    """Return the seconds of a processor that `process` and all below it have used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(_processor_seconds, _children(process)))
+
+
+def _rate(address: str, ask: Ask, clients: int, seconds: float) -> tuple[float, int]:
+    """Return how many requests a second are answered, and how many were."""
     counts = [0] * clients
     finished = [0.0] * clients
     started = time.perf_counter()
@@ -107,7 +142,8 @@ def _rate(address: str, ask: Ask, clients: int, seconds: float) -> float:
         thread.join()
     if problems:
         raise problems[0]
-    return sum(count / took for count, took in zip(counts, finished, strict=True))
+    rate = sum(count / took for count, took in zip(counts, finished, strict=True))
+    return rate, sum(counts)
 
 
 def _ask_the_site(photo: bytes) -> Ask:
