@@ -184,5 +184,5 @@ def _checked(reply: Reply) -> Reply:
     if reply.status in (429, 503) and waiting.isascii() and waiting.isdigit():
         raise ModelServerBusy(min(int(waiting), 3600))
     if reply.status >= 500 or reply.status == 429:
-        raise ModelServerDown(f"answers with the status {reply.status}")
+        raise ModelServerDown(f"answers that it is broken (status {reply.status})")
     return reply
