@@ -27,6 +27,7 @@ from model_training.judging.metrics import (
 )
 from webapp.data_sets import ServedDataSet, known_by_results, read_data_sets
 from webapp.serving.classifier import Classifier, ClassifierError
+from webapp.serving.elsewhere.classifier import NotServed, make_classifier
 
 NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
@@ -249,9 +250,15 @@ def _read(app: Flask) -> Library:
         elif bundle.model_path is not None:
             started = time.perf_counter()
             try:
-                classifiers[bundle.name] = Classifier(bundle)
+                classifiers[bundle.name] = make_classifier(
+                    bundle, app.config["MODEL_SERVER_URL"], app.config["MODEL_SERVER_SECONDS"]
+                )
                 seconds = time.perf_counter() - started
                 app.logger.info("model %s loaded in %.1f s", bundle.name, seconds)
+            except NotServed as error:
+                app.logger.warning(
+                    "model %s is a report only: the model server %s", bundle.name, error.why
+                )
             except ClassifierError as error:
                 problems[bundle.name] = str(error)
                 app.logger.error("model %s cannot be loaded", bundle.name, exc_info=error)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -99,6 +100,22 @@ SETTINGS = (
         "pictures",
         "The most at a time that programs may send as pixels, to `/v1` and `/v2`; of encoded ones "
         "`MAX_PHOTOS`.",
+    ),
+    Setting(
+        "MODEL_SERVER_URL",
+        None,
+        "",
+        "The address of a model server that runs the networks, `http://…` or `https://…`, so that "
+        "the site needs no TensorFlow. It speaks the Open Inference Protocol or TensorFlow "
+        "Serving's; an address that ends in `/v2` or `/v1` says which. `{model}` in it stands for "
+        "a model's name. Unset, the networks run in the site itself.",
+    ),
+    Setting(
+        "MODEL_SERVER_SECONDS",
+        10,
+        "seconds",
+        "The most that one question to the model server may take. After three failures in a row it "
+        "is left alone for five seconds.",
     ),
     Setting(
         "CORS_ORIGINS",
@@ -269,9 +286,17 @@ def _checked(setting: Setting, value: Any) -> Any:
             f"SECRET_KEY must have {LEAST_KEY} characters at least, not {len(value)}. Unset, one "
             "is made."
         )
-    if setting.name == "SOURCE_URL" and value and not str(value).startswith(("https:", "http:")):
-        raise SettingError(f"SOURCE_URL must begin with https:// or http://, not {value!r}.")
+    if setting.name in ("SOURCE_URL", "MODEL_SERVER_URL") and value and not _is_address(str(value)):
+        raise SettingError(f"{setting.name} must begin with https:// or http://, not {value!r}.")
     return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _kept_secret(path: Path) -> str:

@@ -48,8 +48,9 @@ def paths(library: Library, most: Most) -> dict[str, Any]:
             "post": {
                 "summary": "Answer pictures",
                 "description": f"One input: `pictures` (BYTES, at most {most.encoded}) or `pixels` "
-                f"(UINT8 [number, height, width, 3], at most {most.arrays}). At most {most.body} "
-                "bytes. Paths with /versions/{version} after the model's name are taken too.",
+                f"(UINT8 [number, height, width, 3], at most {most.arrays}); `views` are pixels "
+                f"that are not cut again. At most {most.body} bytes. Paths with "
+                "/versions/{version} after the model's name are taken too.",
                 "operationId": "infer",
                 "parameters": [model, _HEADER],
                 "requestBody": {

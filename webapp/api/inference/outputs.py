@@ -13,6 +13,8 @@ from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
 from webapp.serving.classifier import Classifier
 
+FEATURES = "features"
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -94,7 +96,7 @@ def outputs_of(classifier: Classifier) -> dict[str, Output]:
             lambda found: _texts(one.resembles or "" for one in found.judgements),
         ),
         Output(
-            "features",
+            FEATURES,
             "FP32",
             judge.width,
             "What the last layer is given, the mean over the views",
@@ -114,10 +116,18 @@ def outputs_of(classifier: Classifier) -> dict[str, Output]:
     return {one.name: one for one in outputs}
 
 
-def answer(classifier: Classifier, images: Sequence[Sequence[View]]) -> Answers:
-    """Ask `classifier` about `images`, each given as its views."""
-    features, judgements = classifier.judge_with_features(images)
-    return Answers(classifier.classes, features, judgements)
+def answer(
+    classifier: Classifier, images: Sequence[Sequence[View]], wanted: Sequence[Output]
+) -> Answers:
+    """Ask `classifier` about `images`, each given as its views.
+
+    Where only the features are wanted, nothing is judged: another site's judge does that.
+    """
+    features = classifier.features(images)
+    only = all(output.name == FEATURES for output in wanted)
+    return Answers(
+        classifier.classes, features, [] if only else classifier.judge_features(features)
+    )
 
 
 def _texts(texts: Any) -> NDArray[Any]:
