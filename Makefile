@@ -1,6 +1,7 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-serving lint bench release-check
+.PHONY: help serve test test-api test-serving lint bench release-check sbom \
+	vulnerabilities
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -27,6 +28,16 @@ lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
+test-api: .venv/serve .venv-schemathesis/made ## Let Schemathesis try what /openapi.json describes
+	$(BIN)/python -m benchmarks.described
+
+sbom: .venv/serve .venv-tools/made ## Write what running needs, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
+
+vulnerabilities: .venv-tools/made ## Ask which pinned packages have known faults (needs the network)
+	.venv-tools/bin/pip-audit --no-deps --disable-pip -r constraints.txt
+
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
 
@@ -47,6 +58,16 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 
 .venv/serve: requirements.txt requirements-site.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv-tools/made: requirements-tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check -r requirements-tools.txt
+	@touch $@
+
+.venv-schemathesis/made: requirements-schemathesis.txt
+	$(PYTHON) -m venv .venv-schemathesis
+	.venv-schemathesis/bin/pip install --quiet --disable-pip-version-check -r requirements-schemathesis.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt requirements-audit.txt requirements-axe.txt requirements-export.txt \

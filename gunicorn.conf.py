@@ -11,8 +11,9 @@ bind = os.environ.get("BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
 
 # Threads, because an answer mostly waits: for the upload, for the decoder and for TensorFlow,
 # which all let other threads run meanwhile.  A sync worker would hold everybody up for one slow
-# phone.  Of these, six at most open photos and five answer programs' batches.
-worker_class = "gthread"
+# phone.  The class is gunicorn's gthread with limits of time.  Of the threads, as many as
+# WORK_ADMITTED says have work to do, at most; the others answer pages.
+worker_class = "webapp.operating.worker.Worker"
 threads = 16
 
 # Each worker loads its own copy of every model: 1.1 GB resident with the six that ship, 0.66 of it

@@ -118,6 +118,28 @@ SETTINGS = (
         "is left alone for five seconds.",
     ),
     Setting(
+        "WORK_ADMITTED",
+        10,
+        "requests",
+        "The most with photos or other bodies that one worker takes at a time: received, waiting "
+        "and answered. The next is told to come again (503 with `Retry-After`). Fewer than the "
+        "threads in `gunicorn.conf.py`: the others are for pages. One client (as for "
+        "`FEEDBACK_HOURLY_CLIENT`) has six tenths of them at most.",
+    ),
+    Setting(
+        "WORK_AT_ONCE",
+        3,
+        "requests",
+        "The most of these for which a network is asked, or an answer written, at a time.",
+    ),
+    Setting(
+        "WORK_SECONDS",
+        20,
+        "seconds",
+        "The longest that a request that has been received waits, for a decoder and for its turn; "
+        "then it is told to come again.",
+    ),
+    Setting(
         "CORS_ORIGINS",
         None,
         "",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
+from webapp.limits.admission import turn
 from webapp.serving.classifier import Classifier
 
 FEATURES = "features"
@@ -123,11 +124,11 @@ def answer(
 
     Where only the features are wanted, nothing is judged: another site's judge does that.
     """
-    features = classifier.features(images)
     only = all(output.name == FEATURES for output in wanted)
-    return Answers(
-        classifier.classes, features, [] if only else classifier.judge_features(features)
-    )
+    with turn():
+        features = classifier.features(images)
+        judgements = [] if only else classifier.judge_features(features)
+    return Answers(classifier.classes, features, judgements)
 
 
 def _texts(texts: Any) -> NDArray[Any]:

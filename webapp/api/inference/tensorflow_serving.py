@@ -39,8 +39,8 @@ class BadRequest(Refusal):
     """A request that is not one of this interface, or asks for what is not there."""
 
 
-@bp.get("/<name>")
-@bp.get("/<name>/versions/<version>")
+@bp.get("/<model_name:name>")
+@bp.get("/<model_name:name>/versions/<model_name:version>")
 def status(name: str, version: str | None = None) -> ResponseReturnValue:
     """Report the state of a model."""
     classifier = served.find(get_library(), name, version)
@@ -52,8 +52,8 @@ def status(name: str, version: str | None = None) -> ResponseReturnValue:
     return jsonify(model_version_status=[state])
 
 
-@bp.get("/<name>/metadata")
-@bp.get("/<name>/versions/<version>/metadata")
+@bp.get("/<model_name:name>/metadata")
+@bp.get("/<model_name:name>/versions/<model_name:version>/metadata")
 def metadata(name: str, version: str | None = None) -> ResponseReturnValue:
     """Describe the signatures of a model."""
     classifier = served.find(get_library(), name, version)
