@@ -1,7 +1,8 @@
-"""The loaded models: read once at start-up, each with its judge and a compiled backend."""
+"""The loaded models, each with its judge and a compiled backend."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from model_training.explaining.target import Heat, Target
 from model_training.judging.judge import Judgement, mean_features
 from model_training.networks.loading import load_network
 from webapp.operating.metrics import count_prediction, stage
+from webapp.serving.memory import map_judge, map_weights
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -53,10 +55,11 @@ class Classifier:
             )
         from webapp.serving.tensorflow_backend import TensorFlowBackend
 
-        self.bundle = bundle
-        self.judge = bundle.judge
+        self.judge = map_judge(bundle.judge)
+        self.bundle = dataclasses.replace(bundle, judge=self.judge)
         try:
             model = load_network(bundle.model_path)
+            map_weights(model)
             self.backend = TensorFlowBackend(model)
             blank = np.zeros((1, self.judge.plan.side, self.judge.plan.side, 3), np.uint8)
             self.backend.features(blank)
