@@ -163,7 +163,7 @@ def _served(kept: Kept, logger: Logger) -> ServedDataSet:
 
 
 def _mapped(kept: Kept) -> Kept:
-    """Return `kept` with its pictures in mapped files: 36 MB of CIFAR-10's, which few ask for."""
+    """Return `kept` with its pictures in mapped files: they are large, and few ask for them."""
     test, remembered = kept.test, kept.remembered
     if test is not None:
         (images,) = map_arrays([test.images])
