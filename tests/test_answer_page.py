@@ -114,7 +114,7 @@ def test_a_judge_that_saw_no_photos_makes_a_page_too(
     say(f"{verdict}, by a judge that saw no photos")
     page = send(client, pictures.jpeg())
     assert page.status == 200
-    assert "something else" not in page.html.split("How sure is that?")[0]
+    assert "something else" not in page.html.split("How far to trust that")[0]
     assert sum(shares(page).values()) == pytest.approx(100, abs=0.1)
     assert "has not been measured" in page.text
     if verdict == "stranger":
@@ -148,14 +148,14 @@ def test_the_page_says_on_what_limits_were_set_and_how_often_each_verdict_is_rig
 ) -> None:
     say("unsure")
     page = send(client, pictures.jpeg())
-    told = page.text.split("How sure is that?")[1]
+    told = page.text.split("How far to trust that")[1]
     assert RATES.measured_on in told and "313 photos" in told and "1,309 of other things" in told
     assert classifier.judge.threshold.set_on.replace("`", "") in told
     rows = re.findall(r'<th scope="row">(\w+)</th>((?:<td class="n">[^<]+</td>)+)', page.html)
     cells = {name: re.findall(r">([^<]+)</td>", row) for name, row in rows}
-    assert cells["familiar"] == ["91.0%", "4.0%", "98.0%"]
-    assert cells["unsure"] == ["5.0%", "3.0%", "84.0%"]
-    assert cells["strange"] == ["4.0%", "93.0%", "61.0%"]
+    assert cells["familiar"] == ["91.0%", "98.0%", "4.0%"]
+    assert cells["unsure"] == ["5.0%", "84.0%", "3.0%"]
+    assert cells["strange"] == ["4.0%", "–", "93.0%"]
 
 
 def test_what_a_stranger_resembles_is_said_everywhere(
@@ -192,6 +192,8 @@ def test_few_bars_stand_open_and_the_others_together_in_one_line(client: PageCli
         (["dog", "dog"], "Both models say dog."),
         (["cat", "dog", "dog", "dog"], "3 of 4 models say dog."),
         (["dog", None, None], "2 of 3 models say none of the ten."),
+        (["dog", "perhaps dog", "perhaps dog"], "All three models say dog, 2 of them perhaps."),
+        (["perhaps dog", "cat", "perhaps dog"], "2 of 3 models say perhaps dog."),
     ],
 )
 def test_models_are_counted_by_what_they_say(
@@ -201,7 +203,13 @@ def test_models_are_counted_by_what_they_say(
     (judged,) = answers.ask(classifier, [classifier.judge.views(image.convert("RGB"))])
     views = classifier.judge.views(image.convert("RGB"))
     opinions = [
-        Opinion("m", vote or "dog", "stranger" if vote is None else "known", 0.9, 1.0)
+        Opinion(
+            "m",
+            (vote or "dog").removeprefix("perhaps "),
+            "stranger" if vote is None else "unsure" if vote.startswith("perhaps") else "known",
+            0.9,
+            1.0,
+        )
         for vote in votes
     ]
     first, *rest = opinions
@@ -314,7 +322,7 @@ def test_a_test_image_is_looked_at_again_by_its_address(
     pair: PageClient, test_images: ImageSet
 ) -> None:
     page = pair.get("/?example=3")
-    (link,) = re.findall(r'href="(/\?example=3&amp;all=1)"', page.html)
+    (link,) = re.findall(r'href="(/\?example=3&amp;all=1)#opinions-title"', page.html)
     assert "Both models say" in pair.get(link.replace("&amp;", "&")).text
     (link,) = re.findall(r'href="(/\?example=3&amp;model=other)"', page.html)
     assert "seen by Other network" in pair.get(link.replace("&amp;", "&")).text
@@ -323,15 +331,17 @@ def test_a_test_image_is_looked_at_again_by_its_address(
 def test_why_not_the_runner_up_is_a_picture_of_its_own(client: PageClient) -> None:
     page = send(client, pictures.jpeg())
     second = bars(page)[1][0]
-    assert re.search(rf">Why not an? {second}\?</button>", page.html)
-    again = client.post("/again", data=carried(page) | {"why": second})
+    first = re.search(r'name="class" form="carried"><option value="([^"]+)"', page.html)
+    assert first and first[1] == second, "the likeliest other class is chosen already"
+    again = client.post("/again", data=carried(page) | {"class": second, "why": "1"})
     assert re.search(r'id="look-why" checked', again.html)
     assert re.search(rf"Looking for an? {second}, it looked", again.text)
+    assert re.search(rf"The answer gives an? {second} <?[\d.]+%", again.text)
     assert shares(again) == shares(page)
 
 
 @pytest.mark.parametrize(
-    "fields", [{"why": "unicorn"}, {"method": "magic"}, {"model": "nobody"}], ids=str
+    "fields", [{"why": "1", "class": "unicorn"}, {"method": "magic"}, {"model": "nobody"}], ids=str
 )
 def test_what_cannot_be_asked_is_said(fields: dict[str, str], client: PageClient) -> None:
     page = client.post("/again", data=carried(send(client, pictures.jpeg())) | fields)

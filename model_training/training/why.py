@@ -35,7 +35,9 @@ def why(recipe: Recipe, reached: Reached) -> str | None:
         return None
     reported = recipe.reported.test_accuracy
     difference = reached.test - reported
-    if abs(difference) < SAME:
+    if recipe.reported.task:
+        verdict = f"The reported {reported:.3g} is of {recipe.reported.task}"
+    elif abs(difference) < SAME:
         verdict = f"Ours agrees with the reported {reported:.3g}"
     else:
         where = "above" if difference > 0 else "below"

@@ -77,12 +77,12 @@ function showProblem(box) {
 }
 
 // What did not work, and the photos still chosen.
-function fail(words, box) {
+function fail(words, box, again = true) {
   rest();
   page.moment?.restore();
   showProblem(box ?? null);
   say(words);
-  offer("Try again");
+  offer(again ? "Try again" : "");
   // So they are sent by the form itself, should this script have broken.
   const held = new DataTransfer();
   for (const file of page.files) held.items.add(file);
@@ -186,7 +186,11 @@ async function receive(request) {
     const token = next.querySelector("form.drop [name=csrf_token]");
     if (token) form.querySelector("[name=csrf_token]").value = token.value;
     page.upload = null;
-    fail(page.files.length > 1 ? CHOSEN.replace("photo is", "photos are") : CHOSEN, problemOn(next));
+    // The server would say the same of the same file: what is wrong with it is no passing trouble.
+    const box = problemOn(next);
+    const passing = request.status >= 500 || request.status === 429 || "again" in box.dataset;
+    const words = page.files.length > 1 ? CHOSEN.replace("photo is", "photos are") : CHOSEN;
+    fail(passing ? words : "", box, passing);
     return;
   }
   await page.moment?.settled();

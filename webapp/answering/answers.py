@@ -127,7 +127,8 @@ class Answer(Verdict):
     `heat` is a map of where the network looked for its label, `why` one for another class, `finer`
     the name of a method that makes a better map in more time, and `near` are the training images
     that are most like it.
-    `true_class` is known for test images only.
+    `true_class` is known for test images only, and `ours` says that the photo is an example of the
+    site's own.
     """
 
     threshold: float
@@ -143,6 +144,7 @@ class Answer(Verdict):
     photo_uri: str | None = None
     photo_size: tuple[int, int] | None = None
     example: int | None = None
+    ours: bool = False
     true_class: str | None = None
 
     @property

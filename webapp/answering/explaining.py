@@ -52,14 +52,12 @@ class NearImage:
     Args:
         number: its place in the training set.
         label: its class.
-        likeness: the cosine of the features, at most 1.
         uri: the image as a `data:` address.
         side: its side, in pixels.
     """
 
     number: int
     label: str
-    likeness: float
     uri: str
     side: int
 
@@ -142,26 +140,34 @@ def nearest_images(
     places, near = images.draw_of(reference.remembered_labels), classifier.nearest(features, count)
     if places is None or near is None:
         return []
+    return images_at(images.indices[places[near.places[0]]].tolist(), data_set)
+
+
+def images_at(numbers: Sequence[int], data_set: ServedDataSet) -> list[NearImage]:
+    """Return the training images of `numbers`, as far as it is kept here how they look."""
+    images = data_set.remembered
+    if images is None:
+        return []
+    kept = {number: place for place, number in enumerate(images.indices.tolist())}
     return [
         NearImage(
-            number=int(images.indices[places[place]]),
-            label=classifier.classes[label],
-            likeness=float(likeness),
-            uri=_webp(images.picture(int(places[place]))),
+            number=number,
+            label=data_set.classes[images.labels[kept[number]]],
+            uri=_webp(images.picture(kept[number])),
             side=images.side,
         )
-        for place, label, likeness in zip(
-            near.places[0], near.labels[0], near.likeness[0], strict=True
-        )
+        for number in numbers
+        if number in kept
     ]
 
 
 def nearest_in_words(near: Sequence[NearImage], label: str) -> str:
     """Return a sentence on how many of `near`, one or more, are of the class `label`."""
     count = sum(one.label == label for one in near)
-    share = "All" if count == len(near) else "None" if not count else str(count)
-    are = "is" if count == 1 else "are"
-    return f"{share} of the {len(near)} training images most like it {are} labelled {label}."
+    if count == len(near) > 1:
+        return f"All {count} are labelled {label}."
+    share = "None" if not count else str(count)
+    return f"{share} of the {len(near)} {'is' if count == 1 else 'are'} labelled {label}."
 
 
 def _webp(picture: bytes) -> str:

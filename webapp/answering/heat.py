@@ -20,7 +20,10 @@ _COLUMNS = ("left", "centre", "right")
 _ALONG = ("along the top", "across the middle", "along the bottom")
 _DOWN = ("down the left side", "down the middle", "down the right side")
 _MOSTLY = 0.5
-"""Of the heat: so much in one place, row or column is `mostly` there."""
+"""Of the bright part: so much in one place, row or column is `mostly` there."""
+_BRIGHT = 0.5
+"""Of the brightest place: what is darker is not said, as faint heat everywhere adds up to much
+that nobody sees."""
 
 
 def overlay(image: Image.Image, heat: Heat) -> Image.Image:
@@ -35,11 +38,12 @@ def overlay(image: Image.Image, heat: Heat) -> Image.Image:
 
 
 def in_words(heat: Heat) -> str:
-    """Say where most of `heat` lies, as the end of a sentence that begins with "It looked"."""
-    total = float(heat.sum())
-    if total <= 0:
+    """Say where `heat` is bright, as the end of a sentence that begins with "It looked"."""
+    peak = float(heat.max())
+    if peak <= 0:
         return "nowhere: nothing in the picture speaks for it"
-    ninths = _thirds(_thirds(heat / total).T).T
+    bright = np.where(heat >= _BRIGHT * peak, heat, 0)
+    ninths = _thirds(_thirds(bright / bright.sum()).T).T
     row, column = (int(number) for number in np.unravel_index(ninths.argmax(), ninths.shape))
     if ninths[row, column] >= _MOSTLY:
         return f"mostly at the {_ninth(row, column)}"

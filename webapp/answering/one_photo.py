@@ -44,7 +44,9 @@ class Wish:
     @classmethod
     def read(cls, sent: Mapping[str, str]) -> Wish:
         """Return the wish in the fields of a form or address."""
-        return cls("all" in sent, sent.get("why") or None, sent.get("method") or None)
+        # The class is chosen beside the button, so it is sent along with every other one too.
+        why = sent.get("class") if sent.get("why") else None
+        return cls("all" in sent, why or None, sent.get("method") or None)
 
 
 def answer_photo(

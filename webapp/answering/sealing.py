@@ -54,14 +54,18 @@ class Carried(Verdict):
 
     `photo` is as large as the page showed it, under the address `photo_uri`; `photo_size` is that
     of the visitor's file.
+    `near` are the training images that were shown beside it: their places in the training set.
     `opinions` are those of other models, as far as they were asked.
+    `ours` is as in `Answer`.
     """
 
     photo: photos.Photo
     photo_uri: str
     photo_size: tuple[int, int]
     milliseconds: float
+    near: tuple[int, ...]
     opinions: tuple[Opinion, ...]
+    ours: bool
 
     @property
     def opinion(self) -> Opinion:
@@ -92,7 +96,9 @@ def seal(answer: Answer) -> str:
         "strangeness": answer.strangeness,
         "resembles": answer.resembles,
         "milliseconds": round(answer.milliseconds, 2),
+        "near": [one.number for one in answer.near],
         "opinions": [asdict(one) for one in answer.opinions],
+        "ours": answer.ours,
     }
     return str(_signer().dumps(content))
 
@@ -133,7 +139,9 @@ def read() -> Carried:
         photo_uri=uri,
         photo_size=(width, height),
         milliseconds=content["milliseconds"],
+        near=tuple(content["near"]),
         opinions=tuple(Opinion(**one) for one in content["opinions"]),
+        ours=content["ours"],
     )
 
 

@@ -94,14 +94,18 @@ def says(opinion: Opinion) -> str:
 
 
 def tally(answer: Answer) -> str:
-    """Return how many of the models that were asked say what most of them say."""
+    """Return how many of the models that were asked say what most of them say, and how surely."""
     opinions = (answer.opinion, *answer.opinions)
     votes = Counter(None if one.verdict == "stranger" else one.label for one in opinions)
     label, count = votes.most_common(1)[0]
     what = none_of(len(answer.shares)) if label is None else label
+    unsure = sum(one.verdict == "unsure" and one.label == label for one in opinions)
+    if unsure == count:
+        what = f"perhaps {what}"
+    perhaps = f", {unsure} of them perhaps" if 0 < unsure < count else ""
     if count == len(opinions):
-        return f"{'Both' if count == 2 else f'All {in_words(count)}'} models say {what}."
-    return f"{count} of {len(opinions)} models say {what}."
+        return f"{'Both' if count == 2 else f'All {in_words(count)}'} models say {what}{perhaps}."
+    return f"{count} of {len(opinions)} models say {what}{perhaps}."
 
 
 def milliseconds(value: float) -> str:

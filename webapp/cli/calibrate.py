@@ -98,7 +98,7 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
             bars.until("photos"),
             lambda path, problem: click.echo(f"left out: {path}: {problem}", err=True),
         )
-    own = np.array([classes.index(k) if k in classes else -1 for k in files.kinds])[opened]
+    own = files.labels(classes)[opened]
     calibrator = _calibrator(bundle)
     if judge.pretrained is None:  # Else it has a calibration of its own, of both heads.
         judge = replace(judge, calibration=calibrator)

@@ -41,6 +41,7 @@ def index() -> ResponseReturnValue:
     match, costs = overview.plots()
     alone = overview.shown[0] if len(overview.shown) == 1 else None
     unaudited = [one for one in overview.shown if one.audit is None]
+    default = library.classifiers.get(library.default_model or "")
     return render_template(
         "comparison/index.html",
         overview=overview,
@@ -53,6 +54,7 @@ def index() -> ResponseReturnValue:
         match=match,
         costs=costs,
         default_model=library.default_model,
+        default_rates=default.judge.threshold.rates if default else None,
         problems=library.problems,
         outdated=library.outdated,
         loading=library.loading,

@@ -51,8 +51,8 @@ def make_model_card(
             f"Telling {_listed(card.classes)} from each other, one of them to a picture.",
         ],
         not_for=[
-            f"Anything else: whatever it is shown, it names one of its {len(card.classes)} "
-            "classes, and may be sure of it.",
+            f"Anything else: the network itself knows its {len(card.classes)} classes only. What "
+            "is shown instead is told by how little it resembles them, and some of it is missed.",
             *_weakest(classification),
             *use.not_for,
             "Deciding anything about people, or anything that must not go wrong.",

@@ -154,7 +154,8 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         if cleaned.any()
         else None,
         "reported": card.reported.test_accuracy if card.reported else None,
-        "difference": card.test.accuracy - card.reported.test_accuracy if card.reported else None,
+        "difference": card.difference,
+        "task": card.reported.task if card.reported else None,
         "loss": result.loss,
         "f1": scores.macro_f1,
         "recall": scores.macro_recall,
@@ -198,6 +199,7 @@ def _reported(recipe: Recipe, data: ServedDataSet) -> Row:
     figures = {
         "title": recipe.title,
         "reported": reported.test_accuracy if reported else None,
+        "task": reported.task if reported else None,
         "parameters": recipe.parameters,
         "input": recipe.input_size,
         "augmentation": recipe.augmentation,

@@ -110,7 +110,8 @@ def flag() -> ResponseReturnValue:
     try:
         entry = _store().keep(form.ticket, form.entry())
     except photos.PhotoError as error:
-        return _form_again(form, error.message, error.status, errors.retry_headers(error))
+        problem = f"{error.message} So far, your photo was not kept."
+        return _form_again(form, problem, error.status, errors.retry_headers(error))
     except StoreError as error:
         current_app.logger.error("feedback was not kept: %s", error.reason)
         return _form_again(form, error.message, error.status, errors.retry_headers(error))

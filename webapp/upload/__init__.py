@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Blueprint, g, redirect, render_template, request, url_for
@@ -68,8 +68,8 @@ def index() -> ResponseReturnValue:
     """Show the form, or the answer for a test image or for a photo that the site brings along.
 
     `?example=<index>` asks for one test image, `?photo=<name>` for one example photo, and
-    `?model=<name>` chooses another model, whose classes and examples are shown.  `&all`, `&why=`
-    and `&method=` are a `Wish` about a test image.
+    `?model=<name>` chooses another model, whose classes and examples are shown.  `&all`, `&why`
+    with `&class=`, and `&method=` are a `Wish` about a test image.
     """
     library = get_library()
     name = request.args.get("model")
@@ -85,7 +85,8 @@ def index() -> ResponseReturnValue:
     if "photo" in request.args:
         g.asked = classifier = answers.choose_classifier(library, name)
         photo = example_photos.open_example(request.args["photo"])
-        return _answer_page(library, one_photo.answer_photo(photo, classifier, library), classifier)
+        answer = replace(one_photo.answer_photo(photo, classifier, library), ours=True)
+        return _answer_page(library, answer, classifier)
     if name:
         g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
@@ -161,7 +162,7 @@ def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 def stale_form(error: CSRFError) -> ResponseReturnValue:
     """Show a fresh form: the one that was sent had expired."""
     metrics.count_refusal("stale-form")
-    return _page(get_library(), problem=errors.form_problem(error), status=400)
+    return _page(get_library(), problem=errors.form_problem(error), status=400, again=True)
 
 
 def _several(

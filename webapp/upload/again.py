@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from flask import Response, request, send_file
 
-from webapp.answering import answers, card, heat, one_photo
+from webapp.answering import answers, card, explaining, heat, one_photo
 from webapp.answering.answers import Answer
 from webapp.answering.one_photo import Wish
 from webapp.answering.sealing import Carried
@@ -35,13 +35,20 @@ def look_again(library: Library, carried: Carried) -> tuple[Answer, Classifier]:
     wish = Wish.read(request.form)
     answer = one_photo.answer_photo(carried.photo, classifier, library, wish)
     if classifier.name == carried.model:
-        answer = carried.on(answer)
+        data_set = library.data_set_of(classifier.bundle)
+        near = explaining.images_at(carried.near, data_set)
+        answer = replace(carried.on(answer), near=tuple(near))
     if not wish.all:
         names = {one.name for one in one_photo.others(classifier, library)}
         before = (carried.opinion, *carried.opinions)
         answer = replace(answer, opinions=tuple(one for one in before if one.model in names))
     # Byte by byte the same photo, however often it comes back; its size is that of the file.
-    answer = replace(answer, photo_uri=carried.photo_uri, photo_size=carried.photo_size)
+    answer = replace(
+        answer,
+        photo_uri=carried.photo_uri,
+        photo_size=carried.photo_size,
+        ours=carried.ours,
+    )
     return answer, classifier
 
 

@@ -45,8 +45,8 @@ DIGEST = hashlib.sha256("".join(BATCH_DIGESTS.values()).encode()).hexdigest()
 
 ABOUT = About(
     lead="Sixty thousand colour photographs of 32×32 pixels in ten classes, collected in 2009 by "
-    "Alex Krizhevsky, Vinod Nair and Geoffrey Hinton. A network knows of the world what is in "
-    "them, and nothing else.",
+    "Alex Krizhevsky, Vinod Nair and Geoffrey Hinton. A network that is trained on nothing else "
+    "knows nothing else of the world.",
     notes=(
         Note(
             title="What 32×32 pixels mean",

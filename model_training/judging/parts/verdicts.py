@@ -46,6 +46,12 @@ class VerdictRates(Part):
     of_strangers: Shares
     right: Shares
 
+    @property
+    def named_right(self) -> float:
+        """Return the share of the photos of the classes that are given their class, if unsurely."""
+        known, unsure, _refused = range(3)
+        return sum(self.of_photos[one] * self.right[one] for one in (known, unsure))
+
 
 class Familiarity(Part):
     """The probability that an image is one of the classes at all, by its novelty: a logistic curve.

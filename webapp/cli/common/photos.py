@@ -41,6 +41,11 @@ class PhotoFiles:
             found += [(path, kind.name, bool(place % 2)) for place, path in enumerate(there)]
         return cls([one[0] for one in found], [one[1] for one in found], [one[2] for one in found])
 
+    def labels(self, classes: Sequence[str]) -> NDArray[np.int64]:
+        """Return the place of each one's kind among `classes`, -1 for a stranger: (count,)."""
+        places = {name: place for place, name in enumerate(classes)}
+        return np.array([places.get(kind, -1) for kind in self.kinds], np.int64)
+
     def take(self, chosen: Sequence[bool]) -> PhotoFiles:
         """Return those that are `chosen`, one for each."""
         places = [place for place, wanted in enumerate(chosen) if wanted]
