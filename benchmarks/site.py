@@ -11,10 +11,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 PROJECT = Path(__file__).resolve().parent.parent
 MEGABYTE = 1e6
@@ -34,11 +35,19 @@ class Site:
     port: int
     log: Path
 
-    def ask(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        kind: str = "",
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> tuple[int, bytes]:
         """Return status and content of an answer, over a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        sent = dict(headers) | ({"Content-Type": kind} if kind else {})
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         try:
-            connection.request(method, path, body, {"Content-Type": kind} if kind else {})
+            connection.request(method, path, body, sent)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
@@ -59,10 +68,13 @@ def memory(process: int) -> dict[str, float]:
 
 
 @contextmanager
-def running(*, workers: int = 1, **settings: object) -> Iterator[tuple[Site, float]]:
-    """Run the site as `make serve` does; give it, and the seconds until `/readyz` was 200.
+def running(
+    *, workers: int = 1, ready: str = "/readyz", **settings: object
+) -> Iterator[tuple[Site, float]]:
+    """Run the site as `make serve` does; give it, and the seconds until it was ready.
 
     Args:
+        ready: the page that is 200 then.
         settings: of the site; those of the server in lower case.
     """
     with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
@@ -85,7 +97,7 @@ def running(*, workers: int = 1, **settings: object) -> Iterator[tuple[Site, flo
             )
         site = Site(server.pid, port, log)
         try:
-            while not _is_ready(site):
+            while not _is_ready(site, ready):
                 if server.poll() is not None:
                     raise RuntimeError(f"The site did not start:\n{log.read_text('utf-8')}")
                 time.sleep(0.05)
@@ -95,9 +107,9 @@ def running(*, workers: int = 1, **settings: object) -> Iterator[tuple[Site, flo
             server.wait(60)
 
 
-def _is_ready(site: Site) -> bool:
+def _is_ready(site: Site, page: str) -> bool:
     try:
-        return site.ask("GET", "/readyz")[0] == 200
+        return site.ask("GET", page)[0] == 200
     except OSError:
         return False
 

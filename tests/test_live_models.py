@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask import Flask
+from numpy.typing import NDArray
 
 from model_training.bundles.bundle import MODEL, Bundle
 from model_training.bundles.manage import rename_bundle
@@ -38,7 +39,7 @@ from webapp.serving.classifier import Classifier
 from webapp.serving.runtime import absent
 from webapp.settings import SettingError
 
-SENT = {"method": "POST", "data": pictures.jpeg(), "content_type": "image/jpeg"}
+SENT: dict[str, Any] = {"method": "POST", "data": pictures.jpeg(), "content_type": "image/jpeg"}
 WAIT = 120.0
 
 
@@ -263,8 +264,12 @@ def test_a_loaded_network_says_the_same_from_a_mapped_file(tiny_bundle: Bundle) 
 
 
 def test_mapped_arrays_are_the_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = [np.arange(7, dtype=np.int8), np.float32(3), np.zeros((0, 3)), np.ones((2, 3))[:, ::2]]
-    given = [np.asarray(one) for one in given]
+    given: list[NDArray[Any]] = [
+        np.arange(7, dtype=np.int8),
+        np.array(3.0),
+        np.zeros((0, 3)),
+        np.ones((2, 3))[:, ::2],
+    ]
     mapped = map_arrays(given)
     for one, again in zip(given, mapped, strict=True):
         assert np.array_equal(one, again) and (one.dtype, one.shape) == (again.dtype, again.shape)
@@ -330,7 +335,8 @@ def test_under_traffic_no_request_is_lost_when_models_change(
     monkeypatch.setenv("WEB_CONCURRENCY", "2")
     models = folder / "models"
     log = tmp_path / "log"
-    settings = {"MODELS_FOLDER": models, "DEFAULT_MODEL": "tiny", "DATA_FOLDER": tmp_path / "no"}
+    settings: dict[str, Any] = {"MODELS_FOLDER": models, "DEFAULT_MODEL": "tiny"}
+    settings["DATA_FOLDER"] = tmp_path / "none"
     with server.running(log, **settings) as address:
         master = int((tmp_path / "pid").read_text())
         loaded = [("models", {"model": name, "state": "loaded"}) for name in ("tiny", "other")]

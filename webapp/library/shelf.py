@@ -19,11 +19,13 @@ from webapp.library.content import Library
 from webapp.library.inventory import Inventory
 from webapp.library.reloading import answer, number_of, request_files, turn
 from webapp.operating.metrics import count_reload, show_models
-from webapp.serving.memory import give_back
+from webapp.serving.memory import give_back, trim
 from webapp.serving.runtime import prepare
 
 SECONDS_BETWEEN_LOOKS = 0.5
 SECONDS_TO_END = 20.0
+SECONDS_BETWEEN_TRIMS = 10.0
+"""In which memory that requests took and need no more may stay a worker's."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,11 @@ class Shelf:
                 self._put()
             self._say_all(self._put(), begun)
         give_back()
+        trimmed = time.monotonic()
         while not self._ending.wait(SECONDS_BETWEEN_LOOKS):
+            if time.monotonic() - trimmed > SECONDS_BETWEEN_TRIMS:
+                trim()
+                trimmed = time.monotonic()
             for path in seen:
                 number = number_of(path)
                 if number is not None and number != seen[path]:

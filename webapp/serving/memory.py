@@ -58,5 +58,10 @@ def keep_in_bounds() -> None:
 def give_back() -> None:
     """Give memory that is free back to the system, that of networks nobody holds any more too."""
     gc.collect()
+    trim()
+
+
+def trim() -> None:
+    """Give memory that nobody uses back to the system; elsewhere than on glibc, do nothing."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
