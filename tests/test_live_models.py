@@ -7,7 +7,9 @@ import dataclasses
 import http.client
 import importlib
 import json
+import logging
 import os
+import runpy
 import shutil
 import signal
 import sys
@@ -15,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -30,7 +33,7 @@ from model_training.mapping import map_arrays
 from model_training.networks.backend import KerasBackend
 from model_training.networks.loading import load_network
 from tests import pictures, server
-from tests.conftest import make_site
+from tests.conftest import PROJECT, make_site
 from tests.page_client import PageClient
 from tests.test_operating import Series, series, value
 from webapp.library import get_library, load_library, open_library, reloading
@@ -214,7 +217,7 @@ def test_the_default_model_answers_while_the_others_are_loading(
         for address in ("/api/classify?model=other", "/v2/models/other/infer"):
             refused = app.test_client().open(address, **SENT)
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5"), address
-        assert "One other model is still being loaded" in client.get("/").text
+        assert "Another model is still being loaded" in client.get("/").text
         assert "answer photos in a moment" in client.get("/models/other").text
     finally:
         go_on.set()
@@ -292,7 +295,30 @@ def test_packages_that_serving_does_not_need_are_not_imported() -> None:
     assert "this" not in sys.modules
 
 
-# Under gunicorn, with two workers, while somebody asks all the time.
+# Under gunicorn.
+
+
+def test_a_worker_ends_when_another_is_ready_to_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_REQUESTS", "50")
+    monkeypatch.setenv("MODELS_RELOAD_FILE", str(tmp_path / "reload.jsonl"))
+    hooks = runpy.run_path(str(PROJECT / "gunicorn.conf.py"))
+    assert "max_requests" not in hooks, "with that a worker would end first"
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda process, number: sent.append((process, number)))
+    old, new = (SimpleNamespace(pid=2, ppid=1, nr=0, log=logging.getLogger()) for _ in "12")
+    hooks["post_fork"](None, old)
+    assert 50 <= old.replaced_at <= 55
+    for old.nr in range(1, 100):
+        hooks["post_request"](old, None, None, None)
+    assert sent == [(1, signal.SIGTTIN)], "one worker more"
+    for _ in range(2):
+        hooks["post_worker_init"](new)
+    assert sent == [(1, signal.SIGTTIN), (1, signal.SIGTTOU)], "and then one less, once"
+
+
+# The same for real, with two workers, while somebody asks all the time.
 
 
 @dataclasses.dataclass
