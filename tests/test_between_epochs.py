@@ -26,7 +26,8 @@ from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.callbacks import Between
 from model_training.training.learning.learner import compile_network
 from model_training.training.learning.optimizers import describe
-from model_training.training.loop import Interrupted, Place, Trained, Watcher, train
+from model_training.training.learning.watcher import Watcher
+from model_training.training.loop import Interrupted, Place, Trained, train
 from tests.conftest import TINY, place_in
 
 PHASE = Phase(

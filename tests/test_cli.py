@@ -23,7 +23,7 @@ from model_training.recipes import RECIPES, Recipe
 from model_training.training import run
 from model_training.training.loop import Interrupted
 from tests.conftest import PROJECT, make_site
-from webapp.cli import train
+from webapp.cli.common import training
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_an_interrupted_training_goes_on_with_resume(
         return "Ctrl-C as soon as the first epoch is told"
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "epoch_line", interrupt)
+        patch.setattr(training, "epoch_line", interrupt)
         assert "--resume" in runner.invoke(args=["train", "tiny"]).output
     assert not (instance / "models").exists()
     refused = runner.invoke(args=["train", "tiny"])

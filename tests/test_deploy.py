@@ -47,15 +47,20 @@ http {{
 
 
 @contextmanager
-def nginx_before(site: str, folder: Path) -> Iterator[str]:
-    """Run nginx with our file before the site at the address `site`; gives its address."""
+def nginx_before(site: str, folder: Path, *others: str) -> Iterator[str]:
+    """Run nginx with our file before the site at the address `site`; gives its address.
+
+    Args:
+        others: addresses of more sites, which take turns.
+    """
     assert NGINX
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     text = (DEPLOY / "nginx.conf").read_text("utf-8")
     text = text.replace("listen 80;", f"listen {port};").replace("listen [::]:80;", "")
-    text = text.replace("server 127.0.0.1:8000;", f"server {site.removeprefix('http://')};")
+    servers = [f"server {one.removeprefix('http://')};" for one in (site, *others)]
+    text = text.replace("server 127.0.0.1:8000;", "\n    ".join(servers))
     (folder / "site.conf").write_text(text)
     user = "user root;" if os.geteuid() == 0 else ""
     whole = folder / "nginx.conf"

@@ -21,12 +21,13 @@ from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError
-from model_training.training.loop import Interrupted, Watcher
+from model_training.training.learning.watcher import Watcher
+from model_training.training.loop import Interrupted
 from model_training.training.measuring import MeasuringInterrupted
 from model_training.training.options import QUICK_IMAGES, Options, Parts, some
 from model_training.training.run import run
 from tests.conftest import TINY, place_in
-from webapp.cli import train
+from webapp.cli.common import training
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import Source
 
@@ -141,7 +142,7 @@ def test_who_began_with_force_need_not_say_it_again(
 ) -> None:
     command = ["train", "tiny", "--epochs", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr(train, "epoch_line", interrupt)
+        patch.setattr(training, "epoch_line", interrupt)
         stopped = runner.invoke(args=[*command, "--force"])
     assert "--resume" in stopped.output
     assert (models / "tiny" / "card.json").read_bytes() == there
@@ -159,7 +160,7 @@ def test_a_bundle_that_came_while_a_training_was_interrupted_is_not_replaced(
 ) -> None:
     command = ["train", "tiny", "--epochs", "1"]
     with monkeypatch.context() as patch:
-        patch.setattr(train, "epoch_line", interrupt)
+        patch.setattr(training, "epoch_line", interrupt)
         runner.invoke(args=command)
     shutil.copytree(tiny_bundle.path, models / "tiny")
     refused = runner.invoke(args=[*command, "--resume"])
@@ -269,7 +270,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_says_what_is_kept(
             interrupt()
         return "told"
 
-    monkeypatch.setattr(train, "epoch_line", twice)
+    monkeypatch.setattr(training, "epoch_line", twice)
     result = runner.invoke(args=["train", "tiny"])
     assert result.exit_code == 1
     assert "Error: Stopped at once. " in result.output

@@ -27,7 +27,7 @@ from model_training.datasets.dataset import DataSet
 from model_training.networks.checking import find_doubts
 from model_training.recipes import RECIPES, Recipe, UnknownRecipe, find_recipe
 from model_training.recipes.registry import Found, find_recipes
-from model_training.training.loop import Watcher
+from model_training.training.learning.watcher import Watcher
 from model_training.training.options import Options
 from model_training.training.run import run
 from tests.conftest import PROJECT, SHIPPED_DATA, SHIPPED_MODELS, TINY, make_site, place_in

@@ -25,7 +25,8 @@ from model_training.training import checkpoint, environment
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.learner import compile_network, epoch_order
 from model_training.training.learning.optimizers import OneCycle
-from model_training.training.loop import Diverged, Interrupted, Watcher
+from model_training.training.learning.watcher import Watcher
+from model_training.training.loop import Diverged, Interrupted
 from model_training.training.options import Options, Parts
 from model_training.training.run import run
 from tests.conftest import PROJECT, TINY, place_in

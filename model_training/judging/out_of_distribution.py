@@ -93,20 +93,34 @@ class Reference:
         Args:
             features: float32 (count, features).
         """
-        shaped = _shape(features, self.rooted) @ self.axes.astype(np.float32)
-        return np.asarray(unit(shaped, SHORTEST) @ self._directions.T)
+        found = np.empty((len(features), len(self.remembered)), np.float32)
+        found[:, self._order] = self._directions_of(features) @ self._remembered.T
+        return found
+
+    def _directions_of(self, features: Floats) -> Floats:
+        return unit(_shape(features, self.rooted) @ self._axes, SHORTEST)
 
     @cached_property
-    def _directions(self) -> Floats:
-        return map_arrays([unit(self.remembered.astype(np.float32), SHORTEST)])[0]
+    def _axes(self) -> Floats:
+        return self.axes.astype(np.float32)
+
+    @cached_property
+    def _order(self) -> NDArray[np.int64]:
+        # By class, so that those of one class are a part of the array and not a copy of it.
+        return np.argsort(self.remembered_labels, kind="stable")
+
+    @cached_property
+    def _remembered(self) -> Floats:
+        return map_arrays([unit(self.remembered[self._order].astype(np.float32), SHORTEST)])[0]
 
     def _signs(
         self, features: Floats, logits: Floats
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        found = unit(_shape(features, self.rooted) @ self.axes.astype(np.float32), SHORTEST)
+        found = self._directions_of(features)
         guessed, distance = logits.argmax(axis=1), np.ones(len(features))
+        labels = self.remembered_labels[self._order]
         for number in np.unique(guessed):
-            near = self._directions[self.remembered_labels == number]
+            near = self._remembered[slice(*np.searchsorted(labels, [number, number + 1]))]
             if len(near):
                 mine = guessed == number
                 last = min(NEAREST, len(near))

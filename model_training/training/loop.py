@@ -23,8 +23,13 @@ from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
+from model_training.training.environment import versions
 from model_training.training.learning.learner import Learner, epoch_order
+from model_training.training.learning.watcher import Watcher
 from model_training.training.signals import stop_signals
+from model_training.training.together.alone import by_itself
+from model_training.training.together.state import read_of
+from model_training.training.together.team import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -48,25 +53,6 @@ class Trained:
     trainable_parameters: int
     best_epoch: int | None = None
     stopped: bool = False
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Functions of a caller that are told how a training goes.
-
-    `on_start` is told how many parameters there are, how many steps are done already, and how many
-    there are; `on_features` how many more images have gone through frozen layers, of how many;
-    `on_warning`, before a training begins, what about the network looks wrong.
-    `on_stage` of each stage of the measuring that follows its name, how many images are done, and
-    of how many.
-    """
-
-    on_start: Callable[[int, int, int], None] = lambda parameters, steps_done, steps_total: None
-    on_step: Callable[[int], None] = lambda steps: None
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None
-    on_features: Callable[[int, int], None] = lambda images, images_total: None
-    on_warning: Callable[[str], None] = lambda message: None
-    on_stage: Callable[[str, int, int], None] = lambda stage, images, images_total: None
 
 
 @dataclass(frozen=True)
@@ -106,6 +92,7 @@ def train(
     resume: bool = False,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] | None = None,
+    team: Team = ALONE,
 ) -> Trained:
     """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
 
@@ -123,9 +110,11 @@ def train(
         replace: whether the caller may replace an earlier bundle; kept with the state, so that
             `resume` need not be told again.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
+        team: the processes that train together; one that does not lead writes nothing.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM, or because of `stop`.
+        TeamError: the processes cannot train together, or one of them is gone.
         Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
@@ -144,7 +133,8 @@ def train(
         return checked(built, recipe.name, classes, recipe.parameters)
 
     network = dataclasses.replace(recipe, build=build)
-    run = _Run(network, phases, seed, fit, validation, place, data_digest, watcher or Watcher())
+    told = watcher or Watcher()
+    run = _Run(network, phases, seed, fit, validation, place, data_digest, told, team)
     if resume:
         run.restore(weights, replace)
     else:
@@ -167,7 +157,9 @@ class _Run:
         place: Place,
         data_digest: str,
         watcher: Watcher,
+        team: Team,
     ) -> None:
+        self._team = team
         self._recipe, self._phases, self._seed = recipe, phases, seed
         self._fit, self._validation = fit, validation
         self._place, self._watcher = place, watcher
@@ -188,6 +180,8 @@ class _Run:
         settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
         # Through JSON, as the saved ones come back: tuples are lists there.
         self._state = checkpoint.State(json.loads(json.dumps(settings)))
+        facts = {"images": data_digest, "settings": json.dumps(settings)}
+        team.check_same(facts | {"versions": json.dumps(versions())})
 
     def begin(self, weights: Path | None, command: str, replace: bool) -> None:
         """Start with a fresh network."""
@@ -206,7 +200,7 @@ class _Run:
 
     def restore(self, weights: Path | None, replace: bool) -> None:
         """Go on from the state on disk."""
-        saved = checkpoint.read(self._place.state)
+        saved = read_of(self._team, self._place.state)
         state = checkpoint.State.of(saved.folder, saved.progress)
         checkpoint.check_same_settings(state.settings, self._state.settings)
         if weights and state.pretrained and describe_file(weights) not in state.pretrained:
@@ -232,8 +226,10 @@ class _Run:
     def outcome(self) -> Trained:
         """The trained network."""
         state = self._state
+        with by_itself():
+            model = in_float32(self._recipe.build, self._model)
         return Trained(
-            model=in_float32(self._recipe.build, self._model),
+            model=model,
             history=state.history,
             started=state.started,
             seconds=state.features_seconds + sum(row.seconds for row in state.history),
@@ -294,7 +290,7 @@ class _Run:
                 order = epoch_order(len(self._fit), self._seed, len(state.history))
             # After the very last step there is nothing to stop.
             last = state.phase + 1 == len(self._phases) and state.step == steps
-            stopping = stop() and not last
+            stopping = self._team.any(stop()) and not last
             if epoch_ends or stopping:
                 self._save(learner)
             if stopping:
@@ -321,8 +317,9 @@ class _Run:
                 on_features=lambda count: self._watcher.on_features(count, total),
                 stop=stop,
                 first=len(self._state.history) - self._state.step // (steps // phase.epochs),
-                logs=self._place.logs,
+                logs=self._place.logs if self._team.leads else None,
                 resumed=self._resumed,
+                team=self._team,
             )
         except Stopped as error:
             raise Interrupted from error
@@ -339,6 +336,8 @@ class _Run:
         return learner
 
     def _save(self, learner: Learner | None) -> None:
+        if not self._team.leads:
+            return
         self._state.between = learner.between.memory() if learner is not None else {}
         checkpoint.save(
             self._place.state,

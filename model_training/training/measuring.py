@@ -39,7 +39,8 @@ from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output
 from model_training.training.environment import Environment
 from model_training.training.learning.optimizers import describe
-from model_training.training.loop import Interrupted, Place, Trained, Watcher
+from model_training.training.learning.watcher import Watcher
+from model_training.training.loop import Interrupted, Place, Trained
 from model_training.training.options import Options, Parts
 from model_training.training.pretrained_heads import kept_head
 from model_training.training.why import Reached, why

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_training.bundles.bundle import Bundle, is_bundle
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.files import remove_leftovers
-from model_training.recipes import Recipe
+from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.environment import environment, make_deterministic, usable_precision
-from model_training.training.loop import Place, Watcher, train
+from model_training.training.learning.watcher import Watcher
+from model_training.training.loop import Place, train
 from model_training.training.measuring import Finished, Stages, measure_and_write
 from model_training.training.options import (
     Options,
@@ -28,6 +30,7 @@ from model_training.training.options import (
 )
 from model_training.training.pretrained_heads import discard_head, keep_head
 from model_training.training.signals import stop_signals
+from model_training.training.together.team import ALONE, Team
 
 
 def run(
@@ -42,6 +45,7 @@ def run(
     replace: bool = False,
     calibrated: Path | None = None,
     watcher: Watcher | None = None,
+    team: Team = ALONE,
 ) -> Bundle:
     """Train `recipe` on `data`, measure it, and write the bundle `output`.
 
@@ -59,6 +63,8 @@ def run(
     A recipe is made for one data set.  Other images are brought to the size that its network takes;
     shifts are scaled to that, and batches made smaller where there would be few in an epoch.
 
+    Of a `team` of processes this is what the one that leads does; the others `help_with` it.
+
     Raises:
         Interrupted: stopped by a signal; `resume` goes on.  `MeasuringInterrupted` where only the
             measuring was left.
@@ -69,6 +75,99 @@ def run(
         BundleError: with `all_data`, the bundle of the earlier run is damaged.
         ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
+    planned = _plan(recipe, data, options, output, calibrated)
+    here = environment()
+    with checkpoint.claim(place.state), stop_signals() as asked_to_stop:
+        for path in (output, place.state / checkpoint.STATE_NAME):
+            remove_leftovers(path)
+        recipe, data, phases = planned.recipe, planned.data, planned.phases
+        replace = check_beginning(
+            recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
+        )
+        if not resume:
+            checkpoint.discard(place.state)
+            keep_head(recipe, options.weights, place.state)
+        trained = train(
+            recipe,
+            phases,
+            options.seed,
+            planned.parts.fit,
+            planned.parts.validation,
+            place,
+            classes=len(data.classes),
+            data_digest=data.digest,
+            command=command(recipe, options),
+            weights=options.weights,
+            replace=replace,
+            resume=resume,
+            watcher=watcher,
+            stop=asked_to_stop.is_set,
+            team=team,
+        )
+        bundle = measure_and_write(
+            Finished(recipe, data, phases, options, trained, planned.parts, planned.earlier, here),
+            output,
+            place,
+            replace=replace,
+            stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
+        )
+        checkpoint.discard(place.state)
+        discard_head(place.state)
+    return bundle
+
+
+def help_with(
+    recipe: Recipe,
+    data: DataSet,
+    options: Options,
+    output: Path,
+    place: Place,
+    team: Team,
+    *,
+    resume: bool = False,
+    calibrated: Path | None = None,
+    watcher: Watcher | None = None,
+) -> None:
+    """Take the steps of a `run` in a process of `team` that does not lead, and write nothing.
+
+    Raises:
+        Interrupted: some process was stopped by a signal.
+        TeamError: the processes are about to do different things, or one of them is gone.
+        ValueError: the options do not fit the data.
+    """
+    planned = _plan(recipe, data, options, output, calibrated)
+    with stop_signals() as asked_to_stop:
+        train(
+            planned.recipe,
+            planned.phases,
+            options.seed,
+            planned.parts.fit,
+            planned.parts.validation,
+            place,
+            classes=len(planned.data.classes),
+            data_digest=planned.data.digest,
+            weights=options.weights,
+            resume=resume,
+            watcher=watcher,
+            stop=asked_to_stop.is_set,
+            team=team,
+        )
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A recipe, images and phases as the options and each other want them."""
+
+    recipe: Recipe
+    data: DataSet
+    parts: Parts
+    phases: tuple[Phase, ...]
+    earlier: Bundle | None
+
+
+def _plan(
+    recipe: Recipe, data: DataSet, options: Options, output: Path, calibrated: Path | None
+) -> _Planned:
     if options.input_size is not None:
         recipe = dataclasses.replace(recipe, input_size=options.input_size)
     data = for_data_set(recipe, data)
@@ -83,42 +182,7 @@ def run(
         phases = without_validation(phases, earlier.card.training.best_epoch, options)
     if options.deterministic:
         make_deterministic()
-    here = environment()
-    with checkpoint.claim(place.state), stop_signals() as asked_to_stop:
-        for path in (output, place.state / checkpoint.STATE_NAME):
-            remove_leftovers(path)
-        replace = check_beginning(
-            recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
-        )
-        if not resume:
-            checkpoint.discard(place.state)
-            keep_head(recipe, options.weights, place.state)
-        trained = train(
-            recipe,
-            phases,
-            options.seed,
-            parts.fit,
-            parts.validation,
-            place,
-            classes=len(data.classes),
-            data_digest=data.digest,
-            command=command(recipe, options),
-            weights=options.weights,
-            replace=replace,
-            resume=resume,
-            watcher=watcher,
-            stop=asked_to_stop.is_set,
-        )
-        bundle = measure_and_write(
-            Finished(recipe, data, phases, options, trained, parts, earlier, here),
-            output,
-            place,
-            replace=replace,
-            stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
-        )
-        checkpoint.discard(place.state)
-        discard_head(place.state)
-    return bundle
+    return _Planned(recipe, data, parts, phases, earlier)
 
 
 def _earlier(output: Path, calibrated: Path | None, recipe: Recipe, data: DataSet) -> Bundle:

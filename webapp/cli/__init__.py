@@ -10,6 +10,7 @@ import flask.cli
 
 from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
+from webapp.cli.classify import classify_command
 from webapp.cli.data import data_commands
 from webapp.cli.explain import explain_command
 from webapp.cli.export import export_command
@@ -27,7 +28,7 @@ INTRODUCTION = (
 )
 SECTIONS = {
     "Images to learn from": ("data",),
-    "Models": ("train", "models", "predict", "calibrate", "export"),
+    "Models": ("train", "models", "predict", "classify", "calibrate", "export"),
     "The website": ("run", "feedback", "db"),
 }
 """The commands in the order in which one meets them; those that are not named come last."""
@@ -47,6 +48,7 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(data_commands)
     app.cli.add_command(export_command)
     app.cli.add_command(predict_command)
+    app.cli.add_command(classify_command)
     models_commands.add_command(upgrade_command)
     models_commands.add_command(explain_command)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":

@@ -11,18 +11,16 @@ from itertools import islice
 from pathlib import Path
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.bundles.reading import read_bundles
 from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
 from webapp.answering.answers import Answer, Prepared, answer_photos, prepare
 from webapp.answering.received import limits
 from webapp.api import schemas
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.classifiers import default_classifier, named_classifier
 from webapp.filters import percent
-from webapp.serving.classifier import Classifier, ClassifierError
+from webapp.serving.classifier import Classifier
 
 AT_A_TIME = 32
 """Photos that are answered as one batch: their views are kept till then, not they themselves."""
@@ -70,7 +68,7 @@ def predict_command(photos: tuple[Path, ...], name: str | None, as_json: bool) -
     """
     if all(path.is_dir() for path in photos):
         raise click.BadParameter(_folder(photos[0]), param_hint="PHOTO")
-    classifier = _named(name) if name else _default()
+    classifier = named_classifier(name) if name else default_classifier()
     widths = (
         max(len(_shown(path)) for path in photos),
         max(len(one) for one in (*classifier.classes, NONE_OF_THESE)),
@@ -87,39 +85,6 @@ def predict_command(photos: tuple[Path, ...], name: str | None, as_json: bool) -
     if unanswered:
         click.echo(f"Not answered: {unanswered} of {len(photos)}.", err=True)
         raise click.exceptions.Exit(1)
-
-
-def _named(name: str) -> Classifier:
-    try:
-        return Classifier(find_bundle(name, param_hint="--model"))
-    except ClassifierError as error:
-        raise click.ClickException(f"{name} cannot answer: {error}.") from error
-
-
-def _default() -> Classifier:
-    """Return what answers on the site unless another is asked.
-
-    Raises:
-        click.ClickException: nothing can.
-    """
-    bundles, problems = read_bundles(current_app.config["MODELS_FOLDER"])
-    wanted: str = current_app.config["DEFAULT_MODEL"]
-    for bundle in sorted(bundles, key=lambda one: one.name != wanted):
-        try:
-            classifier = Classifier(bundle)
-        except ClassifierError as error:
-            problems[bundle.name] = str(error)
-            continue
-        if bundle.name != wanted:
-            why = problems.get(wanted, "it is not here")
-            click.echo(
-                f"The default model {wanted} cannot answer ({why}): {bundle.name} does.", err=True
-            )
-        return classifier
-    named = "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-    raise click.ClickException(
-        f"No model can answer ({named or 'none is here'}). `flask train custom-cnn` trains one."
-    )
 
 
 def _outcomes(

@@ -13,9 +13,9 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.bundles.bundle import BundleError, is_bundle
+from model_training.bundles.bundle import is_bundle
 from model_training.bundles.manage import BundleExists, free_name
-from model_training.datasets.dataset import DataError, DataSet
+from model_training.datasets.dataset import DataSet
 from model_training.naming import SLUG
 from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes import Recipe, UnknownRecipe, find_recipe
@@ -23,12 +23,12 @@ from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
-from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
-from webapp.cli.common.results import epoch_line, print_outcome, print_recipes
+from webapp.cli.common.results import print_outcome, print_recipes
+from webapp.cli.common.together import Together, together_options
+from webapp.cli.common.training import help_shown, train_shown
 
 if TYPE_CHECKING:
-    from model_training.bundles.bundle import Bundle
     from model_training.training.loop import Place
 
 
@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     help="Replace a bundle that is there already. Only a quick try is replaced by another of the "
     "same recipe without it.",
 )
+@together_options
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training.")
 @click.option("--restart", is_flag=True, help="Throw an interrupted training away.")
 @with_appcontext
@@ -120,6 +121,9 @@ def train_command(
     restart: bool,
     force: bool,
     tensorboard: Path | None,
+    processes: int | None,
+    rank: int | None,
+    coordinator: str | None,
     **options: Any,
 ) -> None:
     """Train the recipe NAME, measure it, and write its bundle.
@@ -137,6 +141,7 @@ def train_command(
         recipe = find_recipe(name)
     except UnknownRecipe as error:
         raise click.UsageError(str(error)) from error
+    together = Together.asked(processes, rank, coordinator)
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
         raise click.UsageError(
             "--tensorboard needs TensorBoard: `pip install -r requirements-tensorboard.txt`."
@@ -161,6 +166,19 @@ def train_command(
     asked = Options(**options)
     told = {"resume": resume, "restart": restart, "replace": force}
     # Before data are fetched, and long before anything is trained.
+    if together.helps:
+        data = source.read(options["input_size"] or recipe.input_size)
+        help_shown(
+            recipe,
+            data,
+            asked,
+            bundle_path,
+            _place(bundle_path, None),
+            current_app.config["MODELS_FOLDER"] / usual,
+            together,
+            resume=resume,
+        )
+        return
     with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
         if checkpoint.exists(state := _state(bundle_path)):
             with checkpoint.claim(state):  # One that is running is not to be gone on with.
@@ -173,7 +191,7 @@ def train_command(
     calibrated = current_app.config["MODELS_FOLDER"] / usual
     with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
         place = _place(bundle_path, tensorboard)
-        bundle = _train(recipe, data, asked, bundle_path, place, calibrated, told)
+        bundle = train_shown(recipe, data, asked, bundle_path, place, calibrated, told, together)
     print_outcome(bundle)
     keep_data(data)
 
@@ -229,94 +247,6 @@ def _say_what_is_resized(recipe: Recipe, data: DataSet, options: Options) -> Non
         f"{recipe.name} sees {size} pixels: the images of {data.title}, of {data.side} pixels, are "
         f"{how} to that." + (" --input-size gives it larger ones." if data.side > size else "")
     )
-
-
-def _train(
-    recipe: Recipe,
-    data: DataSet,
-    options: Options,
-    bundle_path: Path,
-    place: Place,
-    calibrated: Path,
-    told: dict[str, bool],
-) -> Bundle:
-    # Here, so that `flask --help` does not wait for a deep-learning framework.
-    from model_training.networks.features import FullDisk
-    from model_training.networks.pretrained import WeightsError
-    from model_training.training.environment import usable_precision
-    from model_training.training.loop import Interrupted, Watcher
-    from model_training.training.measuring import MeasuringInterrupted
-    from model_training.training.run import run
-
-    if usable_precision(recipe.precision) != recipe.precision:
-        click.echo(
-            "This processor only emulates bfloat16, which is slow: training in float32 instead."
-        )
-    done = total = features_done = 0
-
-    def start(parameters: int, steps_done: int, steps: int) -> None:
-        nonlocal done, total
-        done, total = steps_done, steps
-        note = f" (resumed after {done:,} of {total:,} steps)" if done else ""
-        click.echo(f"Training {recipe.title}: {parameters:,} parameters{note}")
-        if done < total and recipe.phases[0].learns_from is None:
-            bars.show("training", done, total)  # The first step takes longest.
-
-    def step(count: int) -> None:
-        nonlocal done
-        done += count
-        bars.show("training", done, total)
-
-    def features(count: int, images: int) -> None:
-        nonlocal features_done
-        # Each phase has its own.
-        features_done = count if features_done >= images else features_done + count
-        bars.show("frozen layers", features_done, images)
-
-    with Bars() as bars:
-        watcher = Watcher(
-            on_start=start,
-            on_step=step,
-            on_epoch=lambda row: bars.echo(epoch_line(row)),
-            on_features=features,
-            on_stage=bars.show,
-            on_warning=lambda message: click.echo(f"Warning: {message}", err=True),
-        )
-        try:
-            return run(
-                recipe,
-                data,
-                options,
-                bundle_path,
-                place,
-                calibrated=calibrated,
-                watcher=watcher,
-                **told,
-            )
-        except MeasuringInterrupted as error:
-            raise click.ClickException(
-                "Stopped while measuring. The trained network is kept: give the same command with "
-                "--resume and only the measuring is repeated."
-            ) from error
-        except Interrupted as error:
-            raise click.ClickException(
-                "Stopped. Everything is kept: give the same command with --resume to go on."
-            ) from error
-        except KeyboardInterrupt as error:
-            kept = (
-                "What was saved last is kept: give the same command with --resume to go on from it."
-                if checkpoint.exists(place.state)
-                else "Nothing had been saved yet."
-            )
-            raise click.ClickException(f"Stopped at once. {kept}") from error
-        except (WeightsError, FullDisk, BundleError, DataError, ValueError) as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            again = "go on with --resume" if checkpoint.exists(place.state) else "start again"
-            raise click.ClickException(
-                f"A file could not be read or written ({error}). The bundle that was there before "
-                f"is whole. Where the disk is full, make room and {again}."
-            ) from error
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
 from model_training.training.learning.callbacks import Between
 from model_training.training.learning.optimizers import Lookahead, build_optimizer
+from model_training.training.together.alone import by_itself, own_copy
+from model_training.training.together.team import ALONE, Team, lost_processes_named
 
 
 class Inputs(Protocol):
@@ -42,6 +45,7 @@ class Learner:
         first: how many epochs of the run came before the phase.
         logs: the folder for logs, or None.
         resumed: whether an earlier session has written to them.
+        team: the processes that learn together.
 
     `features_seconds` is what the frozen layers took, `between` what happens between epochs.
 
@@ -66,7 +70,10 @@ class Learner:
         first: int = 0,
         logs: Path | None = None,
         resumed: bool = False,
+        team: Team = ALONE,
     ) -> None:
+        team.check_batch(phase.batch_size)
+        self._team = team
         for layer in model.layers:
             layer.trainable = layer.name not in always_frozen
         _resize_to(phase.input_size or input_size, model)
@@ -79,6 +86,8 @@ class Learner:
         else:
             lower, self.network = cut(model, phase.learns_from)
             lower.trainable = False
+            if team.processes > 1:
+                lower = own_copy(lower)
             told: dict[str, Any] = {"on_images": on_features, "stop": stop}
             found = extract(lower, fit.images, phase.views, features_folder, **told)
             self._inputs = FeatureViews(found.views, seed)
@@ -120,9 +129,13 @@ class Learner:
         Returns:
             The loss and the accuracy of this batch.
         """
-        logs = self.network.train_on_batch(
-            self._inputs.batch(chosen, epoch, batch), self._targets[chosen], return_dict=True
-        )
+        # Drawn for the whole batch before it is divided, so that the number of processes does not
+        # change what is learned from.
+        inputs, own = self._inputs.batch(chosen, epoch, batch), self._team.share(len(chosen))
+        with lost_processes_named():
+            logs = self.network.train_on_batch(
+                inputs[own], self._targets[chosen][own], return_dict=True
+            )
         if self._lookahead is not None:
             self._lookahead.after_step(step)
         # `train_on_batch` tells of its own batch only.
@@ -132,14 +145,26 @@ class Learner:
         """The loss and the accuracy on the validation images, if any, without augmentation."""
         if self._validation is None:
             return None
-        logs = self.network.evaluate(
-            self._validation,
-            self._validation_targets,
-            batch_size=batch_within_memory(self.network),
-            verbose=0,
-            return_dict=True,
-        )
-        return float(logs["loss"]), float(logs["accuracy"])
+        assert self._validation_targets is not None
+        if self._team.processes == 1:
+            return _evaluate(self.network, self._validation, self._validation_targets)
+        # Each its share, which need not be as large as the others'.
+        team = self._team
+        mine = slice(team.rank, None, team.processes)
+        inputs, targets = self._validation[mine], self._validation_targets[mine]
+        with by_itself():
+            self._own.set_weights(self.network.get_weights())
+            loss, accuracy = _evaluate(self._own, inputs, targets)
+        found = team.gather(np.array([loss * len(inputs), accuracy * len(inputs), len(inputs)]))
+        loss, accuracy, count = found.sum(axis=0)
+        return float(loss / count), float(accuracy / count)
+
+    @cached_property
+    def _own(self) -> keras.Model:
+        copied = own_copy(self.network)
+        with by_itself():
+            copied.compile(loss=self.network.loss, metrics=["accuracy"])
+        return copied
 
     def state(self) -> list[NDArray[Any]]:
         """Return all that is needed to go on beside the network's own variables and
@@ -179,6 +204,14 @@ def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
         keras.losses.CategoricalCrossentropy(label_smoothing=phase.label_smoothing),
         metrics=["accuracy"],
     )
+
+
+def _evaluate(
+    network: keras.Model, inputs: NDArray[Any], targets: NDArray[np.float32]
+) -> tuple[float, float]:
+    batch = batch_within_memory(network)
+    logs = network.evaluate(inputs, targets, batch_size=batch, verbose=0, return_dict=True)
+    return float(logs["loss"]), float(logs["accuracy"])
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -1,0 +1,66 @@
+"""`flask classify` beside the bare network: `python -m benchmarks.classifying [NAME] [--images N]`
+
+Test images as PNG files in a folder go the whole way: found, read, decoded, judged, and written to
+disk in batches.  Beside it stands the compiled function on the same images, in batches of the same
+size and decoded before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.photos import MAX_PIXELS, MODELS
+from benchmarks.timing import alternate, print_table
+from model_training.bundles.reading import read_bundle
+from model_training.classifying.journal import Journal
+from model_training.classifying.pipeline import BATCH, Limits, classify
+from model_training.classifying.sources import find_pictures
+from model_training.datasets.catalog.cifar10 import NAME
+from model_training.datasets.pictures.sprites import read_test_images
+from webapp.serving.classifier import Classifier
+
+ROUNDS = 5
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("name", nargs="?", default="custom-cnn", help="of a bundle")
+    parser.add_argument("--images", type=int, default=2048)
+    asked = parser.parse_args(arguments)
+    classifier = Classifier(read_bundle(MODELS / asked.name))
+    images = read_test_images(MODELS.parent / "data" / NAME / "test", 32).images[: asked.images]
+    judge, backend = classifier.judge, classifier.backend
+    views = [judge.views(Image.fromarray(image))[0].pixels for image in images]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "pictures"
+        folder.mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(folder / f"{number:05}.png")
+
+        def whole() -> None:
+            with Journal(Path(temporary) / "rows.jsonl", {}, restart=True) as journal:
+                limits = Limits(20_000_000, MAX_PIXELS)
+                for rows in classify(find_pictures([folder]), judge, backend, limits):
+                    journal.add(rows)
+                assert len(journal.done) == len(images)
+
+        def bare() -> None:
+            for start in range(0, len(views), BATCH):
+                backend.features(np.stack(views[start : start + BATCH]))
+
+        print(f"{len(images):,} PNG files of 32 pixels through {classifier.name}")
+        seconds = alternate(
+            {"flask classify": whole, f"compiled function, {BATCH} at once": bare}, ROUNDS
+        )
+        print_table(seconds, len(images), "image")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What is said of one picture, as a flat row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from model_training.judging.judge import Judgement
+
+COLUMNS = ("file", "verdict", "label", "probability", "novelty", "resembles", "error", "detail")
+"""Those of every table, before the probability of each class."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One picture and what was said of it.
+
+    Args:
+        file: its name (`sources.Picture`).
+        verdict: "known", "unsure" or "stranger"; None of a picture that was not judged.
+        label: the most probable class, whatever the verdict.
+        probability: of the label, of a picture of any kind: it falls as the picture grows strange.
+        novelty: as in `Judgement`.
+        resembles: what else it resembles, where the network knows that.
+        probabilities: of each class, of a picture that is of one; in the order of the classes.
+        error, detail: why it was not judged: a code for programs, and a sentence.
+    """
+
+    file: str
+    verdict: str | None = None
+    label: str | None = None
+    probability: float | None = None
+    novelty: float | None = None
+    resembles: str | None = None
+    probabilities: tuple[float, ...] | None = None
+    error: str | None = None
+    detail: str | None = None
+
+    @classmethod
+    def of(cls, file: str, judgement: Judgement, classes: tuple[str, ...]) -> Row:
+        """Return the row that says what `judgement` does."""
+        best = int(judgement.probabilities.argmax())
+        share = float(judgement.probabilities[best])
+        familiarity = 1.0 if judgement.familiarity is None else judgement.familiarity
+        return cls(
+            file,
+            judgement.verdict,
+            classes[best],
+            round(share * familiarity, 6),
+            round(judgement.novelty, 6),
+            judgement.resembles,
+            tuple(round(float(one), 6) for one in judgement.probabilities),
+        )
+
+    def flat(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Return the row as a table has it: a column for each class, `probability:dog`."""
+        shares: tuple[float | None, ...] = self.probabilities or (None,) * len(classes)
+        row = {name: getattr(self, name) for name in COLUMNS}
+        return row | {
+            f"probability:{name}": share for name, share in zip(classes, shares, strict=True)
+        }
+
+    def to_json(self) -> str:
+        """Return the row as one line of JSON, without what is not there."""
+        there = {name: value for name, value in vars(self).items() if value is not None}
+        return json.dumps(there)  # In ASCII: a file's name may be no Unicode.
+
+    @classmethod
+    def from_json(cls, line: str) -> Row:
+        """Return the row of a line that `to_json` made.
+
+        Raises:
+            ValueError: it is another line.
+        """
+        try:
+            told = json.loads(line)
+            if shares := told.get("probabilities"):
+                told["probabilities"] = tuple(shares)
+            return cls(**told)
+        except (AttributeError, TypeError) as error:
+            raise ValueError(f"no row: {line[:80]!r}") from error

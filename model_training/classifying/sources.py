@@ -1,0 +1,164 @@
+"""Find pictures to classify, in files, folders and archives, without unpacking anything."""
+
+from __future__ import annotations
+
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+
+class SourceError(Exception):
+    """A path leads to nothing that can be classified; the message says what to do."""
+
+
+class Unreadable(Exception):
+    """A picture cannot be read, though it was found; the message says why."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that was found.
+
+    Args:
+        name: its path; of a picture in an archive, the archive's path, `!/`, and its path in there.
+        read: returns at most so many of its bytes.
+
+    Raises:
+        Unreadable: by `read`.
+    """
+
+    name: str
+    read: Callable[[int], bytes]
+
+
+def find_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
+    """Yield what is to be classified under `paths`, in order; files of a folder by their names.
+
+    Hidden files and folders are left out, and so are links to folders, which may lead in circles.
+    Every other file counts as a picture: whether it is one is told by its bytes.
+
+    Raises:
+        SourceError: a path is not there, an archive is damaged, or a file in one has a name that
+            leads out of it.
+    """
+    for path in paths:
+        if path.is_dir():
+            yield from _in_folder(path)
+        elif not path.exists():
+            raise SourceError(f"There is no file or folder {path}.")
+        elif path.name.lower().endswith(ARCHIVES):
+            yield from _in_archive(path)
+        else:
+            yield _file(path)
+
+
+def count_pictures(paths: Iterable[Path]) -> int:
+    """Return how many pictures `find_pictures` finds, and raise what it raises.
+
+    So a damaged archive is told before an hour's work, not after it.
+    """
+    return sum(1 for _ in find_pictures(paths))
+
+
+def _in_folder(folder: Path) -> Iterator[Picture]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if not path.is_symlink():
+                yield from _in_folder(path)
+        elif path.name.lower().endswith(ARCHIVES):
+            yield from _in_archive(path)
+        else:
+            yield _file(path)
+
+
+def _file(path: Path) -> Picture:
+    def read(most: int) -> bytes:
+        try:
+            # A pipe or a device would be waited for, or read without end.
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise Unreadable("That is no file.")
+            with path.open("rb") as file:
+                return file.read(most)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise Unreadable(f"It cannot be read: {why}.") from error
+
+    return Picture(str(path), read)
+
+
+def _in_archive(path: Path) -> Iterator[Picture]:
+    try:
+        if path.suffix.lower() == ".zip":
+            yield from _in_zip(path)
+        else:
+            yield from _in_tar(path)
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise SourceError(f"{path} is not a whole archive: {error}.") from error
+
+
+def _in_tar(path: Path) -> Iterator[Picture]:
+    # As a stream, from front to back: what is yielded has to be read before the next is asked for.
+    with tarfile.open(path, "r|*") as archive:
+        for member in archive:
+            if not member.isfile() or _is_hidden(path, member.name):
+                continue
+            content = archive.extractfile(member)
+            assert content is not None
+            yield Picture(_named(path, member.name), _once(content.read))
+
+
+def _in_zip(path: Path) -> Iterator[Picture]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.is_dir() or _is_hidden(path, member.filename):
+                continue
+
+            def read(most: int, member: zipfile.ZipInfo = member) -> bytes:
+                with archive.open(member) as content:
+                    return content.read(most)
+
+            yield Picture(_named(path, member.filename), _once(read))
+
+
+def _once(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
+    def reading(most: int) -> bytes:
+        try:
+            return read(most)
+        except (
+            OSError,
+            EOFError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,  # a file with a password
+            tarfile.TarError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise Unreadable(f"It cannot be read from its archive: {error}.") from error
+
+    return reading
+
+
+def _is_hidden(archive: Path, name: str) -> bool:
+    """Return whether a file in an archive is left out.
+
+    Raises:
+        SourceError: its name leads out of the archive, so whoever made that meant harm.
+    """
+    parts = PurePosixPath(name).parts
+    if name.startswith(("/", "\\")) or ".." in parts:
+        raise SourceError(
+            f"{archive} holds a file that is called {name!r}, which leads out of it. Nothing of "
+            "the archive was looked at; unpack it yourself if you trust it."
+        )
+    return any(part.startswith(".") for part in parts) or "__MACOSX" in parts
+
+
+def _named(archive: Path, name: str) -> str:
+    return f"{archive}!/{name}"
