@@ -2,7 +2,7 @@
 
 Keras and TensorFlow look for JAX, pandas and scikit-learn, and import each that is there to support
 its types.  The site asks none of them, and where it shares an environment with training they take
-80 MB of each worker and half of the time of the import.
+100 MB of each worker and half of the time of the import.
 """
 
 from __future__ import annotations
