@@ -47,6 +47,14 @@ SETTINGS = (
         "",
         "The model that answers unless another is asked. If it is not there, the first that is.",
     ),
+    Setting(
+        "MODELS",
+        None,
+        "",
+        "The models that answer, by name, divided by spaces (`efficientnet-lite0 best-cnn`); "
+        "`DEFAULT_MODEL` must be one of them. Of the others the results are shown, and their "
+        "networks take no memory. Unset, all.",
+    ),
     Setting("MODELS_FOLDER", "models", "", "Where the bundles are, relative to `instance/`."),
     Setting("DATA_FOLDER", "data", "", "Where the data sets are, relative to `instance/`."),
     Setting(
@@ -268,6 +276,7 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
         app.config[setting.name] = _checked(setting, app.config[setting.name])
     if hosts := app.config["TRUSTED_HOSTS"]:
         app.config["TRUSTED_HOSTS"] = hosts.split()
+    app.config["MODELS"] = _chosen(app.config["MODELS"], app.config["DEFAULT_MODEL"])
     for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
     if not app.config["SECRET_KEY"]:
@@ -319,6 +328,17 @@ def _is_address(value: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         return False
+
+
+def _chosen(models: str | None, default: str) -> tuple[str, ...] | None:
+    """Return the names in the setting `MODELS`; None for all models."""
+    names = tuple((models or "").replace(",", " ").split())
+    if names and default not in names:
+        raise SettingError(
+            f"DEFAULT_MODEL is {default!r}, which MODELS leaves out ({' '.join(names)}). Name it "
+            "there, or set DEFAULT_MODEL to one of these."
+        )
+    return names or None
 
 
 def _kept_secret(path: Path) -> str:

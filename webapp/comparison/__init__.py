@@ -57,6 +57,8 @@ def index() -> ResponseReturnValue:
         default_model=library.default_model,
         default_rates=default.judge.threshold.rates if default else None,
         problems=library.problems,
+        outdated=library.outdated,
+        loading=library.loading,
         no_audit=NO_AUDIT if unaudited else None,
     )
 
@@ -127,6 +129,8 @@ def _report_page(library: Library, result: Result) -> str:
         not_comparable=library.not_comparable(data).get(name),
         comparable=name in others and len(others) > 1,
         answers=name in library.classifiers,
+        loading=name in library.loading,
+        outdated=library.outdated.get(name),
         fits=MOST_THAT_FIT,
         no_audit=NO_AUDIT,
         study=tuned.study

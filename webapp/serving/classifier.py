@@ -1,7 +1,8 @@
-"""The loaded models: read once at start-up, each with its judge and a compiled backend."""
+"""The loaded models, each with its judge and a compiled backend."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,6 +21,7 @@ from model_training.judging.judge import Judge, Judgement, mean_features
 from model_training.networks.loading import load_network
 from webapp.operating.metrics import count_prediction, stage
 from webapp.serving.batching import MicroBatching
+from webapp.serving.memory import map_judge, map_weights
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -62,9 +64,11 @@ class Classifier:
         from webapp.serving.tensorflow_backend import TensorFlowBackend
 
         assert bundle.model_path is not None
-        self.bundle, self.judge = bundle, judge
+        judge = self.judge = map_judge(judge)
+        self.bundle = dataclasses.replace(bundle, judge=judge)
         try:
             model = load_network(bundle.model_path)
+            map_weights(model)
             backend = TensorFlowBackend(model)
             blank = np.zeros((1, judge.plan.side, judge.plan.side, 3), np.uint8)
             backend.features(blank)

@@ -40,6 +40,7 @@ class TensorFlowBackend:
         self._look: Any = tf.function(
             lambda images: tf.cast(lower(images, training=False), tf.float32),
             input_signature=[self._images],
+            autograph=False,
         ).get_concrete_function()
         # Not traced before somebody asks: most never do, and it takes a second.
         self._by_maps: dict[int, Any] = {}
@@ -127,6 +128,7 @@ class TensorFlowBackend:
         return tf.function(
             differentiate,
             input_signature=[self._images, tf.TensorSpec((self.width,), tf.float32)],
+            autograph=False,
         )
 
     @cached_property
@@ -141,4 +143,5 @@ class TensorFlowBackend:
         return tf.function(
             differentiate,
             input_signature=[self._images, tf.TensorSpec((None, self.width), tf.float32)],
+            autograph=False,
         )

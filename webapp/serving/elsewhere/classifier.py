@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from webapp.serving.elsewhere.endpoints import NotServed as NotServed
 from webapp.serving.elsewhere.server import ModelServer
 from webapp.serving.elsewhere.v1 import TensorFlowServing
 from webapp.serving.elsewhere.v2 import OpenInference
+from webapp.serving.memory import map_judge
 
 NO_MAPS = (
     "Where it looked cannot be shown here: the network runs on a model server, which gives its "
@@ -44,7 +46,8 @@ class ServedClassifier(Classifier):
     """
 
     def __init__(self, bundle: Bundle, url: str, seconds: float) -> None:
-        self.bundle, self.judge = bundle, self.judge_of(bundle)
+        self.judge = map_judge(self.judge_of(bundle))
+        self.bundle = dataclasses.replace(bundle, judge=self.judge)
         base = url.replace("{model}", quote(bundle.name, safe="")).rstrip("/")
         host, _slash, last = base.rpartition("/")
         protocols = (_NAMED[last],) if last in _NAMED else tuple(reversed(_NAMED.values()))
