@@ -1,6 +1,6 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-api lint bench release-check sbom \
+.PHONY: help serve test test-api test-serving lint bench release-check sbom \
 	vulnerabilities
 
 PORT ?= 8000
@@ -16,6 +16,9 @@ serve: .venv/serve ## Run the site at http://127.0.0.1:8000 (PORT=9000 for anoth
 test: .venv/dev ## Check style and types, and run the tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-serving: .venv/dev .venv-serving/ready ## Ask a model server that nobody here wrote (KServe's)
+	$(BIN)/python -m pytest -m serving tests/test_independent_server.py
 
 lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
@@ -38,11 +41,13 @@ vulnerabilities: .venv-tools/made ## Ask which pinned packages have known faults
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
 
-bench: .venv/dev ## Measure what the README claims about speed
+bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.batching
+	$(BIN)/python -m benchmarks.against_gradio
 	$(BIN)/python -m benchmarks.pages
 
 .venv/bin/python:
@@ -51,7 +56,7 @@ bench: .venv/dev ## Measure what the README claims about speed
 	@# A half-made environment would pass for a whole one the next time.
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/serve: requirements.txt constraints.txt | .venv/bin/python
+.venv/serve: requirements.txt requirements-site.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
@@ -67,8 +72,14 @@ bench: .venv/dev ## Measure what the README claims about speed
 
 .venv/dev: requirements-dev.txt requirements-audit.txt requirements-axe.txt requirements-export.txt \
 		requirements-jax.txt requirements-limits.txt requirements-parquet.txt requirements-postgresql.txt \
-		requirements-tensorboard.txt .venv/serve
+		requirements-tensorboard.txt requirements-tune.txt .venv/serve
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Alone: only the copy of axe-core in it is used, and Playwright, which it asks for, is large.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-axe.txt
+	@touch $@
+
+# Environments of their own: these ask for other versions than the site does.
+.venv-%/ready: requirements-%.txt
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$* || { rm -rf .venv-$*; exit 1; }
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check -r requirements-$*.txt
 	@touch $@

@@ -8,7 +8,8 @@ import sys
 
 from webapp import create_app
 from webapp.feedback import prepare_at_start
-from webapp.library import load_library
+from webapp.library import open_library
+from webapp.serving.memory import keep_in_bounds
 from webapp.settings import SettingError
 
 # The commands (`flask train`, `flask data fetch` ...) import this module as well and serve nobody.
@@ -16,6 +17,11 @@ is_command = os.environ.get("FLASK_RUN_FROM_CLI") == "true"
 
 try:
     app = create_app()
+    # Before the first request, so that a visitor never waits for a model to load.
+    if not is_command:
+        app.logger.setLevel(logging.INFO)
+        keep_in_bounds()
+        open_library(app)
 except SettingError as error:
     # Where it was noticed is of no use to whoever typed a command, or runs the server.
     if is_command:
@@ -26,8 +32,5 @@ except SettingError as error:
         raise AppImportError(f"Error: {error}") from error
     raise
 
-# Before the first request, so that a visitor never waits for a model to load.
 if not is_command:
-    app.logger.setLevel(logging.INFO)
-    load_library(app)
     prepare_at_start(app)

@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn import metrics
 
 from model_training.judging.calibration import fit_temperature, scale_by_temperature
 from model_training.judging.metrics import (
@@ -81,6 +82,25 @@ def test_the_confusion_matrix_and_the_report_count_images(
     assert report.macro_f1 == pytest.approx(np.mean([row.f1 for row in report.classes]))
     assert report.macro_recall == pytest.approx(np.mean([row.recall for row in report.classes]))
     assert (report.accuracy, report.support) == (accuracy(probabilities, labels), 400)
+
+
+def test_the_figures_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(0)
+    probabilities = random.dirichlet(np.full(7, 0.2), 500)
+    labels = random.integers(0, 6, 500)  # one class never occurs
+    predicted = probabilities.argmax(axis=1)
+    counted = confusion_matrix(predicted, labels, 7)
+    assert np.array_equal(counted, metrics.confusion_matrix(labels, predicted, labels=range(7)))
+    assert cross_entropy(probabilities, labels) == pytest.approx(
+        metrics.log_loss(labels, scale_by_temperature(probabilities, 1.0), labels=range(7)),
+        rel=1e-9,
+    )
+    expected = metrics.precision_recall_fscore_support(
+        labels, predicted, labels=range(7), zero_division=0.0
+    )
+    found = classification_report(counted, tuple("abcdefg")).classes
+    scores = [(one.precision, one.recall, one.f1, one.support) for one in found]
+    assert np.allclose(np.transpose(expected), scores)
 
 
 def test_a_class_that_is_never_predicted_scores_nothing() -> None:

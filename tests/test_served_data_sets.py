@@ -15,7 +15,7 @@ import pytest
 from flask import Flask
 
 from model_training.bundles.bundle import Bundle
-from model_training.bundles.reading import read_bundle
+from model_training.bundles.reading import Found, read_bundle
 from model_training.recipes import RECIPES
 from tests import garden
 from tests.conftest import make_site
@@ -44,7 +44,8 @@ def site_with(
     def make(*others: Bundle) -> PageClient:
         if not (tmp_path / "data").exists():
             shutil.copytree(garden_home / "data", tmp_path / "data")
-        monkeypatch.setattr("webapp.library.read_bundles", lambda _folder: ([sprout, *others], {}))
+        there = Found([sprout, *others], digests={one.name: "0" for one in (sprout, *others)})
+        monkeypatch.setattr("webapp.library.inventory.read_changed", lambda _folder, _known: there)
         return PageClient(make_site(tmp_path).test_client())
 
     return make

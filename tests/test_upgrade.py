@@ -273,7 +273,7 @@ def test_a_damaged_one_is_named_and_left_as_it_was_and_the_others_go_on(
     assert words in result.stderr
     assert contents(old) == before
     assert "sound: brought up to date" in result.stdout
-    assert "Restart the site to see it." in result.stdout
+    assert "A running site takes it up with `flask models reload`." in result.stdout
     assert read_bundle(old.parent / "sound").judge is not None
     assert sorted(path.name for path in old.parent.iterdir()) == ["old", "sound"]
 

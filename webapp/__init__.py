@@ -37,6 +37,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         security,
         settings,
         static_files,
+        studies,
         upload,
     )
     from webapp.limits import admission, by_client
@@ -65,7 +66,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         feedback,
     ):
         feature.init_app(app)
-    for part in (upload, gallery, comparison, dataset, feedback, api, health, about):
+    for part in (upload, gallery, comparison, dataset, feedback, api, health, about, studies):
         app.register_blueprint(part.bp)
     tracing.init_app(app)
     return app

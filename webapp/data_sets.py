@@ -1,9 +1,9 @@
-"""The data sets that the site shows: the kept part of each and its audit, read once per process."""
+"""The data sets that the site shows: the kept part of each and its audit."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging import Logger
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from model_training.datasets.kept import AUDIT, Kept, read_all_kept
 from model_training.datasets.pictures.remembered import RememberedImages
 from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
+from model_training.mapping import map_arrays
 from model_training.naming import slug
 
 _DIGITS = 8
@@ -92,7 +93,7 @@ class ServedDataSet:
             )
         return (
             f"The test images of {self.title} cannot be shown: they are missing or damaged. "
-            "Whoever runs this site restores them with “flask data pack” and a restart."
+            "Whoever runs this site restores them with “flask data pack” and “flask models reload”."
         )
 
 
@@ -137,6 +138,7 @@ def known_by_results(cards: Iterable[Card], there: Iterable[ServedDataSet]) -> l
 
 
 def _served(kept: Kept, logger: Logger) -> ServedDataSet:
+    kept = _mapped(kept)
     description, problems = kept.description, dict(kept.problems)
     audit = None
     try:
@@ -158,3 +160,15 @@ def _served(kept: Kept, logger: Logger) -> ServedDataSet:
         audit,
         problems,
     )
+
+
+def _mapped(kept: Kept) -> Kept:
+    """Return `kept` with its pictures in mapped files: they are large, and few ask for them."""
+    test, remembered = kept.test, kept.remembered
+    if test is not None:
+        (images,) = map_arrays([test.images])
+        test = ImageSet(images, test.labels)
+    if remembered is not None:
+        (pictures,) = map_arrays([remembered.pictures])
+        remembered = replace(remembered, pictures=pictures)
+    return replace(kept, test=test, remembered=remembered)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -46,6 +47,14 @@ SETTINGS = (
         "",
         "The model that answers unless another is asked. If it is not there, the first that is.",
     ),
+    Setting(
+        "MODELS",
+        None,
+        "",
+        "The models that answer, by name, divided by spaces (`efficientnet-lite0 best-cnn`); "
+        "`DEFAULT_MODEL` must be one of them. Of the others the results are shown, and their "
+        "networks take no memory. Unset, all.",
+    ),
     Setting("MODELS_FOLDER", "models", "", "Where the bundles are, relative to `instance/`."),
     Setting("DATA_FOLDER", "data", "", "Where the data sets are, relative to `instance/`."),
     Setting(
@@ -53,6 +62,20 @@ SETTINGS = (
         "training",
         "",
         "Where unfinished trainings are kept, relative to `instance/`.",
+    ),
+    Setting(
+        "STUDIES_FOLDER",
+        "studies",
+        "",
+        "Where the studies of `flask tune` are, relative to `instance/`.",
+    ),
+    Setting(
+        "STUDIES_STORAGE",
+        None,
+        "",
+        "The PostgreSQL in which `flask tune` keeps studies for many machines, "
+        "`postgresql://user:password@host/name`, unless `--storage` names another. Unset, each "
+        "study is a file in `STUDIES_FOLDER`.",
     ),
     Setting("MAX_PHOTO_BYTES", 20 * 1024 * 1024, "bytes", "The largest photo."),
     Setting("MAX_PHOTOS", 16, "photos", "The most at a time; they are answered as one batch."),
@@ -85,6 +108,22 @@ SETTINGS = (
         "pictures",
         "The most at a time that programs may send as pixels, to `/v1` and `/v2`; of encoded ones "
         "`MAX_PHOTOS`.",
+    ),
+    Setting(
+        "MODEL_SERVER_URL",
+        None,
+        "",
+        "The address of a model server that runs the networks, `http://…` or `https://…`, so that "
+        "the site needs no TensorFlow. It speaks the Open Inference Protocol or TensorFlow "
+        "Serving's; an address that ends in `/v2` or `/v1` says which. `{model}` in it stands for "
+        "a model's name. Unset, the networks run in the site itself.",
+    ),
+    Setting(
+        "MODEL_SERVER_SECONDS",
+        10,
+        "seconds",
+        "The most that one question to the model server may take. After three failures in a row it "
+        "is left alone for five seconds.",
     ),
     Setting(
         "WORK_ADMITTED",
@@ -213,7 +252,7 @@ SETTINGS = (
 )
 LEAST_KEY = 16
 """The fewest characters of a secret key: with fewer it can be guessed."""
-FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER")
+FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER", "STUDIES_FOLDER")
 
 
 class SettingError(Exception):
@@ -237,6 +276,7 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
         app.config[setting.name] = _checked(setting, app.config[setting.name])
     if hosts := app.config["TRUSTED_HOSTS"]:
         app.config["TRUSTED_HOSTS"] = hosts.split()
+    app.config["MODELS"] = _chosen(app.config["MODELS"], app.config["DEFAULT_MODEL"])
     for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
     if not app.config["SECRET_KEY"]:
@@ -277,9 +317,28 @@ def _checked(setting: Setting, value: Any) -> Any:
             f"SECRET_KEY must have {LEAST_KEY} characters at least, not {len(value)}. Unset, one "
             "is made."
         )
-    if setting.name == "SOURCE_URL" and value and not str(value).startswith(("https:", "http:")):
-        raise SettingError(f"SOURCE_URL must begin with https:// or http://, not {value!r}.")
+    if setting.name in ("SOURCE_URL", "MODEL_SERVER_URL") and value and not _is_address(str(value)):
+        raise SettingError(f"{setting.name} must begin with https:// or http://, not {value!r}.")
     return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
+
+
+def _chosen(models: str | None, default: str) -> tuple[str, ...] | None:
+    """Return the names in the setting `MODELS`; None for all models."""
+    names = tuple((models or "").replace(",", " ").split())
+    if names and default not in names:
+        raise SettingError(
+            f"DEFAULT_MODEL is {default!r}, which MODELS leaves out ({' '.join(names)}). Name it "
+            "there, or set DEFAULT_MODEL to one of these."
+        )
+    return names or None
 
 
 def _kept_secret(path: Path) -> str:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -66,21 +68,53 @@ def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
     Returns:
         The valid ones, and what is wrong with each invalid one, by its name.
     """
-    good: list[Bundle] = []
-    bad: dict[str, str] = {}
+    found = read_changed(folder, {})
+    return found.good, found.bad
+
+
+@dataclass
+class Found:
+    """What is in a folder of bundles.
+
+    Args:
+        good: valid ones that were read.
+        bad: what is wrong with each invalid one, by its name.
+        digests: the SHA-256 of each card, by the bundle's name; "" where it cannot be read.  A card
+            names the digests of all other files, so this one stands for the whole bundle.
+    """
+
+    good: list[Bundle] = field(default_factory=list)
+    bad: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+
+
+def read_changed(folder: Path, known: Mapping[str, str]) -> Found:
+    """Read the bundles in `folder` that are not known yet, in the order of their names.
+
+    Args:
+        known: the digests of the cards of bundles that need not be read again, by name.
+    """
+    found = Found()
     children = sorted(folder.iterdir()) if folder.is_dir() else []
     for path in children:
         # A dot marks a bundle that is still being written.
-        if path.is_dir() and not path.name.startswith("."):
-            try:
-                good.append(read_bundle(path))
-            except BundleError as error:
-                bad[path.name] = str(error)
-            except OSError as error:
-                bad[path.name] = f"it cannot be read ({error.strerror})"
-            except Exception as error:  # Whatever is wrong with one, the others are still served.
-                bad[path.name] = f"it cannot be read ({type(error).__name__}: {error})"
-    return good, bad
+        if not path.is_dir() or path.name.startswith("."):
+            continue
+        try:
+            found.digests[path.name] = file_digest(path / CARD)
+        except OSError:
+            found.digests[path.name] = ""
+        if found.digests[path.name] and found.digests[path.name] == known.get(path.name):
+            continue
+        try:
+            found.good.append(read_bundle(path))
+        except BundleError as error:
+            found.bad[path.name] = str(error)
+        except OSError as error:
+            found.bad[path.name] = f"it cannot be read ({error.strerror})"
+        except Exception as error:  # Whatever is wrong with one, the others are still served.
+            found.bad[path.name] = f"it cannot be read ({type(error).__name__}: {error})"
+    return found
 
 
 def _read_card(path: Path) -> Card:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.judging.vectors import unit
+from model_training.mapping import map_arrays
 
 Floats = NDArray[np.float32]
 
@@ -110,7 +111,7 @@ class Reference:
 
     @cached_property
     def _remembered(self) -> Floats:
-        return unit(self.remembered[self._order].astype(np.float32), SHORTEST)
+        return map_arrays([unit(self.remembered[self._order].astype(np.float32), SHORTEST)])[0]
 
     def _signs(
         self, features: Floats, logits: Floats

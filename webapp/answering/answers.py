@@ -25,6 +25,8 @@ from webapp.serving.classifier import Classifier
 SHOWN_SIDE = 640  # pixels; the photo's long side on the page
 SHOWN_SIDE_AMONG_MANY = 320
 MOST_EXAMPLES = 20
+SECONDS_TO_LOAD = 5
+"""In which a network that is being loaded may answer: when to ask again."""
 
 Pixels = NDArray[np.uint8]
 
@@ -34,6 +36,13 @@ class NoModel(Refusal):
 
     status = 503
     code = "no-model"
+
+
+class ModelLoading(NoModel):
+    """A request for a network that is being loaded just now."""
+
+    code = "model-loading"
+    retry_after = SECONDS_TO_LOAD
 
 
 class UnknownModel(Refusal):
@@ -117,7 +126,7 @@ class Answer(Verdict):
     `opinions` are those of other models that were asked about the same image.
     `heat` is a map of where the network looked for its label, `why` one for another class, `finer`
     the name of a method that makes a better map in more time, and `near` are the training images
-    that are most like it.
+    that are most like it; `no_maps` says why there is no map.
     `true_class` is known for test images only, and `ours` says that the photo is an example of the
     site's own.
     """
@@ -132,6 +141,7 @@ class Answer(Verdict):
     why: Explained | None = None
     finer: str | None = None
     near: tuple[NearImage, ...] = ()
+    no_maps: str | None = None
     photo_uri: str | None = None
     photo_size: tuple[int, int] | None = None
     example: int | None = None
@@ -178,7 +188,7 @@ def why_no_answer(library: Library) -> str:
         return f"No model could be loaded, so no photo can be answered now ({named})."
     return (
         "No model is here yet, so no photo can be answered. Whoever runs this site trains one "
-        "with `flask train custom-cnn` and restarts it."
+        "with `flask train custom-cnn`, then `flask models reload`."
     )
 
 
@@ -187,13 +197,20 @@ def choose_classifier(library: Library, name: str | None) -> Classifier:
 
     Raises:
         NoModel: there is none at all.
-        UnknownModel: there is none of that name.
+        ModelLoading: it does not answer yet.
+        UnknownModel: there is none of that name, or only its results.
     """
+    if name in library.loading:
+        raise ModelLoading(f"The model “{name}” is being loaded. Please try again in a moment.")
     if library.default_model is None:
         raise NoModel(why_no_answer(library))
     name = name or library.default_model
     if name not in library.classifiers:
         choices = ", ".join(sorted(library.classifiers))
+        if name in library.results:
+            raise UnknownModel(
+                f"Of the model “{name}” only the results are here. These answer: {choices}."
+            )
         raise UnknownModel(f"There is no model called “{name[:64]}” here. There is: {choices}.")
     return library.classifiers[name]
 

@@ -20,6 +20,7 @@ from model_training.datasets.dataset import DataError, DataSet
 from model_training.datasets.folders.folder import divide
 from model_training.datasets.kept import AUDIT, find_description
 from webapp.cli.common.bars import Bars
+from webapp.cli.common.bundles import TAKE_UP
 from webapp.cli.common.data_sources import (
     Source,
     check_kept,
@@ -65,10 +66,11 @@ def audit_command(
 
     Of a data set that models here were tested on: test images with a near-copy among the training
     images, and test images whose label the MODELs doubt: all that are right on 90 % of the
-    validation images, unless some are named. Pages show what was found after a restart. Of a folder
-    of your own that no model was trained on: pictures that are there twice, and labels that their
-    neighbours contradict, as a table. What the network makes of the images is kept in the folder of
-    trainings.
+    validation images, unless some are named. `flask models reload` shows on pages what was found.
+
+    Of a folder of your own that no model was trained on: pictures that are there twice, and labels
+    that their neighbours contradict, as a table. What the network makes of the images is kept in
+    the folder of trainings.
     """
     bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
     there = {bundle.name: bundle for bundle in bundles}
@@ -202,4 +204,4 @@ def _print_audit(audit: Audit, data: DataSet, path: Path) -> None:
             f"  test image {number}{file}: labelled {data.classes[audit.labels[number]]}, rather "
             f"{data.classes[doubts.suggested[number]]} (doubt {doubts.doubt[number]:.3f})"
         )
-    click.echo(f"Written to {path}. Restart the site to see it.")
+    click.echo(f"Written to {path}. {TAKE_UP}")

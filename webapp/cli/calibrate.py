@@ -17,7 +17,7 @@ from model_training.bundles.writing import replace_judge
 from model_training.datasets.dataset import split
 from model_training.judging.calibration import Calibrator, fit_calibrator
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.bundles import TAKE_UP, find_bundle
 from webapp.cli.common.data_sources import data_options, data_set_of, find_source
 from webapp.cli.common.photos import PhotoFiles, judged_features
 
@@ -121,7 +121,7 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
             f"({rates.right[number]:.1%} of them named right), "
             f"{rates.of_strangers[number]:6.1%} of the strangers"
         )
-    click.echo("Restart the site to see it.")
+    click.echo(TAKE_UP)
 
 
 def _tested(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -179,4 +179,4 @@ def _fit_again(
         f"{judge.threshold.novelty:.2f}, which keeps {judge.threshold.kept:.0%} of the "
         f"{len(validation):,} validation images."
     )
-    click.echo(f"Written to {bundle.path}, {size / 1e6:.1f} MB. Restart the site to see it.")
+    click.echo(f"Written to {bundle.path}, {size / 1e6:.1f} MB. {TAKE_UP}")

@@ -14,7 +14,7 @@ from model_training.bundles.card import Explanation
 from model_training.bundles.writing import replace_explanation
 from model_training.datasets.kept import find_description, read_kept
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.bundles import TAKE_UP, find_bundle
 
 IMAGES = 40
 
@@ -98,7 +98,7 @@ def explain_command(name: str, photos: Path | None, images: int) -> None:
     for said, one in (("Best", explanation.method), ("Best at once", explanation.quick)):
         beats = "beats" if explanation.beats_blob(one) else "does not beat"
         click.echo(f"{said}: {METHODS[one].title}, which {beats} the blob beyond chance.")
-    click.echo(f"Written to {bundle.path}. Restart the site to see it.")
+    click.echo(f"Written to {bundle.path}. {TAKE_UP}")
 
 
 def _kept_folder(bundle: Bundle) -> Path:

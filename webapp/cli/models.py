@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import current_app
@@ -26,7 +27,8 @@ from model_training.bundles.writing import make_report
 from model_training.networks.features import kept
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError, Unfinished
-from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.bundles import TAKE_UP, find_bundle
+from webapp.library import reloading
 
 FEATURES = "features"
 
@@ -85,7 +87,7 @@ def remove_command(names: tuple[str, ...], yes: bool) -> None:
     for name in dict.fromkeys(names):
         with _explained(name):
             remove_bundle(_folder() / name)
-        click.echo(f"{name} is removed. Restart the site to see it go.")
+        click.echo(f"{name} is removed. `flask models reload` lets a running site forget it.")
         _say_if_default(name)
 
 
@@ -100,7 +102,7 @@ def rename_command(name: str, new_name: str) -> None:
     bundle = find_bundle(name)
     with _explained(name):
         rename_bundle(bundle, new_name)
-    click.echo(f"{name} is called {new_name} now. Restart the site to see it.")
+    click.echo(f"{name} is called {new_name} now. {TAKE_UP}")
     _say_if_default(name)
     if checkpoint.exists(current_app.config["TRAINING_FOLDER"] / name):
         click.echo(f"An unfinished training of {name} is there too, and keeps that name.")
@@ -128,6 +130,50 @@ def report_only_command(names: tuple[str, ...], yes: bool) -> None:
             report = make_report(bundle)
         click.echo(f"{report.name} is a report now, {_megabytes(size(report.path))}.")
         _say_if_default(report.name)
+
+
+@models_commands.command("reload")
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="For all workers to have taken them up.",
+)
+def reload_command(wait: int) -> None:
+    """Let the running site take up what is new, changed or removed here.
+
+    Every worker loads what has changed beside what answers, and then lets it answer: nobody waits.
+    What cannot be loaded is named, and what was there before goes on answering.
+    """
+    path = Path(current_app.instance_path) / reloading.REQUEST
+    try:
+        number = reloading.ask(path)
+    except OSError as error:
+        raise click.ClickException(
+            f"{path} cannot be written ({error.strerror}). Send SIGHUP to the server instead: "
+            "`kill -HUP` and the number of gunicorn's first process, 1 in a container."
+        ) from error
+    at_work: set[str] = set()
+    failed = False
+    try:
+        for said in reloading.follow(path, number, wait):
+            if said["state"] == "begun":
+                at_work.add(said["worker"])
+            else:
+                at_work.discard(said["worker"])
+                failed = failed or bool(said["failed"])
+                click.echo(f"{said['worker']}: {_what_was_taken(said)}")
+    except TimeoutError as error:
+        raise click.ClickException(
+            "No running site has noticed. One that is starting takes up what is here by itself; "
+            f"one that runs must serve from {current_app.instance_path}."
+        ) from error
+    if at_work:
+        raise click.ClickException(f"Not done after {wait} seconds: {', '.join(sorted(at_work))}.")
+    if failed:
+        raise click.ClickException("What is named above goes on answering as it was, if it did.")
 
 
 @models_commands.command("clean")
@@ -158,6 +204,16 @@ def clean_command(names: tuple[str, ...], yes: bool) -> None:
         with _explained(one.name):
             one.remove()
     click.echo(f"{_megabytes(sum(one.size for one in chosen))} freed")
+
+
+def _what_was_taken(said: dict[str, Any]) -> str:
+    parts = [
+        f"{name} {what}"
+        for what, names in (("loaded", said["loaded"]), ("gone", said["gone"]))
+        for name in names
+    ]
+    parts += [f"{name} is not taken up: {why}" for name, why in said["failed"].items()]
+    return f"{'; '.join(parts) or 'nothing has changed'} ({said['seconds']:.1f} s)"
 
 
 def _row(bundle: Bundle) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ def upgrade_command(name: str | None) -> None:
         return
     done = [path for path in outdated if _upgraded(path)]
     if done:
-        click.echo("Restart the site to see " + ("it." if len(done) == 1 else "them."))
+        them = "it" if len(done) == 1 else "them"
+        click.echo(f"A running site takes {them} up with `flask models reload`.")
     if len(done) < len(outdated):
         raise click.exceptions.Exit(1)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from flask import Blueprint, Response, abort, render_template, send_file, url_for
+from flask import Blueprint, Response, abort, current_app, render_template, send_file, url_for
 from flask.typing import ResponseReturnValue
 from pydantic.dataclasses import dataclass
 
 from model_training.recipes import Recipe
+from model_training.tuning.record import record_path
 from webapp.comparison.columns import FIRST_DOWN
 from webapp.comparison.overview import read_overview
 from webapp.comparison.report import make_report
@@ -56,6 +57,8 @@ def index() -> ResponseReturnValue:
         default_model=library.default_model,
         default_rates=default.judge.threshold.rates if default else None,
         problems=library.problems,
+        outdated=library.outdated,
+        loading=library.loading,
         no_audit=NO_AUDIT if unaudited else None,
     )
 
@@ -117,7 +120,7 @@ def model(name: str) -> ResponseReturnValue:
 
 def _report_page(library: Library, result: Result) -> str:
     name, data = result.bundle.name, library.data_set_of(result.bundle)
-    others = library.comparable(data)
+    others, tuned = library.comparable(data), result.bundle.card.training.tuned
     return render_template(
         "comparison/model.html",
         report=make_report(result, library.audit_of(result)),
@@ -126,8 +129,13 @@ def _report_page(library: Library, result: Result) -> str:
         not_comparable=library.not_comparable(data).get(name),
         comparable=name in others and len(others) > 1,
         answers=name in library.classifiers,
+        loading=name in library.loading,
+        outdated=library.outdated.get(name),
         fits=MOST_THAT_FIT,
         no_audit=NO_AUDIT,
+        study=tuned.study
+        if tuned and record_path(current_app.config["STUDIES_FOLDER"], tuned.study).is_file()
+        else None,
     )
 
 

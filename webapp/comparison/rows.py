@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -162,7 +164,7 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         "layers": sum(layer.parameters > 0 for layer in card.layers),
         "dense": kinds.count("Dense"),
         "input": card.input_size,
-        "file": bundle.model_path.stat().st_size if bundle.model_path else None,
+        "file": _bytes(bundle.model_path) if bundle.model_path else None,
         "milliseconds": classifier.milliseconds if classifier else None,
         "seconds": card.training.seconds,
         "epochs": card.training.epochs,
@@ -183,6 +185,13 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         images=len(stored.test_labels),
         whole=whole,
     )
+
+
+def _bytes(path: Path) -> int | None:
+    # A bundle may have been replaced or removed since it was read.
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return None
 
 
 def _reported(recipe: Recipe, data: ServedDataSet) -> Row:

@@ -193,7 +193,7 @@ def _read_selection() -> Selection:
         abort(
             503,
             "No data set is here, so there are no test images to show. Whoever runs this site "
-            "restores them with “flask data pack” and a restart.",
+            "restores them with “flask data pack” and “flask models reload”.",
         )
     if data.test is None:
         abort(404 if data.kept is None else 503, data.missing_images)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,6 +66,15 @@ _admitted = Gauge(
 _predictions = Counter(
     "tenclasses_predictions", "Pictures that a model answered", ["model", "verdict"]
 )
+_models = Gauge(
+    "tenclasses_models",
+    "Workers in which a model is loaded, loading, failed (left out), outdated (the bundle that is "
+    "there now was not taken up, the one before it answers) or report only",
+    ["model", "state"],
+    multiprocess_mode="livesum",
+)
+_shown: set[tuple[str, str]] = set()
+_reloads = Counter("tenclasses_reloads", "Times that models were taken up anew", ["result"])
 _refusals = Counter(
     "tenclasses_refusals", "Requests, or single photos of them, that were refused", ["code"]
 )
@@ -133,6 +142,19 @@ def count_prediction(model: str, verdict: str) -> None:
     _predictions.labels(model, verdict).inc()
 
 
+def show_models(states: Mapping[str, str]) -> None:
+    """Show each model, by name, in its state, one of those of `tenclasses_models`."""
+    now = set(states.items())
+    for model, state in _shown | now:
+        _models.labels(model, state.replace(" ", "-")).set((model, state) in now)
+    _shown.update(now)
+
+
+def count_reload(result: str) -> None:
+    """Count that models were taken up anew: "done", or "failed" where one could not be used."""
+    _reloads.labels(result).inc()
+
+
 def count_refusal(code: str) -> None:
     """Count a request, or one photo of it, that was refused."""
     _refusals.labels(code).inc()
@@ -184,6 +206,7 @@ def _count(response: Response) -> Response:
 
 
 def _end(_error: BaseException | None) -> None:
+    # Taken away, since a request that a test client keeps open is torn down twice.
     if g.pop("started", None) is not None:
         _in_progress.dec()
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp, softmax
 
 Floats = NDArray[np.float32]
@@ -85,6 +84,9 @@ class PretrainedHead:
             features: those of these images, float32 (count, features).
             labels: theirs, uint8 (count,).
         """
+        # Fitting is not answering, and a site would carry it in each worker.
+        from scipy.optimize import minimize
+
         own = logits.astype(np.float64)
         shares = WEIGHT * self.log_shares(self.log_probabilities(features))
         rows = np.arange(len(labels))

@@ -51,11 +51,11 @@ def paths(library: Library, most: Most) -> dict[str, Any]:
             "post": {
                 "summary": "Answer pictures",
                 "description": f"One input: `pictures` (BYTES, at most {most.encoded}) or `pixels` "
-                f"(UINT8 [number, height, width, 3], at most {most.arrays}). At most {most.body} "
-                "bytes. Where binary data follows the JSON, the header "
-                "`Inference-Header-Content-Length` has the bytes of the JSON, and the input the "
-                "parameter `binary_data_size` instead of `data`. Paths with /versions/{version} "
-                "after the model's name are taken too.",
+                f"(UINT8 [number, height, width, 3], at most {most.arrays}); `views` are pixels "
+                f"that are not cut again. At most {most.body} bytes. Where binary data follows the "
+                "JSON, the header `Inference-Header-Content-Length` has the bytes of the JSON, and "
+                "the input the parameter `binary_data_size` instead of `data`. Paths with "
+                "/versions/{version} after the model's name are taken too.",
                 "operationId": "infer",
                 "parameters": [model],
                 "requestBody": {

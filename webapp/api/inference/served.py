@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from werkzeug.routing import BaseConverter
 
-from webapp.answering.answers import why_no_answer
+from webapp.answering.answers import ModelLoading, why_no_answer
 from webapp.errors import Refusal
 from webapp.library import Library
 from webapp.serving.classifier import Classifier
@@ -46,7 +46,10 @@ def find(library: Library, name: str, version: str | None = None) -> Classifier:
     Raises:
         NoSuchModel: there is none.
         ModelUnavailable: it could not be loaded.
+        ModelLoading: it does not answer yet.
     """
+    if name in library.loading:
+        raise ModelLoading(f"The model “{name}” is being loaded. Try again in a moment.")
     if name in library.problems:
         raise ModelUnavailable(f"The model “{name}” could not be loaded: {library.problems[name]}.")
     if name not in library.classifiers:

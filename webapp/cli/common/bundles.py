@@ -10,6 +10,8 @@ from flask import current_app
 from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.reading import read_bundle
 
+TAKE_UP = "A running site takes it up with `flask models reload`."
+
 
 def find_bundle(name: str, param_hint: str = "NAME") -> Bundle:
     """The bundle called `name` in the models folder.

@@ -13,6 +13,7 @@ from model_training.bundles.history import Epoch
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.registry import DEFAULT_DATA_SET
 from model_training.recipes import RECIPES, Recipe
+from webapp.cli.common.bundles import TAKE_UP
 
 KINDS = {"scratch": "from scratch", "transfer": "from ImageNet", "other": "other data sets"}
 
@@ -84,4 +85,4 @@ def print_outcome(bundle: Bundle) -> None:
         click.echo(f"  reported    accuracy {card.reported.test_accuracy:.4f}")
     if card.why:
         click.echo(f"  {card.why}")
-    click.echo(f"Written to {bundle.path}. Restart the site to see it.")
+    click.echo(f"Written to {bundle.path}. {TAKE_UP}")

@@ -1,36 +1,32 @@
-"""Everything the site serves from: bundles, classifiers and data sets, read once per process.
+"""What the site serves from at one moment: results, networks and data sets, which never change.
 
 Whatever is missing or damaged is left out, logged, and named on the page that would show it.
 """
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from flask import Flask, current_app
 from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit, calibrated
 from model_training.bundles.bundle import Bundle
-from model_training.bundles.reading import read_bundles
 from model_training.judging.metrics import (
     ClassificationReport,
     classification_report,
     confusion_matrix,
     cross_entropy,
 )
-from webapp.data_sets import ServedDataSet, known_by_results, read_data_sets
-from webapp.serving.classifier import Classifier, ClassifierError
+from webapp.data_sets import ServedDataSet
+from webapp.serving.classifier import Classifier
 
 NO_AUDIT = (
     "The data set has not been audited here, or the result is damaged. Whoever runs this site "
-    "makes it with “flask data audit” and a restart."
+    "makes it with “flask data audit” and “flask models reload”."
 )
 
 
@@ -92,12 +88,30 @@ class Result:
 
 
 @dataclass(frozen=True)
+class ModelState:
+    """What has become of a model.
+
+    Args:
+        state: loaded: it answers; loading: it will; report only: its results are shown, and its
+            network is not here, or not wanted (`MODELS`); failed: it is left out.
+        seconds: that loading it took.
+        problem: why it failed.  Of one that is loaded: why the bundle that lies there now was not
+            taken up, so that the one before it answers.
+    """
+
+    state: Literal["loaded", "loading", "report only", "failed"]
+    seconds: float | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class Library:
-    """All that the site found when it started, by name.
+    """All that there is at one moment, by name.  A request takes one and keeps it to its end.
 
     `problems` says of each bad bundle what is wrong with it, and `data_problems` of each data set
     that cannot be served at all.  `data_sets` has those that are kept and those of which only
-    results are here; that of the default model comes first.
+    results are here; that of the default model comes first.  `states` has every model, `problems`
+    included.
     """
 
     results: dict[str, Result]
@@ -106,6 +120,21 @@ class Library:
     default_model: str | None
     data_sets: dict[str, ServedDataSet]
     data_problems: dict[str, str]
+    states: Mapping[str, ModelState] = field(default_factory=dict)
+
+    @property
+    def loading(self) -> list[str]:
+        """Return the names of the models that will answer and cannot yet."""
+        return [name for name, one in self.states.items() if one.state == "loading"]
+
+    @property
+    def outdated(self) -> dict[str, str]:
+        """Return why the bundle of a model that is there now was not taken up, by its name."""
+        return {
+            name: one.problem
+            for name, one in self.states.items()
+            if one.problem is not None and one.state != "failed"
+        }
 
     @property
     def default_data_set(self) -> ServedDataSet | None:
@@ -203,85 +232,7 @@ def _tested(data_set: ServedDataSet, result: Result, whole: int) -> str:
     return f"was tested on other images than those that are kept of {data_set.title}."
 
 
-class _Shelf:
-    """The place of one app's library, which is read when it is first wanted."""
-
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-        self._lock = threading.Lock()
-        self._library: Library | None = None
-
-    @property
-    def library(self) -> Library:
-        with self._lock:
-            if self._library is None:
-                self._library = _read(self._app)
-            return self._library
-
-
-def init_app(app: Flask) -> None:
-    """Give `app` an empty library, to be read by `load_library` or by the first request."""
-    app.extensions["library"] = _Shelf(app)
-
-
-def load_library(app: Flask) -> Library:
-    """Return the library of `app`; the first call reads it, which takes seconds."""
-    shelf: _Shelf = app.extensions["library"]
-    return shelf.library
-
-
-def get_library() -> Library:
-    """Return the library of the app that is answering."""
-    return load_library(current_app._get_current_object())  # type: ignore[attr-defined]
-
-
-def _read(app: Flask) -> Library:
-    begun = time.perf_counter()
-    bundles, problems = read_bundles(app.config["MODELS_FOLDER"])
-    kept, data_problems = read_data_sets(app.config["DATA_FOLDER"], app.logger)
-    served = kept + known_by_results((bundle.card for bundle in bundles), kept)
-    of_digest = {one.digest: one for one in reversed(served)}
-    classifiers: dict[str, Classifier] = {}
-    for bundle in bundles:
-        data_set = of_digest[bundle.card.training.data_digest]
-        if tuple(bundle.card.classes) != data_set.classes:
-            problems[bundle.name] = f"its classes are not those of its data set, {data_set.title}"
-        elif bundle.model_path is not None:
-            started = time.perf_counter()
-            try:
-                classifiers[bundle.name] = Classifier(bundle)
-                seconds = time.perf_counter() - started
-                app.logger.info("model %s loaded in %.1f s", bundle.name, seconds)
-            except ClassifierError as error:
-                problems[bundle.name] = str(error)
-                app.logger.error("model %s cannot be loaded", bundle.name, exc_info=error)
-    for name, problem in problems.items():
-        app.logger.error("model %s is left out: %s", name, problem)
-    results = {bundle.name: Result(bundle) for bundle in bundles if bundle.name not in problems}
-
-    app.logger.info(
-        "%d of %d models can answer, after %.1f s",
-        len(classifiers),
-        len(bundles),
-        time.perf_counter() - begun,
-    )
-    wanted = app.config["DEFAULT_MODEL"]
-    default = wanted if wanted in classifiers else next(iter(classifiers), None)
-    if default is None:
-        app.logger.error("no model can answer: run `flask train custom-cnn`")
-    elif default != wanted:
-        app.logger.warning("the default model %s is not there: %s answers", wanted, default)
-    return Library(
-        results=results,
-        classifiers=classifiers,
-        problems=problems,
-        default_model=default,
-        data_sets=_in_order(served, results, default),
-        data_problems=data_problems,
-    )
-
-
-def _in_order(
+def in_order(
     served: Sequence[ServedDataSet], results: Mapping[str, Result], default: str | None
 ) -> dict[str, ServedDataSet]:
     """Return `served` by name: that of the default model first, then those that have results."""
