@@ -6,9 +6,7 @@ environment (`TENCLASSES_MAX_PHOTO_PIXELS=20000000`); the environment wins.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ from urllib.parse import urlsplit
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-ENVIRONMENT_PREFIX = "TENCLASSES"
+from webapp.secret_key import ENVIRONMENT_PREFIX, LEAST_KEY, kept_secret
+from webapp.secret_key import SettingError as SettingError
 
 
 @dataclass(frozen=True)
@@ -250,13 +249,7 @@ SETTINGS = (
         least=0,
     ),
 )
-LEAST_KEY = 16
-"""The fewest characters of a secret key: with fewer it can be guessed."""
 FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER", "STUDIES_FOLDER")
-
-
-class SettingError(Exception):
-    """A setting has a value that cannot work; the message names it."""
 
 
 def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
@@ -280,7 +273,7 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
     if not app.config["SECRET_KEY"]:
-        app.config["SECRET_KEY"] = _kept_secret(Path(app.instance_path) / "secret_key")
+        app.config["SECRET_KEY"] = kept_secret(Path(app.instance_path) / "secret_key")
     if proxies := app.config["TRUSTED_PROXIES"]:
         fixed = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
         app.wsgi_app = fixed  # type: ignore[method-assign]
@@ -339,42 +332,3 @@ def _chosen(models: str | None, default: str) -> tuple[str, ...] | None:
             "there, or set DEFAULT_MODEL to one of these."
         )
     return names or None
-
-
-def _kept_secret(path: Path) -> str:
-    """Return the key in the file `path`, which is made where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        return _read_secret(path)
-    # All workers must sign with the same key, so the first to come makes it and the rest read it.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(mode=0o600)
-        temporary.write_text(secrets.token_hex(32), encoding="ascii")
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)  # Never shows half of a key, and never replaces one.
-    except OSError as error:
-        raise SettingError(
-            f"SECRET_KEY is not set, and none can be kept in {path} ({error.strerror}). Set "
-            f"{ENVIRONMENT_PREFIX}_SECRET_KEY to a long random text."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return _read_secret(path)
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        key = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingError(f"SECRET_KEY cannot be read from {path}: {why}.") from error
-    if len(key) < LEAST_KEY:
-        raise SettingError(
-            f"SECRET_KEY cannot be read from {path}: the file has {len(key)} characters, and a key "
-            f"has {LEAST_KEY} at least. Delete it, and a new one is made."
-        )
-    return key
