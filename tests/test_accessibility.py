@@ -27,6 +27,7 @@ from tests.browser import (
     waiting,
 )
 from tests.conftest import SHIPPED_DATA, make_site
+from tests.studies import make_study
 from tests.test_review import opener, picture, put
 from webapp.library import load_library
 
@@ -65,6 +66,8 @@ PAGES = (
     "/models/tiny",
     "/models/resnet50-224",
     "/models/compare",
+    "/studies/",
+    "/studies/some",
     "/gallery/?data=garden&true=moss",
     "/models/?data=garden",
     "/dataset/",
@@ -99,8 +102,10 @@ def site_address(
     put(folder / "pets" / "dog", d_png=picture(30, 60, "PNG", seed=1))
     found = review(folder / "pets", "pets", opener, lambda *_: None)
     write_review(folder / "pets-review.json", found)
+    instance = tmp_path_factory.mktemp("instance")
+    make_study(instance / "studies", "some", 12)
     app: Flask = make_site(
-        tmp_path_factory.mktemp("instance"),
+        instance,
         MODELS_FOLDER=models,
         DATA_FOLDER=folder,
         TESTING=False,

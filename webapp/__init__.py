@@ -38,6 +38,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         security,
         settings,
         static_files,
+        studies,
         upload,
     )
     from webapp.operating import metrics, tracing
@@ -64,7 +65,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         feedback,
     ):
         feature.init_app(app)
-    for part in (upload, gallery, comparison, dataset, feedback, api, health, about):
+    for part in (upload, gallery, comparison, dataset, feedback, api, health, about, studies):
         app.register_blueprint(part.bp)
     tracing.init_app(app)
     return app

@@ -62,6 +62,20 @@ SETTINGS = (
         "",
         "Where unfinished trainings are kept, relative to `instance/`.",
     ),
+    Setting(
+        "STUDIES_FOLDER",
+        "studies",
+        "",
+        "Where the studies of `flask tune` are, relative to `instance/`.",
+    ),
+    Setting(
+        "STUDIES_STORAGE",
+        None,
+        "",
+        "The PostgreSQL in which `flask tune` keeps studies for many machines, "
+        "`postgresql://user:password@host/name`, unless `--storage` names another. Unset, each "
+        "study is a file in `STUDIES_FOLDER`.",
+    ),
     Setting("MAX_PHOTO_BYTES", 20 * 1024 * 1024, "bytes", "The largest photo."),
     Setting("MAX_PHOTOS", 16, "photos", "The most at a time; they are answered as one batch."),
     Setting(
@@ -199,7 +213,7 @@ SETTINGS = (
 )
 LEAST_KEY = 16
 """The fewest characters of a secret key: with fewer it can be guessed."""
-FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER")
+FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER", "STUDIES_FOLDER")
 
 
 class SettingError(Exception):

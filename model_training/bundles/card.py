@@ -52,13 +52,26 @@ class Layer(_Part):
     parameters: Count
 
 
+class TunedSettings(_Part):
+    """The trial of a study that found the settings of a model, as in `recipes.Tuned`."""
+
+    study: Slug
+    trial: Count
+    values: dict[str, float]
+    accuracy: Share
+    trials: Count
+    images: Count
+    epochs: Count
+
+
 class TrainingFacts(_Part):
     """The training run.  `seconds` is wall time, validation after each epoch included.
 
     `pretrained` names the source of the initial weights.  `calibrated_by` is the command of the run
     from which the figures on validation are, where this one learned from all images.
     `planned_epochs` are those that it would have gone through, `best_epoch` the one whose weights
-    it has; both only where early stopping could end it.
+    it has; both only where early stopping could end it.  `tuned` says which trial of which study
+    found its settings, where a search did.
     """
 
     command: str
@@ -81,6 +94,7 @@ class TrainingFacts(_Part):
     versions: dict[str, str]
     data_set: str
     data_digest: Sha256
+    tuned: TunedSettings | None = None
 
 
 class Metrics(_Part):

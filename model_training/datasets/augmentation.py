@@ -67,6 +67,10 @@ GREY = 121
 """The mean of all CIFAR-10 training images and channels, for which the recipes here are made."""
 
 
+_PIXELS = ("shift", "cutout")
+_STRENGTHS = (*_PIXELS, "rotation", "shear", "zoom", "light")
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """Random changes of each image while a network learns.
@@ -122,6 +126,18 @@ class Augmentation:
             which = f"{some} in {len(self.enlarge)} " if len(factors) < len(self.enlarge) else ""
             words.append(which + _enlarged(factors))
         return "; ".join(words)
+
+    @property
+    def varies(self) -> bool:
+        """Return whether it does anything of which there could be more or less."""
+        return any(getattr(self, name) for name in _STRENGTHS)
+
+    def times(self, strength: float) -> Augmentation:
+        """Return the same with every change `strength` times as large; mirroring stays."""
+        if strength == 1:
+            return self
+        changed = {name: getattr(self, name) * strength for name in _STRENGTHS}
+        return replace(self, **{n: round(v) if n in _PIXELS else v for n, v in changed.items()})
 
     def on_larger(self, times: float) -> Augmentation:
         """Return the same for images `times` as large, whose edges need no sharpening."""

@@ -20,10 +20,12 @@ from model_training.recipes.phase import (
 )
 from model_training.recipes.recipe import Recipe, Reported, Use
 from model_training.recipes.registry import UnknownRecipe, find_recipes
+from model_training.recipes.space import Choice, Range, Space, Tuned
 
 __all__ = [
     "FOUND",
     "RECIPES",
+    "Choice",
     "DropoutSchedule",
     "EarlyStopping",
     "Lookahead",
@@ -31,9 +33,12 @@ __all__ = [
     "Phase",
     "Plateau",
     "Pretrained",
+    "Range",
     "Recipe",
     "Reported",
     "Schedule",
+    "Space",
+    "Tuned",
     "UnknownRecipe",
     "Use",
     "find_recipe",

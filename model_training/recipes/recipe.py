@@ -15,6 +15,7 @@ from model_training.datasets.augmentation import describe_transforms
 from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.phase import Phase
+from model_training.recipes.space import Space, Tuned
 
 if TYPE_CHECKING:
     import keras
@@ -83,7 +84,9 @@ class Recipe:
             an initialization that depends on data.
         averaged: False for a network that takes too long over six transforms of each image to be
             measured with test-time augmentation.
+        space: what a search for better settings may change of it, beside its phases.
         change: what one run changes of it (`recipes.variants`), in words.
+        tuned: the trial that found its settings, where a search did.
         reproduced: False for a network that is built exactly and too large to be trained here;
             the site shows what its source reported.
     """
@@ -104,7 +107,9 @@ class Recipe:
     data_set: str = "cifar10"
     use: Use = Use()
     averaged: bool = True
+    space: Space = Space()
     change: str = ""
+    tuned: Tuned | None = None
 
     def __post_init__(self) -> None:
         """Check what can be checked without building the network.

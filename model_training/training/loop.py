@@ -178,6 +178,8 @@ class _Run:
             "change": recipe.change,
         }
         settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
+        if recipe.tuned is not None:
+            settings["tuned"] = recipe.tuned.identity
         # Through JSON, as the saved ones come back: tuples are lists there.
         self._state = checkpoint.State(json.loads(json.dumps(settings)))
         facts = {"images": data_digest, "settings": json.dumps(settings)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from model_training.bundles.card import (
     Metrics,
     ReportedFigures,
     TrainingFacts,
+    TunedSettings,
 )
 from model_training.bundles.reading import read_bundle
 from model_training.bundles.writing import write_bundle
@@ -290,6 +291,7 @@ def _training_facts(run: Finished) -> TrainingFacts:
         versions=run.here.versions,
         data_set=run.data.title,
         data_digest=run.data.digest,
+        tuned=TunedSettings(**asdict(recipe.tuned)) if recipe.tuned is not None else None,
     )
 
 

@@ -46,6 +46,7 @@ class Options:
             "smallest" for as many as the smallest class has.
         all_data: learn from the validation images too.
         report_only: leave the network out of the bundle.
+        from_study: the study whose settings the recipe has, and of which `trial`.
     """
 
     dataset: str | None = None
@@ -63,6 +64,8 @@ class Options:
     all_data: bool = False
     deterministic: bool = False
     report_only: bool = False
+    from_study: str | None = None
+    trial: int | None = None
 
     @property
     def suffix(self) -> str:
@@ -70,7 +73,8 @@ class Options:
         size = f"{self.input_size}px" if self.input_size else None
         varied = f"augmentation-{self.augmentation}" if self.augmentation else None
         balanced = f"balanced-{self.balance}" if self.balance else None
-        return "-".join(part for part in (self.input, size, varied, balanced) if part)
+        tuned = "tuned" if self.from_study else None
+        return "-".join(part for part in (self.input, size, varied, balanced, tuned) if part)
 
 
 def varied(recipe: Recipe, options: Options, fit: ImageSet) -> Recipe:
@@ -151,6 +155,24 @@ def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
     )
     # The figures that were stated and reported are those of CIFAR-10's classes.
     return replace(recipe, phases=phases, parameters=None, reported=None)
+
+
+def as_trained(
+    recipe: Recipe, data: DataSet, parts: Parts, options: Options
+) -> tuple[Recipe, tuple[Phase, ...]]:
+    """Return `recipe` as it is trained here on `parts` of `data`, and its phases.
+
+    Raises:
+        DataError: the recipe's own data set is not in the catalogue.
+    """
+    # Here, since asking a backend for its devices loads it.
+    from model_training.training.environment import usable_precision
+
+    if data.name != recipe.data_set:
+        recipe = for_other_images(recipe, data.side, len(parts.fit))
+    recipe = varied(recipe, options, parts.fit)
+    recipe = replace(recipe, precision=usable_precision(recipe.precision))
+    return recipe, with_grey_of(data, with_options(recipe.phases, options))
 
 
 def with_grey_of(data: DataSet, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:

@@ -13,19 +13,16 @@ from model_training.files import remove_leftovers
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
-from model_training.training.environment import environment, make_deterministic, usable_precision
+from model_training.training.environment import environment, make_deterministic
 from model_training.training.learning.watcher import Watcher
 from model_training.training.loop import Place, train
 from model_training.training.measuring import Finished, Stages, measure_and_write
 from model_training.training.options import (
     Options,
     Parts,
+    as_trained,
     command,
     for_data_set,
-    for_other_images,
-    varied,
-    with_grey_of,
-    with_options,
     without_validation,
 )
 from model_training.training.pretrained_heads import discard_head, keep_head
@@ -172,11 +169,7 @@ def _plan(
         recipe = dataclasses.replace(recipe, input_size=options.input_size)
     data = for_data_set(recipe, data)
     parts = Parts.of(data, options)
-    if data.name != recipe.data_set:
-        recipe = for_other_images(recipe, data.side, len(parts.fit))
-    recipe = varied(recipe, options, parts.fit)
-    recipe = dataclasses.replace(recipe, precision=usable_precision(recipe.precision))
-    phases = with_grey_of(data, with_options(recipe.phases, options))
+    recipe, phases = as_trained(recipe, data, parts, options)
     earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
     if earlier is not None:
         phases = without_validation(phases, earlier.card.training.best_epoch, options)

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from webapp.charts.axes import Chart, LinearScale, LogScale, Tick, across, up
+from webapp.charts.axes import (
+    Chart,
+    LinearScale,
+    LogScale,
+    Tick,
+    across,
+    round_ticks,
+    up,
+)
 from webapp.charts.labels import Label, place_labels
+
+
+@dataclass(frozen=True)
+class Span:
+    """An axis from 0 to `last`."""
+
+    last: float
+
+    def share(self, value: float) -> float:
+        """Return the place of `value` as a share of the axis."""
+        return value / self.last
+
 
 WIDTHS = {"narrow": 200, "middle": 386, "wide": 674}
 """The least room between the axes, in CSS pixels, for which names are placed: on a phone, in one of
@@ -49,11 +69,16 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class ScatterPlot(Chart):
-    """A scatter plot; with `diagonal`, both axes have one scale, and a line where they agree."""
+    """A scatter plot; with `diagonal`, both axes have one scale, and a line where they agree.
+
+    `steps` is an SVG polyline behind the points, in percent, and `level` a height to compare with.
+    """
 
     points: list[Point]
     height: int
     diagonal: bool = False
+    steps: str = ""
+    level: float | None = None
 
     @property
     def marks(self) -> list[str]:
@@ -106,6 +131,48 @@ def match_plot(title: str, x_title: str, values: Sequence[Value]) -> ScatterPlot
     )
 
 
+def sequence_plot(
+    title: str, x_title: str, values: Sequence[Value], best: Sequence[bool], level: float | None
+) -> ScatterPlot:
+    """Draw shares in the order in which they came, at least one, with the best so far as a line.
+
+    Args:
+        values: their x is a whole number, from 0, and grows; the first of the best has its name.
+        best: whether each may be the best.
+        level: a share to compare with.
+    """
+    shares = [value.y for value in values] + ([] if level is None else [level])
+    scale = LinearScale.enclosing(min(shares), max(shares))
+    steps = [tick for tick in round_ticks(0, max(1.0, values[-1].x)) if tick == int(tick)]
+    last = max(steps[-1], values[-1].x)
+    places, top = [], -1.0
+    for value, counts in zip(values, best, strict=True):
+        if counts and value.y > top:
+            if top >= 0:
+                places.append((value.x, top))
+            top = value.y
+            places.append((value.x, top))
+    if places:
+        places.append((values[-1].x, top))
+    first = next((v for v, counts in zip(values, best, strict=True) if counts and v.y == top), None)
+    points = [
+        point if value is first else replace(point, labels={})
+        for value, point in zip(
+            values, _points(values, Span(last), scale, COST_HEIGHT), strict=True
+        )
+    ]
+    return ScatterPlot(
+        title=title,
+        x_title=x_title,
+        points=points,
+        x_ticks=[Tick(across(tick / last), f"{tick:.0f}") for tick in steps],
+        y_ticks=_share_ticks(scale),
+        height=COST_HEIGHT,
+        steps=" ".join(f"{across(x / last)},{up(scale.share(y))}" for x, y in places),
+        level=None if level is None else up(scale.share(level)),
+    )
+
+
 def _cost_ticks(scale: LogScale, round_costs: Sequence[float]) -> list[tuple[float, bool]]:
     """Return each tick, and whether it is left out where there is little room."""
     if not round_costs:
@@ -122,7 +189,7 @@ def _share_ticks(scale: LinearScale) -> list[Tick]:
 
 
 def _points(
-    values: Sequence[Value], x: LinearScale | LogScale, y: LinearScale, height: int
+    values: Sequence[Value], x: LinearScale | LogScale | Span, y: LinearScale, height: int
 ) -> list[Point]:
     places = [(one.name, across(x.share(one.x)), up(y.share(one.y))) for one in values]
     labels = {size: place_labels(places, width, height) for size, width in WIDTHS.items()}

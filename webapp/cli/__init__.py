@@ -17,6 +17,7 @@ from webapp.cli.export import export_command
 from webapp.cli.models import models_commands
 from webapp.cli.predict import predict_command
 from webapp.cli.train import train_command
+from webapp.cli.tuning.tune import tune_command
 from webapp.cli.upgrade import upgrade_command
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ INTRODUCTION = (
 )
 SECTIONS = {
     "Images to learn from": ("data",),
-    "Models": ("train", "models", "predict", "classify", "calibrate", "export"),
+    "Models": ("train", "tune", "models", "predict", "classify", "calibrate", "export"),
     "The website": ("run", "feedback", "db"),
 }
 """The commands in the order in which one meets them; those that are not named come last."""
@@ -42,6 +43,7 @@ LAST_WORDS = (
 def init_app(app: Flask) -> None:
     """Give `app` its commands, and `flask --help` the words for them."""
     app.cli.add_command(train_command)
+    app.cli.add_command(tune_command)
     app.cli.add_command(models_commands)
     app.cli.add_command(calibrate_command)
     data_commands.add_command(audit_command)

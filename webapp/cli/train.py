@@ -15,18 +15,17 @@ from flask.cli import with_appcontext
 
 from model_training.bundles.bundle import is_bundle
 from model_training.bundles.manage import BundleExists, free_name
-from model_training.datasets.dataset import DataSet
 from model_training.naming import SLUG
-from model_training.networks.imagenet.pretrained_file import PretrainedFile
-from model_training.recipes import Recipe, UnknownRecipe, find_recipe
 from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
+from webapp.cli.common.preparing import recipe_called, say_what_is_resized, weights_for
 from webapp.cli.common.results import print_outcome, print_recipes
 from webapp.cli.common.together import Together, together_options
 from webapp.cli.common.training import help_shown, train_shown
+from webapp.cli.tuning.studies import check_same_data, from_study_options, trial_of, tuned_recipe
 
 if TYPE_CHECKING:
     from model_training.training.loop import Place
@@ -39,11 +38,12 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @data_options
+@from_study_options
 @click.option(
     "--output",
     metavar="NAME|FOLDER",
     help="The bundle's name in the models folder, or a folder. By default the recipe's name, "
-    "with that of another data set behind it, and -quick for a --limit run.",
+    "with that of another data set, -tuned and -quick (for a --limit run) behind it.",
 )
 @click.option(
     "--limit",
@@ -133,23 +133,17 @@ def train_command(
     if list_recipes:
         print_recipes(current_app.config["MODELS_FOLDER"])
         return
-    if name is None:
-        raise click.UsageError("Which recipe? `flask train --list` shows them all.")
+    recipe = recipe_called(name)
     if resume and restart:
         raise click.UsageError("--resume and --restart exclude each other.")
-    try:
-        recipe = find_recipe(name)
-    except UnknownRecipe as error:
-        raise click.UsageError(str(error)) from error
     together = Together.asked(processes, rank, coordinator)
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
         raise click.UsageError(
             "--tensorboard needs TensorBoard: `pip install -r requirements-tensorboard.txt`."
         )
-    if options["weights"] is not None and recipe.pretrained is None:
-        raise click.UsageError(f"{name} is trained from scratch; it takes no --weights.")
+    weights = weights_for(recipe, options["weights"])
     if not resume:
-        options["weights"] = options["weights"] or _shipped_weights(recipe)
+        options["weights"] = weights
     source = find_source(
         dataset,
         data_path,
@@ -158,16 +152,23 @@ def train_command(
         otherwise=output and Path(output).name,
     )
     called = source.name if source.name != recipe.data_set else None
-    parts = (name, called, Options(**options).suffix, "quick" if options["limit"] else None)
+    parts = (recipe.name, called, Options(**options).suffix, "quick" if options["limit"] else None)
     usual = "-".join(part for part in parts if part)[:64].rstrip("-.")
     bundle_path = _bundle_path(output or usual)
     options |= {"data": source.own_path, "name": data_name}
     options["dataset"] = called if source.known else None
-    asked = Options(**options)
     told = {"resume": resume, "restart": restart, "replace": force}
+    state, study = _state(bundle_path), options["from_study"]
     # Before data are fetched, and long before anything is trained.
+    with _said_how_to_go_on(bundle_path, output or usual, options["all_data"], resume):
+        if resume:
+            options["trial"] = trial_of(state, study, options["trial"])
+        recipe = tuned_recipe(recipe, study, options["trial"])
+        options["trial"] = recipe.tuned and recipe.tuned.trial
+    asked = Options(**options)
     if together.helps:
         data = source.read(options["input_size"] or recipe.input_size)
+        check_same_data(study, data)
         help_shown(
             recipe,
             data,
@@ -179,30 +180,22 @@ def train_command(
             resume=resume,
         )
         return
-    with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
-        if checkpoint.exists(state := _state(bundle_path)):
+    with _said_how_to_go_on(bundle_path, output or usual, asked.all_data, resume):
+        if checkpoint.exists(state):
             with checkpoint.claim(state):  # One that is running is not to be gone on with.
                 pass
         check_beginning(recipe, asked, bundle_path, state, **told)
     # As large as the network sees them: fewer pixels would be lost, and more cost memory.
     data = source.read(options["input_size"] or recipe.input_size)
     check_kept(data)
-    _say_what_is_resized(recipe, data, asked)
+    check_same_data(study, data)
+    say_what_is_resized(recipe, data, asked.input_size)
     calibrated = current_app.config["MODELS_FOLDER"] / usual
-    with _said_how_to_go_on(bundle_path, output or usual, asked, resume):
+    with _said_how_to_go_on(bundle_path, output or usual, asked.all_data, resume):
         place = _place(bundle_path, tensorboard)
         bundle = train_shown(recipe, data, asked, bundle_path, place, calibrated, told, together)
     print_outcome(bundle)
     keep_data(data)
-
-
-def _shipped_weights(recipe: Recipe) -> Path | None:
-    """Return the file of the bundle that has the pretrained layers of `recipe`, if it is here."""
-    if not isinstance(recipe.pretrained, PretrainedFile):
-        return None
-    folder: Path = current_app.config["MODELS_FOLDER"]
-    path = folder / recipe.pretrained.bundle / "model.keras"
-    return path if path.is_file() else None
 
 
 def _bundle_path(output: str) -> Path:
@@ -237,21 +230,9 @@ def _place(bundle_path: Path, logs: Path | None) -> Place:
     return Place(_state(bundle_path), features, logs)
 
 
-def _say_what_is_resized(recipe: Recipe, data: DataSet, options: Options) -> None:
-    """Say what becomes of images that are not as large as those the recipe is made for."""
-    size = options.input_size or recipe.input_size
-    if data.name == recipe.data_set or data.side == size:
-        return
-    how = "reduced" if data.side > size else "enlarged"
-    click.echo(
-        f"{recipe.name} sees {size} pixels: the images of {data.title}, of {data.side} pixels, are "
-        f"{how} to that." + (" --input-size gives it larger ones." if data.side > size else "")
-    )
-
-
 @contextmanager
 def _said_how_to_go_on(
-    bundle_path: Path, output: str, options: Options, resume: bool
+    bundle_path: Path, output: str, all_data: bool, resume: bool
 ) -> Iterator[None]:
     """Turn a refusal to lose something into a sentence that says what can be done instead."""
     try:
@@ -267,7 +248,7 @@ def _said_how_to_go_on(
             ) from error
         name = free_name(bundle_path.name, bundle_path.parent, _state(bundle_path).parent)
         free = name if output == bundle_path.name else bundle_path.with_name(name)
-        kept = " Its calibration is taken over either way." if options.all_data else ""
+        kept = " Its calibration is taken over either way." if all_data else ""
         raise click.ClickException(
             f"{error} Keep both with --output {free}, or replace it with --force.{kept}"
         ) from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from flask import Blueprint, Response, abort, render_template, send_file, url_for
+from flask import Blueprint, Response, abort, current_app, render_template, send_file, url_for
 from flask.typing import ResponseReturnValue
 from pydantic.dataclasses import dataclass
 
 from model_training.recipes import Recipe
+from model_training.tuning.record import record_path
 from webapp.comparison.columns import FIRST_DOWN
 from webapp.comparison.overview import read_overview
 from webapp.comparison.report import make_report
@@ -119,7 +120,7 @@ def model(name: str) -> ResponseReturnValue:
 
 def _report_page(library: Library, result: Result) -> str:
     name, data = result.bundle.name, library.data_set_of(result.bundle)
-    others = library.comparable(data)
+    others, tuned = library.comparable(data), result.bundle.card.training.tuned
     return render_template(
         "comparison/model.html",
         report=make_report(result, library.audit_of(result)),
@@ -132,6 +133,9 @@ def _report_page(library: Library, result: Result) -> str:
         outdated=library.outdated.get(name),
         fits=MOST_THAT_FIT,
         no_audit=NO_AUDIT,
+        study=tuned.study
+        if tuned and record_path(current_app.config["STUDIES_FOLDER"], tuned.study).is_file()
+        else None,
     )
 
 

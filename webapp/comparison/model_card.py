@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model_training.bundles.card import Card, Explanation
+from model_training.bundles.card import Card, Explanation, TunedSettings
 from model_training.datasets.registry import known_data_sets
 from model_training.explaining.methods import BLOB, METHODS
 from model_training.judging.metrics import ClassificationReport
 from model_training.recipes import Recipe, Use
+from model_training.recipes.space import write_values
 from webapp import filters
 
 MOST_LISTED = 20
@@ -61,6 +62,7 @@ def make_model_card(
             _data(card),
             *([f"Before that: {_source(training.pretrained)}."] if training.pretrained else []),
             _varied(training.augmentation),
+            *_tuned(training.tuned),
         ],
         explained=_explained(card.explanation),
         command=training.command,
@@ -122,6 +124,18 @@ def _varied(augmentation: str) -> str:
     if augmentation == "None.":
         return "While it learned, it saw each image as it is."
     return f"While it learned, each image was varied: {_small(augmentation)}"
+
+
+def _tuned(tuned: TunedSettings | None) -> list[str]:
+    if tuned is None:
+        return []
+    epochs = f"{tuned.epochs} epoch{'s' if tuned.epochs != 1 else ''}"
+    return [
+        f"A search found its settings: they are those of trial {tuned.trial} of the study "
+        f"{tuned.study}, of {tuned.trials} trials, which was right on {tuned.accuracy:.1%} of the "
+        f"validation images after {epochs} on {tuned.images:,} images: "
+        f"{write_values(tuned.values)}."
+    ]
 
 
 def _listed(names: list[str]) -> str:

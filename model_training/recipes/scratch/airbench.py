@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from model_training.networks.initialization import WHITENING_IMAGES, make_identi
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Use
 from model_training.recipes.scratch.inputs import MEAN, STANDARD_DEVIATION, standardized
+from model_training.recipes.space import Choice, Space
 
 if TYPE_CHECKING:
     import keras
@@ -66,6 +67,17 @@ def build(
     return keras.Model(inputs, outputs, name=name)
 
 
+def of_width(recipe: Recipe, width: float, _augmentation: float) -> Recipe:
+    """Return `recipe` with a network of about `width` times the filters in each group."""
+    own = cast("partial[keras.Model]", recipe.build)
+    widths, *others = own.args
+    # Multiples of 16: those that processors like.
+    scaled = tuple(16 * max(1, round(filters * width / 16)) for filters in widths)
+    if scaled == widths:
+        return recipe
+    return replace(recipe, build=partial(build, scaled, *others, **own.keywords), parameters=None)
+
+
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
     """Make the first layer whiten patches of `images`, and the others begin as the identity."""
     whiten_first(model, images)
@@ -105,6 +117,8 @@ MUON = Optimizer("muon", 0.75, momentum=0.85, weight_decay=0.009, bias_factor=64
 MUON_1024 = replace(MUON, learning_rate=1.06)
 TRIANGLE = Schedule(warmup=0.1, start=0.2)
 
+WIDTHS = Space({"width": Choice((0.5, 0.75, 1.0, 1.25, 1.5))}, of_width)
+
 ONLY_SMALL = (
     "Photos from a phone, if another model is at hand: it has only ever seen 32x32 pixels, and "
     "those that began with ImageNet know large photos better."
@@ -132,6 +146,7 @@ FAST_CNN = Recipe(
         build, (64, 256, 256), 2, "fast_cnn", activations=("relu", "relu", "silu", "silu")
     ),
     prepare=prepare,
+    space=WIDTHS,
     use=Use(
         good_for=(
             "Trying an idea: a change of the data or the training shows its effect in minutes.",
@@ -162,6 +177,7 @@ BEST_CNN = Recipe(
         build, (128, 384, 512), 3, "best_cnn", activations=("relu", "silu", "silu", "silu")
     ),
     prepare=prepare,
+    space=WIDTHS,
     use=Use(
         good_for=("Naming pictures as small as CIFAR-10's without any help from other data.",),
         not_for=(

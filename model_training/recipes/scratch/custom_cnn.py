@@ -7,6 +7,8 @@ size and the form of the learning-rate schedule; those are ours, chosen on valid
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported, Use
+from model_training.recipes.space import Choice, Range, Space
 
 if TYPE_CHECKING:
     import keras
@@ -23,25 +26,31 @@ BLOCKS = ((64, 64, 0.1), (128, 128, 0.2), (256, 128, 0.4))
 SHIFT_PIXELS = 3
 
 
-def build(classes: int = 10) -> keras.Model:
-    """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, classes)."""
+def build(classes: int = 10, width: float = 1.0, shift: int = SHIFT_PIXELS) -> keras.Model:
+    """Build the network: raw RGB (batch, 32, 32, 3) to probabilities (batch, classes).
+
+    Args:
+        width: so many times the source's filters and units.
+        shift: the most pixels by which an image is shifted while it learns.
+    """
     # Imported here so that reading a recipe's data does not load a deep-learning framework.
     import keras
     from keras import layers
 
     inputs = keras.Input((32, 32, 3), name="image")
     x = layers.Rescaling(1 / 255, name="scale")(inputs)
-    # Nearest-neighbour interpolation makes these whole-pixel shifts: nothing is blurred.
-    reach = (SHIFT_PIXELS + 0.49) / 32
-    x = layers.RandomTranslation(
-        reach, reach, fill_mode="reflect", interpolation="nearest", name="shift"
-    )(x)
+    if shift:
+        # Nearest-neighbour interpolation makes these whole-pixel shifts: nothing is blurred.
+        reach = (shift + 0.49) / 32
+        x = layers.RandomTranslation(
+            reach, reach, fill_mode="reflect", interpolation="nearest", name="shift"
+        )(x)
     x = layers.RandomFlip("horizontal", name="flip")(x)
     for number, (first, second, dropout) in enumerate(BLOCKS, start=1):
         for letter, filters in (("a", first), ("b", second)):
             name = f"block{number}{letter}"
             x = layers.Conv2D(
-                filters,
+                _units(filters, width),
                 3,
                 padding="same",
                 kernel_initializer="he_normal",
@@ -52,13 +61,38 @@ def build(classes: int = 10) -> keras.Model:
         x = layers.MaxPooling2D(name=f"block{number}_pool")(x)
         x = layers.Dropout(dropout, name=f"block{number}_dropout")(x)
     x = layers.Flatten(name="flatten")(x)
-    x = layers.Dense(128, kernel_regularizer=keras.regularizers.L2(0.005), name="dense")(x)
+    x = layers.Dense(
+        _units(128, width), kernel_regularizer=keras.regularizers.L2(0.005), name="dense"
+    )(x)
     x = layers.BatchNormalization(momentum=0.9, name="dense_bn")(x)
     x = layers.ReLU(name="dense_relu")(x)
     x = layers.Dropout(0.3, name="dense_dropout")(x)
     # In float32 whatever the policy: a softmax in bfloat16 has only two digits.
     outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, outputs, name="custom_cnn")
+
+
+def _units(own: int, width: float) -> int:
+    return 8 * max(1, round(own * width / 8))
+
+
+def varied_inside(shift: int) -> str:
+    """Return a description of the augmentation that the network does itself."""
+    shifts = f"shifts of up to {shift} pixels each way, reflected at the edge; " if shift else ""
+    return f"{shifts}horizontal flips"
+
+
+def rebuilt(recipe: Recipe, width: float, augmentation: float) -> Recipe:
+    """Return `recipe` with `width` times the filters, and `augmentation` times the shifts."""
+    shift = round(SHIFT_PIXELS * augmentation)
+    if width == 1 and shift == SHIFT_PIXELS:
+        return recipe
+    return replace(
+        recipe,
+        build=partial(build, width=width, shift=shift),
+        varied_inside=varied_inside(shift),
+        parameters=recipe.parameters if width == 1 else None,
+    )
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
@@ -101,8 +135,7 @@ CUSTOM_CNN = Recipe(
     title="Custom CNN",
     summary="Three blocks of two 3x3 convolutions with batch normalisation, trained from scratch.",
     input_size=32,
-    varied_inside=f"shifts of up to {SHIFT_PIXELS} pixels each way, reflected at the edge; "
-    "horizontal flips",
+    varied_inside=varied_inside(SHIFT_PIXELS),
     parameters=1_117_514,
     phases=(
         Phase(
@@ -122,5 +155,13 @@ CUSTOM_CNN = Recipe(
     ),
     build=build,
     prepare=prepare,
+    space=Space(
+        {
+            "augmentation": Choice((0.0, 1 / 3, 2 / 3, 1.0, 4 / 3, 5 / 3)),
+            "dropout": Range(0.0, 1.5),
+            "width": Choice((0.5, 0.75, 1.0, 1.25, 1.5)),
+        },
+        rebuilt,
+    ),
     use=USE,
 )

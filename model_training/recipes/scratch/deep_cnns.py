@@ -18,6 +18,7 @@ from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.scratch.blocks import block
 from model_training.recipes.scratch.inputs import SOURCE, USE, scaled
+from model_training.recipes.space import DROPOUT
 
 if TYPE_CHECKING:
     import keras
@@ -79,6 +80,7 @@ CNN_SCHEDULED = Recipe(
     build=partial(
         build, ((32, 32, 32), (64,), (192,)), (1280,), "cnn_scheduled", normalize_dense=True
     ),
+    space=DROPOUT,
     use=USE,
 )
 
@@ -101,5 +103,6 @@ CNN_DEEP = Recipe(
     build=partial(
         build, ((48,), (64, 64), (128,), (512, 512)), (192, 128), "cnn_deep", normalize_dense=False
     ),
+    space=DROPOUT,
     use=USE,
 )

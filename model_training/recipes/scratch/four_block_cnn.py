@@ -9,6 +9,7 @@ from model_training.recipes.phase import EarlyStopping, Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.scratch.blocks import block
 from model_training.recipes.scratch.inputs import SOURCE, USE, scaled
+from model_training.recipes.space import DROPOUT
 
 if TYPE_CHECKING:
     import keras
@@ -52,5 +53,6 @@ CNN_FOUR_BLOCK = Recipe(
         differs=("the source stopped by the test images, and here 5,000 training images say when",),
     ),
     build=build,
+    space=DROPOUT,
     use=USE,
 )

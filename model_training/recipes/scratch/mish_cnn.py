@@ -10,6 +10,7 @@ from model_training.recipes.phase import EarlyStopping, Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.scratch.blocks import block
 from model_training.recipes.scratch.inputs import SOURCE, USE, standardized
+from model_training.recipes.space import DROPOUT
 
 if TYPE_CHECKING:
     import keras
@@ -52,5 +53,6 @@ CNN_MISH = Recipe(
     ),
     reported=Reported(f"{SOURCE}, its network with Mish", 0.86),
     build=build,
+    space=DROPOUT,
     use=USE,
 )

@@ -15,6 +15,7 @@ from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.scratch.blocks import block
 from model_training.recipes.scratch.inputs import SOURCE, USE, scaled
+from model_training.recipes.space import DROPOUT
 
 if TYPE_CHECKING:
     import keras
@@ -71,5 +72,6 @@ CNN_AUGMENTED = Recipe(
         differs=("20 epochs of the source's 20 to 50, at one rate throughout",),
     ),
     build=partial(build, True),
+    space=DROPOUT,
     use=USE,
 )

@@ -9,6 +9,7 @@ from model_training.networks.pretrained import Pretrained
 from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import SOURCE, USE_FROZEN, freeze, scaled_input
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ INCEPTION_RESNET_V2 = Recipe(
     reported=Reported(f"{SOURCE}, InceptionResNetV2", 0.92),
     build=build,
     pretrained=Pretrained("InceptionResNetV2"),
+    space=DROPOUT,
     use=USE_FROZEN,
     reproduced=False,
 )

@@ -15,6 +15,7 @@ from model_training.datasets.augmentation import Augmentation, Transform
 from model_training.networks.pretrained import Pretrained
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     USE_FINETUNED,
     USE_FROZEN,
@@ -71,6 +72,7 @@ FROZEN = Recipe(
     reported=None,
     build=partial(build, 161),
     pretrained=Pretrained("MobileNetV2"),
+    space=DROPOUT,
     use=USE_FROZEN,
 )
 
@@ -106,5 +108,6 @@ FINETUNED = Recipe(
     reported=None,
     build=partial(build, 129),
     pretrained=Pretrained("MobileNetV2"),
+    space=DROPOUT,
     use=USE_FINETUNED,
 )

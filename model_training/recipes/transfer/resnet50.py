@@ -10,6 +10,7 @@ from model_training.networks.pretrained import Pretrained
 from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
     USE_FINETUNED,
@@ -62,6 +63,7 @@ RESNET50_224 = Recipe(
     reported=Reported(f"{SOURCE}, ResNet50 at 224 pixels", 0.96, 0.15),
     build=build,
     pretrained=Pretrained("ResNet50", reverse_channels("conv1_conv")),
+    space=DROPOUT,
     use=USE_FINETUNED,
     reproduced=False,
 )

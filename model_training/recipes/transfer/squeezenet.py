@@ -12,6 +12,7 @@ from model_training.networks.pretrained import Pretrained
 from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
     USE_FINETUNED,
@@ -102,5 +103,6 @@ SQUEEZENET = Recipe(
     ),
     build=build,
     pretrained=Pretrained("SqueezeNet 1.1", reverse_channels("conv1"), LAYERS),
+    space=DROPOUT,
     use=USE_FINETUNED,
 )

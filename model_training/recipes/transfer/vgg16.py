@@ -11,6 +11,7 @@ from model_training.networks.pretrained import Pretrained
 from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
     USE_FINETUNED,
@@ -94,6 +95,7 @@ FROZEN_32 = Recipe(
     ),
     build=partial(build_small, 32),
     pretrained=WEIGHTS,
+    space=DROPOUT,
     use=USE_FROZEN,
 )
 
@@ -128,6 +130,7 @@ FINETUNED = Recipe(
     reported=None,
     build=partial(build_small, 64),
     pretrained=WEIGHTS,
+    space=DROPOUT,
     use=USE_FINETUNED,
 )
 
@@ -156,6 +159,7 @@ FIRST = Recipe(
     ),
     build=partial(build_small, 32),
     pretrained=WEIGHTS,
+    space=DROPOUT,
     use=USE_FINETUNED,
 )
 
@@ -186,5 +190,6 @@ SCHEDULED = Recipe(
     ),
     build=partial(build_large, 32),
     pretrained=WEIGHTS,
+    space=DROPOUT,
     use=USE_FINETUNED,
 )

@@ -17,6 +17,7 @@ from functools import partial
 from model_training.datasets.augmentation import Transform
 from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
+from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import SOURCE, USE_FINETUNED, USE_FROZEN
 from model_training.recipes.transfer.vgg16 import BOTH_SIDES, WEIGHTS, build_large
 
@@ -35,6 +36,7 @@ FROZEN_224 = Recipe(
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels", 0.78, 0.69),
     build=partial(build_large, 224),
     pretrained=WEIGHTS,
+    space=DROPOUT,
     use=USE_FROZEN,
     reproduced=False,
 )

@@ -227,6 +227,8 @@ def _between_epochs(phase: recipes.Phase) -> list[str]:
     if (dropout := phase.dropout) is not None:
         words.append(
             f"dropout from {dropout.start:.0%} to {dropout.end:.0%} of its rates over the epochs"
+            if dropout.start != dropout.end
+            else f"dropout at {dropout.end:.0%} of its rates"
         )
     if (stopping := phase.early_stopping) is not None:
         better = "a lower" if stopping.monitor == "loss" else "a higher"

@@ -13,6 +13,7 @@ from model_training.recipes import Recipe
 from model_training.training import checkpoint
 from model_training.training.options import Options
 from webapp.cli.common.bars import Bars
+from webapp.cli.common.preparing import say_if_emulated
 from webapp.cli.common.results import epoch_line
 from webapp.cli.common.together import Together
 
@@ -39,16 +40,12 @@ def train_shown(
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.networks.features import FullDisk
     from model_training.networks.pretrained import WeightsError
-    from model_training.training.environment import usable_precision
     from model_training.training.learning.watcher import Watcher
     from model_training.training.loop import Interrupted
     from model_training.training.measuring import MeasuringInterrupted
     from model_training.training.run import run
 
-    if usable_precision(recipe.precision) != recipe.precision:
-        click.echo(
-            "This processor only emulates bfloat16, which is slow: training in float32 instead."
-        )
+    say_if_emulated(recipe)
     done = total = features_done = 0
 
     def start(parameters: int, steps_done: int, steps: int) -> None:

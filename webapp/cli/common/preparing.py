@@ -1,0 +1,64 @@
+"""What the commands that train say, and look for, before they begin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask import current_app
+
+from model_training.datasets.dataset import DataSet
+from model_training.networks.imagenet.pretrained_file import PretrainedFile
+from model_training.recipes import Recipe, UnknownRecipe, find_recipe
+
+
+def recipe_called(name: str | None) -> Recipe:
+    """Return the recipe that is meant.
+
+    Raises:
+        click.UsageError: there is none of that name.
+    """
+    if name is None:
+        raise click.UsageError("Which recipe? `flask train --list` shows them all.")
+    try:
+        return find_recipe(name)
+    except UnknownRecipe as error:
+        raise click.UsageError(str(error)) from error
+
+
+def weights_for(recipe: Recipe, given: Path | None) -> Path | None:
+    """Return the file of pretrained weights: as given, or that of a bundle which has the
+    pretrained layers of `recipe`, if it is here.
+
+    Raises:
+        click.UsageError: one is given, and `recipe` takes none.
+    """
+    if given is not None and recipe.pretrained is None:
+        raise click.UsageError(f"{recipe.name} is trained from scratch; it takes no --weights.")
+    if given is not None or not isinstance(recipe.pretrained, PretrainedFile):
+        return given
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    path = folder / recipe.pretrained.bundle / "model.keras"
+    return path if path.is_file() else None
+
+
+def say_what_is_resized(recipe: Recipe, data: DataSet, input_size: int | None = None) -> None:
+    """Say what becomes of images that are not as large as those the recipe is made for."""
+    size = input_size or recipe.input_size
+    if data.name == recipe.data_set or data.side == size:
+        return
+    how = "reduced" if data.side > size else "enlarged"
+    click.echo(
+        f"{recipe.name} sees {size} pixels: the images of {data.title}, of {data.side} pixels, are "
+        f"{how} to that." + (" --input-size gives it larger ones." if data.side > size else "")
+    )
+
+
+def say_if_emulated(recipe: Recipe) -> None:
+    """Say where this processor trains in other numbers than `recipe` would."""
+    from model_training.training.environment import usable_precision
+
+    if usable_precision(recipe.precision) != recipe.precision:
+        click.echo(
+            "This processor only emulates bfloat16, which is slow: training in float32 instead."
+        )

@@ -1,0 +1,278 @@
+"""`flask tune`: a search for better settings of a recipe, trial by trial."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+from flask import current_app
+from flask.cli import with_appcontext
+
+from model_training.datasets.dataset import DataError
+from model_training.recipes import Recipe
+from model_training.recipes.space import write_values
+from model_training.training.options import Options
+from model_training.training.signals import stop_signals
+from model_training.tuning.record import (
+    About,
+    StudyError,
+    StudyRecord,
+    write_record,
+)
+from model_training.tuning.spaces import SpaceError
+from webapp.cli.common.bars import Bars
+from webapp.cli.common.data_sources import data_options, find_source
+from webapp.cli.common.preparing import (
+    recipe_called,
+    say_if_emulated,
+    say_what_is_resized,
+    weights_for,
+)
+from webapp.cli.tuning.progress import TrialProgress, epochs_of
+from webapp.cli.tuning.studies import check_study_name, studies_folder
+
+if TYPE_CHECKING:
+    from model_training.tuning.search import Goal, Report, Search
+    from model_training.tuning.storage import Database, Journal
+    from model_training.tuning.trials import ShortRuns
+
+TRIALS = 20
+"""Trials of a study where nothing is said."""
+WITHOUT_OPTUNA = "flask tune needs Optuna: `pip install -r requirements-tune.txt`."
+
+
+@click.command("tune")
+@click.argument("name", metavar="RECIPE", required=False)
+@click.option(
+    "--trials",
+    type=click.IntRange(1),
+    help="The search ends when the study has so many trials, those of earlier calls and of other "
+    f"machines included. By default {TRIALS}, or as many as --minutes allows.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="No trial begins after so many minutes.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(100),
+    help="Images that a trial learns from. By default 10,000, or all if there are fewer.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(1),
+    help="Of the last phase of a trial. By default an eighth of the recipe's, and 3 at least.",
+)
+@click.option(
+    "--study",
+    metavar="NAME",
+    help="What the study is called. By default after the recipe, and another data set.",
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="postgresql://user:password@host/name, for many machines: each gives the same command. "
+    "By default the study is a file here, for one.",
+)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="SETTING",
+    help="Search this setting only, such as learning_rate; may be given several times.",
+)
+@click.option(
+    "--pruner",
+    type=click.Choice(["median", "hyperband", "none"]),
+    default="median",
+    show_default=True,
+    help="What ends bad trials early.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A file of ImageNet weights, as of `flask train`.",
+)
+@click.option(
+    "--heartbeat",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="With --storage: seconds between signs of life. A worker that misses four is given up, "
+    "and its trial is begun again.",
+)
+@data_options
+@with_appcontext
+def tune_command(
+    name: str | None,
+    dataset: str | None,
+    data_path: Path | None,
+    data_name: str | None,
+    trials: int | None,
+    minutes: float | None,
+    limit: int | None,
+    study: str | None,
+    storage: str | None,
+    pruner: str,
+    heartbeat: int,
+    only: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Search for settings with which RECIPE learns better, in short trainings.
+
+    Each trial learns from a part of the training images and is judged on the validation images,
+    never on the test images.  The recipe's own settings are the first trial.  Ctrl-C keeps every
+    finished trial, and the same command goes on.  `flask train RECIPE --from-study NAME` trains
+    with what was found.
+    """
+    recipe = recipe_called(name)
+    if importlib.util.find_spec("optuna") is None:
+        raise click.UsageError(WITHOUT_OPTUNA)
+    options["weights"] = weights_for(recipe, options["weights"])
+    source = find_source(dataset, data_path, data_name, default=recipe.data_set, otherwise=study)
+    called = source.name if source.name != recipe.data_set else None
+    usual = "-".join(part for part in (recipe.name, called) if part)[:64].rstrip("-.")
+    study = check_study_name(study or usual)
+    asked = Options(
+        dataset=called if source.known else None, data=source.own_path, name=data_name, **options
+    )
+    url = storage or current_app.config["STUDIES_STORAGE"]
+    with _said_plainly(), _opened(url, study, heartbeat) as store:
+        # Here, so that `flask --help` does not wait for a deep-learning framework.
+        from model_training.tuning.search import Goal, Search
+        from model_training.tuning.trials import ShortRuns
+
+        data = source.read(recipe.input_size)
+        say_what_is_resized(recipe, data)
+        say_if_emulated(recipe)
+        folder: Path = current_app.config["TRAINING_FOLDER"]
+        runs = ShortRuns.of(recipe, data, asked, limit, folder / "features", folder / "tuning")
+        bounds, own = runs.space(only)
+        about = runs.about(bounds)
+        search = Search(store, study, about, bounds, own, pruner, asked.seed)  # type: ignore[arg-type]
+        goal = Goal(trials or (None if minutes else TRIALS), minutes)
+        _say_what_begins(recipe, about, search, goal.trials)
+        _tune(search, goal, runs, about)
+
+
+def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About) -> None:
+    from model_training.tuning.recording import record_of, trial_record
+    from model_training.tuning.search import TrialStopped, Watch
+
+    command = _command()
+    record: StudyRecord | None = None
+
+    def on_change() -> None:
+        nonlocal record
+        record = record_of(search.study, search.trials(), about, command)
+        write_record(studies_folder(), record)
+
+    with Bars() as bars, stop_signals() as asked_to_stop:
+        progress = TrialProgress(bars, about.epochs, goal.trials)
+        watch = Watch(
+            on_trial=lambda trial: progress.over(trial_record(trial)),
+            on_epoch=progress.epoch,
+            on_change=on_change,
+            on_wait=lambda running: bars.echo(
+                f"Nothing is left to begin; waiting for {running} of other workers."
+            ),
+        )
+
+        def work(values: Mapping[str, float], report: Report) -> float:
+            return runs.train(values, report, asked_to_stop.is_set, progress.features)
+
+        progress.begin([trial_record(one) for one in search.trials()])
+        try:
+            search.run(goal, work, watch, asked_to_stop.is_set)
+        except (TrialStopped, KeyboardInterrupt) as error:
+            done = record.finished if record else 0
+            raise click.ClickException(
+                f"Stopped. {done} finished trials are kept: give the same command to go on."
+            ) from error
+    assert record is not None  # The search ends by telling of it.
+    _print_outcome(record)
+
+
+def _say_what_begins(recipe: Recipe, about: About, search: Search, trials: int | None) -> None:
+    before = sum(one.state.is_finished() for one in search.trials())
+    click.echo(
+        f"The study {search.study.study_name}: "
+        f"{f'{trials} trials' if trials else 'as many trials as there is time for'}"
+        f"{f', {before} of them before' if before else ''}, each {epochs_of(about.epochs)} of "
+        f"{recipe.title} on {about.images:,} images of {about.data_title}, judged on "
+        f"{about.validation_images:,} others; searching {', '.join(about.bounds)}."
+    )
+
+
+def _print_outcome(record: StudyRecord) -> None:
+    pruned, failed = record.count("pruned"), record.count("failed")
+    click.echo(
+        f"\nThe study {record.name}: {record.finished} trials finished, {pruned} of them early"
+        + (f"; {failed} were lost, and their settings tried again" if failed else "")
+    )
+    if record.best is None:
+        click.echo("No trial is complete yet, so nothing can be said of the best settings.")
+        return
+    best, own = record.best, record.own
+    click.echo(f"  best        accuracy {best.accuracy:.4f}  {write_values(best.values)}")
+    if own is not None:
+        click.echo(f"  the recipe  accuracy {own.accuracy:.4f}  {write_values(own.values)}")
+    for name, share in list(record.importance.items())[:3]:
+        click.echo(f"  {share:5.0%} of what differs is due to {name.replace('_', ' ')}")
+    click.echo(
+        f"/studies/{record.name} shows it. `flask train {record.about.recipe} --from-study "
+        f"{record.name}` trains with the best settings."
+    )
+
+
+@contextmanager
+def _opened(url: str | None, study: str, heartbeat: int) -> Iterator[Journal | Database]:
+    from model_training.tuning.storage import Database, Journal
+
+    store: Journal | Database
+    if url:
+        store = Database(url, study, heartbeat)
+    else:
+        store = Journal(studies_folder() / f"{study}.log")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _said_plainly() -> Iterator[None]:
+    try:
+        yield
+    except (StudyError, SpaceError, DataError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"A file could not be read or written ({error}). Every finished trial is kept. Where "
+            "the disk is full, make room and give the same command to go on."
+        ) from error
+
+
+def _command() -> str:
+    """Return the command that was given, for the record.
+
+    Of a file only its name is told, and nothing of a database, in whose address is a password.
+    """
+    context = click.get_current_context()
+    words = ["flask tune", str(context.params["name"])]
+    for one in context.command.params:
+        if context.get_parameter_source(one.name or "") is not ParameterSource.COMMANDLINE:
+            continue
+        if not isinstance(one, click.Option):
+            continue
+        value = context.params[one.name or ""]
+        for each in value if one.multiple else (value,):
+            told = "postgresql://…" if one.name == "storage" else each
+            words.append(f"{one.opts[0]} {told.name if isinstance(told, Path) else told}")
+    return " ".join(words)
