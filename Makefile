@@ -1,6 +1,7 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench release-check
+.PHONY: help serve test test-api test-serving lint bench release-check sbom \
+	vulnerabilities
 
 PORT ?= 8000
 PYTHON ?= python3
@@ -16,6 +17,9 @@ test: .venv/dev ## Check style and types, and run the tests
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-serving: .venv/dev .venv-serving/ready ## Ask a model server that nobody here wrote (KServe's)
+	$(BIN)/python -m pytest -m serving tests/test_independent_server.py
+
 lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,14 +28,26 @@ lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/mypy --platform linux
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
+test-api: .venv/serve .venv-schemathesis/made ## Let Schemathesis try what /openapi.json describes
+	$(BIN)/python -m benchmarks.described
+
+sbom: .venv/serve .venv-tools/made ## Write what running needs, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
+
+vulnerabilities: .venv-tools/made ## Ask which pinned packages have known faults (needs the network)
+	.venv-tools/bin/pip-audit --no-deps --disable-pip -r constraints.txt
+
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
 
-bench: .venv/dev ## Measure what the README claims about speed
+bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.batching
+	$(BIN)/python -m benchmarks.against_gradio
 	$(BIN)/python -m benchmarks.pages
 
 .venv/bin/python:
@@ -40,8 +56,18 @@ bench: .venv/dev ## Measure what the README claims about speed
 	@# A half-made environment would pass for a whole one the next time.
 	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/serve: requirements.txt constraints.txt | .venv/bin/python
+.venv/serve: requirements.txt requirements-site.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv-tools/made: requirements-tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check -r requirements-tools.txt
+	@touch $@
+
+.venv-schemathesis/made: requirements-schemathesis.txt
+	$(PYTHON) -m venv .venv-schemathesis
+	.venv-schemathesis/bin/pip install --quiet --disable-pip-version-check -r requirements-schemathesis.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt requirements-audit.txt requirements-axe.txt requirements-export.txt \
@@ -50,4 +76,10 @@ bench: .venv/dev ## Measure what the README claims about speed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Alone: only the copy of axe-core in it is used, and Playwright, which it asks for, is large.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-axe.txt
+	@touch $@
+
+# Environments of their own: these ask for other versions than the site does.
+.venv-%/ready: requirements-%.txt
+	@test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$* || { rm -rf .venv-$*; exit 1; }
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check -r requirements-$*.txt
 	@touch $@

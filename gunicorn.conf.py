@@ -12,12 +12,15 @@ import time
 import uuid
 from pathlib import Path
 
+from gunicorn.errors import HaltServer
+
 bind = os.environ.get("BIND", f"127.0.0.1:{os.environ.get('PORT', '8000')}")
 
 # Threads, because an answer mostly waits: for the upload, for the decoder and for TensorFlow,
 # which all let other threads run meanwhile.  A sync worker would hold everybody up for one slow
-# phone.  Of these, six at most open photos and five answer programs' batches.
-worker_class = "gthread"
+# phone.  The class is gunicorn's gthread with limits of time.  Of the threads, as many as
+# WORK_ADMITTED says have work to do, at most; the others answer pages.
+worker_class = "webapp.operating.worker.Worker"
 threads = 16
 
 # Each worker loads every model for itself; docs/deploy.md says what that takes.  TensorFlow uses
@@ -118,6 +121,21 @@ def _take_up_models(server):
     made.replace(request)
 
 
+def _end_once(server):
+    """Let the first worker that cannot start end the server: gunicorn stumbles over a second."""
+    reap, ending = server.reap_workers, []
+
+    def reap_workers():
+        try:
+            reap()
+        except HaltServer:
+            if not ending:
+                ending.append(True)
+                raise
+
+    server.reap_workers = reap_workers
+
+
 def post_fork(server, worker):
     """Choose how many requests this worker will answer."""
     worker.replaced_at = replace_after + random.randint(0, replace_after // 10)
@@ -158,6 +176,7 @@ def on_starting(server):
     server.own_folder = tempfile.mkdtemp(prefix="tenclasses-", dir=worker_tmp_dir)
     os.environ["MODELS_RELOAD_FILE"] = str(Path(server.own_folder) / _RELOAD)
     server.handle_hup = lambda: _take_up_models(server)
+    _end_once(server)
     if _METRICS not in os.environ:
         os.environ[_METRICS] = tempfile.mkdtemp(prefix="tenclasses-metrics-", dir=worker_tmp_dir)
         server.metrics_folder = os.environ[_METRICS]

@@ -53,7 +53,7 @@ def main() -> None:
     )
 
     encoded = io.BytesIO()
-    _photo_like(3000, 4000).save(encoded, "JPEG")
+    photo_like(3000, 4000).save(encoded, "JPEG")
     photo = encoded.getvalue()
 
     def decode_all() -> None:
@@ -81,7 +81,7 @@ def main() -> None:
         print_table(alternate(_requests(app, sent), ROUNDS), 1, "photo")
 
 
-def _photo_like(height: int, width: int) -> Image.Image:
+def photo_like(height: int, width: int) -> Image.Image:
     """Return noise with the spectrum of photos: its power falls as the square of the frequency."""
     noise = np.random.default_rng(1).standard_normal((height // 4, width // 4, 3))
     rows = np.fft.fftfreq(height // 4)[:, None, None]

@@ -29,7 +29,7 @@ from model_training.training.loop import Place
 from model_training.training.options import Options
 from model_training.training.run import run
 from tests import garden, server
-from tests.page_client import PageClient
+from tests.page_client import ClosingClient, PageClient
 from webapp import create_app
 from webapp.library import Result, load_library
 from webapp.settings import SETTINGS
@@ -163,7 +163,9 @@ def two_models(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
 def make_site(instance: Path, **config: object) -> Flask:
     """A site with an instance folder of its own."""
     config = {"TESTING": True, "WTF_CSRF_ENABLED": False, "DEFAULT_MODEL": "tiny"} | config
-    return create_app(config, instance_path=instance)
+    app = create_app(config, instance_path=instance)
+    app.test_client_class = ClosingClient
+    return app
 
 
 @pytest.fixture

@@ -105,3 +105,19 @@ class _Strict(HTMLParser):
             assert attributes.get("scope") in ("col", "row", "rowgroup"), (
                 "a heading says what it heads"
             )
+
+
+class ClosingClient(FlaskClient):
+    """Reads every answer to its end and closes it, as a browser does, and with it what was sent.
+
+    Werkzeug leaves the file in which a large form waits to the garbage collector, which closes it
+    in the middle of another test, with a warning.
+    """
+
+    def open(self, *asked: Any, **options: Any) -> TestResponse:
+        """Ask for an answer."""
+        answer = super().open(*asked, **options)
+        answer.get_data()
+        answer.close()
+        answer.request.input_stream.close()
+        return answer

@@ -12,17 +12,25 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 300
 
 
 @contextmanager
-def running(log: Path, *, ready: str = "/readyz", **settings: object) -> Iterator[str]:
+def running(
+    log: Path,
+    *,
+    ready: str = "/readyz",
+    environment: Any = None,
+    **settings: object,
+) -> Iterator[str]:
     """Run the site as `make serve` does; gives its address, and checks that it ends cleanly.
 
     Args:
         ready: the page that answers 200 when tests can begin.
+        environment: a mapping with more variables for the server.
         settings: of the site.
     """
     settings = {"DATABASE_URL": f"sqlite:///{log.with_name('feedback.sqlite')}"} | settings
@@ -35,6 +43,7 @@ def running(log: Path, *, ready: str = "/readyz", **settings: object) -> Iterato
             cwd=PROJECT,
             env=os.environ
             | {"PORT": str(port)}
+            | dict(environment or {})
             | {f"TENCLASSES_{name}": str(value) for name, value in settings.items()},
             stdout=output,
             stderr=output,

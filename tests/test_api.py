@@ -136,6 +136,12 @@ def test_several_photos_are_answered_in_order_and_a_bad_one_spoils_no_other(
     assert second["error"]["code"] == "damaged-photo" and second["error"]["status"] == 422
 
 
+def test_the_form_and_the_address_may_name_the_same_model(api: FlaskClient) -> None:
+    for named, status in (("tiny", 200), ("nope", 400)):
+        form = {"image": (io.BytesIO(pictures.jpeg()), "a.jpg"), "model": "tiny"}
+        assert api.post(f"/api/classify?model={named}", data=form).status_code == status
+
+
 def test_an_unknown_or_repeated_parameter_is_refused_wherever_it_stands(api: FlaskClient) -> None:
     photo = {"data": pictures.jpeg(), "content_type": "image/jpeg"}
     for query, code, words in (
@@ -251,9 +257,9 @@ def test_the_description_names_what_is_really_there(api: FlaskClient) -> None:
 def test_the_description_has_every_address_for_programs(api: FlaskClient, site: Flask) -> None:
     described = api.get("/openapi.json").get_json()["paths"]
     served = {
-        re.sub(r"<name>", "{model}", rule.rule)
+        re.sub(r"<(model_name:)?name>", "{model}", rule.rule)
         for rule in site.url_map.iter_rules()
-        if rule.rule.startswith(("/v1", "/v2", "/api/c")) and "<version>" not in rule.rule
+        if rule.rule.startswith(("/v1", "/v2", "/api/c")) and "version>" not in rule.rule
     }
     assert set(described) == served - {"/v2/"}
 

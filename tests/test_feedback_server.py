@@ -46,6 +46,7 @@ def site(url: str, folder: Path) -> Iterator[str]:
         "FEEDBACK_LIMIT": LIMIT,
         "FEEDBACK_HOURLY": POSTS,
         "FEEDBACK_HOURLY_CLIENT": POSTS,
+        "WORK_ADMITTED": 2 * VISITORS,  # all of one client
     }
     with server.running(folder / "log", ready="/livez", **settings) as address:
         yield address

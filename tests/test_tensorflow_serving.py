@@ -119,7 +119,7 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "no inputs": ({"inputs": []}, 400, "[number, height, width, 3]"),
     "a number": ({"instances": 7}, 400, "must be a list"),
     "numbers": ({"instances": [1.0, 2.0, 5.0]}, 400, "[number, height, width, 3]"),
-    "another input": ({"instances": [{"tag": "foo"}]}, 400, "“pictures” or “pixels”"),
+    "another input": ({"instances": [{"tag": "foo"}]}, 400, "“pictures”, “pixels” or “views”"),
     "inputs that differ": ({"instances": [{"pixels": []}, {"tag": 1}]}, 400, "the same input"),
     "mixed sizes": (
         {"instances": [[[[1, 2, 3]]], [[[1, 2, 3], [1, 2, 3]]]]},

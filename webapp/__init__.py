@@ -34,13 +34,13 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         gallery,
         health,
         library,
-        limits,
         security,
         settings,
         static_files,
         studies,
         upload,
     )
+    from webapp.limits import admission, by_client
     from webapp.operating import metrics, tracing
 
     app = Flask(
@@ -54,8 +54,9 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
     # The first of these sees a request first, and its answer last.
     for feature in (
         metrics,
+        admission,
         security,
-        limits,
+        by_client,
         static_files,
         library,
         filters,

@@ -28,6 +28,7 @@ MESSAGES = {
     400: ("That request did not make sense", "Go back, check what you entered, and try again."),
     404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
     405: ("That does not work at this address", "Start again from the home page."),
+    408: ("That took too long to arrive", "Send less at a time, or try again."),
     413: ("That upload is too large", "Choose a smaller file and try again."),
     415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
     422: ("That file cannot be used", "Choose another one and try again."),

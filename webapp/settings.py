@@ -6,16 +6,17 @@ environment (`TENCLASSES_MAX_PHOTO_PIXELS=20000000`); the environment wins.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webapp.secret_key import LEAST_KEY, SecretKeyError, kept_secret
 
 ENVIRONMENT_PREFIX = "TENCLASSES"
 
@@ -107,6 +108,44 @@ SETTINGS = (
         "pictures",
         "The most at a time that programs may send as pixels, to `/v1` and `/v2`; of encoded ones "
         "`MAX_PHOTOS`.",
+    ),
+    Setting(
+        "MODEL_SERVER_URL",
+        None,
+        "",
+        "The address of a model server that runs the networks, `http://…` or `https://…`, so that "
+        "the site needs no TensorFlow. It speaks the Open Inference Protocol or TensorFlow "
+        "Serving's; an address that ends in `/v2` or `/v1` says which. `{model}` in it stands for "
+        "a model's name. Unset, the networks run in the site itself.",
+    ),
+    Setting(
+        "MODEL_SERVER_SECONDS",
+        10,
+        "seconds",
+        "The most that one question to the model server may take. After three failures in a row it "
+        "is left alone for five seconds.",
+    ),
+    Setting(
+        "WORK_ADMITTED",
+        10,
+        "requests",
+        "The most with photos or other bodies that one worker takes at a time: received, waiting "
+        "and answered. The next is told to come again (503 with `Retry-After`). Fewer than the "
+        "threads in `gunicorn.conf.py`: the others are for pages. One client (as for "
+        "`FEEDBACK_HOURLY_CLIENT`) has six tenths of them at most.",
+    ),
+    Setting(
+        "WORK_AT_ONCE",
+        3,
+        "requests",
+        "The most of these for which a network is asked, or an answer written, at a time.",
+    ),
+    Setting(
+        "WORK_SECONDS",
+        20,
+        "seconds",
+        "The longest that a request that has been received waits, for a decoder and for its turn; "
+        "then it is told to come again.",
     ),
     Setting(
         "CORS_ORIGINS",
@@ -211,8 +250,6 @@ SETTINGS = (
         least=0,
     ),
 )
-LEAST_KEY = 16
-"""The fewest characters of a secret key: with fewer it can be guessed."""
 FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER", "STUDIES_FOLDER")
 
 
@@ -241,7 +278,10 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
     if not app.config["SECRET_KEY"]:
-        app.config["SECRET_KEY"] = _kept_secret(Path(app.instance_path) / "secret_key")
+        try:
+            app.config["SECRET_KEY"] = kept_secret(Path(app.instance_path) / "secret_key")
+        except SecretKeyError as error:
+            raise SettingError(str(error)) from error
     if proxies := app.config["TRUSTED_PROXIES"]:
         fixed = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
         app.wsgi_app = fixed  # type: ignore[method-assign]
@@ -278,9 +318,17 @@ def _checked(setting: Setting, value: Any) -> Any:
             f"SECRET_KEY must have {LEAST_KEY} characters at least, not {len(value)}. Unset, one "
             "is made."
         )
-    if setting.name == "SOURCE_URL" and value and not str(value).startswith(("https:", "http:")):
-        raise SettingError(f"SOURCE_URL must begin with https:// or http://, not {value!r}.")
+    if setting.name in ("SOURCE_URL", "MODEL_SERVER_URL") and value and not _is_address(str(value)):
+        raise SettingError(f"{setting.name} must begin with https:// or http://, not {value!r}.")
     return value
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        return False
 
 
 def _chosen(models: str | None, default: str) -> tuple[str, ...] | None:
@@ -292,42 +340,3 @@ def _chosen(models: str | None, default: str) -> tuple[str, ...] | None:
             "there, or set DEFAULT_MODEL to one of these."
         )
     return names or None
-
-
-def _kept_secret(path: Path) -> str:
-    """Return the key in the file `path`, which is made where there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        return _read_secret(path)
-    # All workers must sign with the same key, so the first to come makes it and the rest read it.
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(mode=0o600)
-        temporary.write_text(secrets.token_hex(32), encoding="ascii")
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)  # Never shows half of a key, and never replaces one.
-    except OSError as error:
-        raise SettingError(
-            f"SECRET_KEY is not set, and none can be kept in {path} ({error.strerror}). Set "
-            f"{ENVIRONMENT_PREFIX}_SECRET_KEY to a long random text."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return _read_secret(path)
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        key = path.read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        raise
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingError(f"SECRET_KEY cannot be read from {path}: {why}.") from error
-    if len(key) < LEAST_KEY:
-        raise SettingError(
-            f"SECRET_KEY cannot be read from {path}: the file has {len(key)} characters, and a key "
-            f"has {LEAST_KEY} at least. Delete it, and a new one is made."
-        )
-    return key

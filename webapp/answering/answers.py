@@ -126,7 +126,7 @@ class Answer(Verdict):
     `opinions` are those of other models that were asked about the same image.
     `heat` is a map of where the network looked for its label, `why` one for another class, `finer`
     the name of a method that makes a better map in more time, and `near` are the training images
-    that are most like it.
+    that are most like it; `no_maps` says why there is no map.
     `true_class` is known for test images only, and `ours` says that the photo is an example of the
     site's own.
     """
@@ -141,6 +141,7 @@ class Answer(Verdict):
     why: Explained | None = None
     finer: str | None = None
     near: tuple[NearImage, ...] = ()
+    no_maps: str | None = None
     photo_uri: str | None = None
     photo_size: tuple[int, int] | None = None
     example: int | None = None

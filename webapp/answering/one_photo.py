@@ -121,6 +121,7 @@ def _look(
         why=_explain(answer, classifier, shown, wish.why, None) if wish.why else None,
         finer=_finer(classifier),
         near=tuple(near),
+        no_maps=classifier.no_maps,
         opinions=tuple(_opinion(one, image) for one in others(classifier, library))
         if wish.all
         else (),

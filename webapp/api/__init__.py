@@ -25,6 +25,7 @@ from webapp.api.schemas import Answer, Answers
 from webapp.api.sent import how_to_ask, model_wanted, sent_photos
 from webapp.errors import Error, Problem
 from webapp.library import get_library
+from webapp.limits import admission
 from webapp.operating.metrics import count_refusal
 from webapp.security import csrf
 from webapp.serving.classifier import Classifier
@@ -94,8 +95,9 @@ def other_method(error: MethodNotAllowed) -> ResponseReturnValue:
 
 
 def _answered(ready: list[Prepared], classifier: Classifier) -> list[Answer]:
-    found = answers.answer_photos(ready, classifier)
-    return [Answer.of(one, one.threshold) for one in found]
+    with admission.turn():
+        found = answers.answer_photos(ready, classifier)
+        return [Answer.of(one, one.threshold) for one in found]
 
 
 def _several(files: list[FileStorage], classifier: Classifier) -> Answers:

@@ -82,15 +82,15 @@ def sent_photos() -> list[FileStorage]:
 
 
 def model_wanted() -> str | None:
-    """Return the name of the model that is asked, from the form or the address.
+    """Return the name of the model that is asked, from the form, the address, or both.
 
     Raises:
-        UnknownParameter: it is there more than once.
+        UnknownParameter: it is there more than once, or they name different ones.
     """
-    names = [*request.form.getlist("model"), *request.args.getlist("model")]
-    if len(names) > 1:
+    places = [request.form.getlist("model"), request.args.getlist("model")]
+    if any(len(names) > 1 for names in places) or len({*places[0], *places[1]}) > 1:
         raise UnknownParameter("The parameter “model” is there more than once. Name one model.")
-    return names[0] if names else None
+    return next((name for names in places for name in names), None)
 
 
 def _body() -> FileStorage:

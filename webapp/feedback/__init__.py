@@ -36,7 +36,8 @@ from webapp.feedback.entry import Entry
 from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TicketForm, read_form
 from webapp.feedback.store import HOUR, Store
 from webapp.feedback.troubles import StoreError
-from webapp.limits import limiter
+from webapp.limits.admission import Overloaded
+from webapp.limits.by_client import limiter
 from webapp.operating.metrics import add_gauge
 from webapp.settings import SettingError
 
@@ -164,6 +165,18 @@ def stale_form(error: CSRFError) -> ResponseReturnValue:
         again = "The form could not be checked. Here it is again: please send it once more."
         return _ask_for_ticket(TicketForm(formdata=request.form), again, 400)
     return _flag_form_again("Nothing was stored yet: " + problem, 400)
+
+
+@bp.errorhandler(Overloaded)
+def not_now(error: Overloaded) -> ResponseReturnValue:
+    """Say what became of the photo: nothing of the form was read."""
+    state = {"feedback.flag": "your photo was not kept", "feedback.take_back": "it is still kept"}
+    if request.endpoint in state:
+        error.message = (
+            "The site is answering as many requests as it can at a time, so "
+            f"{state[request.endpoint]}. Please go back and send the form again in a few seconds."
+        )
+    return errors.show_refusal(error)
 
 
 @bp.errorhandler(RateLimitExceeded)

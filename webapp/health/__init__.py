@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from webapp.data_sets import ServedDataSet
 from webapp.library import ModelState, get_library
 from webapp.operating.metrics import CONTENT_TYPE, exposition
+from webapp.serving.elsewhere.classifier import problems_of
 
 bp = Blueprint("health", __name__)
 
@@ -24,17 +25,20 @@ def livez() -> ResponseReturnValue:
 
 @bp.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """Report 200 if the default model is loaded, so that photos are answered, or else 503.
+    """Report 200 if the default model can be asked, so that photos are answered, or else 503.
 
-    Each model is named with its state, and whatever else is missing.
+    Each model is named with its state, and whatever else is missing.  A model server is asked
+    whether it answers.
     """
     library = get_library()
-    ready = library.default_model is not None
+    problems = problems_of(library.classifiers.values())
+    ready = library.default_model is not None and library.default_model not in problems
     shown = library.default_data_set
     answer = {
         "status": "ready" if ready else "not ready",
         "models": {name: _of_model(one) for name, one in library.states.items()},
         "default_model": library.default_model,
+        "not_answering": problems,
         "gallery": "ready" if shown and shown.test is not None else "they are missing or damaged",
         "data_sets": {one.name: _state(one) for one in library.data_sets.values()}
         | dict.fromkeys(library.data_problems, "damaged, left out"),

@@ -19,6 +19,7 @@ from model_training.bundles.reading import read_changed
 from webapp.data_sets import ServedDataSet, known_by_results, read_data_sets
 from webapp.library.content import Library, ModelState, Result, in_order
 from webapp.serving.classifier import Classifier, ClassifierError
+from webapp.serving.elsewhere.classifier import NotServed, make_classifier
 from webapp.settings import SettingError
 
 Stamps = frozenset[tuple[str, int, int]]
@@ -49,7 +50,9 @@ class Inventory:
         self._default: str | None = None
 
     def has_networks(self) -> bool:
-        """Return whether there is a network to be loaded, without reading any."""
+        """Return whether there is a network to be loaded here, without reading any."""
+        if self._app.config["MODEL_SERVER_URL"]:
+            return False
         folder: Path = self._app.config["MODELS_FOLDER"]
         return any(self._is_chosen(path.parent.name) for path in folder.glob(f"*/{MODEL}"))
 
@@ -84,7 +87,18 @@ class Inventory:
         digest, bundle = self._pending.pop(name)
         started = time.perf_counter()
         try:
-            classifier = Classifier(bundle)
+            classifier = make_classifier(
+                bundle,
+                self._app.config["MODEL_SERVER_URL"],
+                self._app.config["MODEL_SERVER_SECONDS"],
+            )
+        except NotServed as error:
+            self._app.logger.warning(
+                "model %s is a report only: the model server %s", name, error.why
+            )
+            # Without a digest it is read again the next time: the server may have it then.
+            self._held[name] = Holding("", Result(dataclasses.replace(bundle, judge=None)))
+            return False
         except Exception as error:  # One that cannot be used must not keep the others from it.
             self._app.logger.error("model %s cannot be loaded", name, exc_info=error)
             known = isinstance(error, ClassifierError)

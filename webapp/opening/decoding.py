@@ -9,6 +9,7 @@ from flask import current_app
 
 from model_training.datasets.pictures import opener
 from model_training.datasets.pictures.decoders import Decoders
+from webapp.limits import admission
 from webapp.operating.metrics import stage
 
 _DECODERS = Decoders()
@@ -22,7 +23,8 @@ def open_photo(data: bytes, **options: int) -> opener.Photo:
         options: such as `working_side`, for the opener.
 
     Raises:
-        PhotoError: it is not a photo that can be used.
+        PhotoError: it is not a photo that can be used, or no decoder was free until the request's
+            deadline.
     """
     decode = _DECODERS.open if current_app.config["DECODE_APART"] else opener.open_here
     with ExitStack() as waiting:
@@ -34,5 +36,9 @@ def open_photo(data: bytes, **options: int) -> opener.Photo:
                 return decode(data, kind, max_pixels, working_side)
 
         return opener.open_photo(
-            data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"], decode=timed, **options
+            data,
+            max_pixels=current_app.config["MAX_PHOTO_PIXELS"],
+            longest_wait=admission.seconds_left(),
+            decode=timed,
+            **options,
         )

@@ -58,6 +58,11 @@ _waiting = Gauge(
     "Requests that wait for a decoder, or for a turn",
     multiprocess_mode="livesum",
 )
+_admitted = Gauge(
+    "tenclasses_admitted",
+    "Requests with work that are received, wait for their turn or are answered",
+    multiprocess_mode="livesum",
+)
 _predictions = Counter(
     "tenclasses_predictions", "Pictures that a model answered", ["model", "verdict"]
 )
@@ -76,7 +81,19 @@ _refusals = Counter(
 
 
 class TimedRequest(Request):
-    """A request that times how long reading its form takes."""
+    """A request that times how long reading its form takes, and closes every file of it."""
+
+    def _get_file_stream(self, *described: Any, **more: Any) -> Any:
+        # Werkzeug closes those of a form that was read to its end, and no others.
+        stream = super()._get_file_stream(*described, **more)
+        self.__dict__.setdefault("opened", []).append(stream)
+        return stream
+
+    def close(self) -> None:
+        """Close the files that came, also where the form broke off."""
+        super().close()
+        for stream in self.__dict__.get("opened", ()):
+            stream.close()
 
     def _load_form_data(self) -> None:
         if "form" in self.__dict__:  # as in Werkzeug: it has been read already
@@ -113,6 +130,11 @@ def stage(name: str) -> Iterator[None]:
         _add(name, time.perf_counter() - started)
         if name == "wait":
             _waiting.dec()
+
+
+def count_admitted(change: int) -> None:
+    """Count a request that was admitted (+1), or one that has been answered (-1)."""
+    _admitted.inc(change)
 
 
 def count_prediction(model: str, verdict: str) -> None:

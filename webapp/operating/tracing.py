@@ -14,11 +14,14 @@ from typing import IO, Any
 
 from flask import Flask, has_request_context, request
 from flask.logging import default_handler
-from werkzeug.exceptions import BadRequest
+from werkzeug.exceptions import BadRequest, RequestTimeout
+
+from webapp.operating.arrivals import was_cut
 
 NUMBER = "tenclasses.request_id"
 _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _LINE = "[%(asctime)s] %(levelname)s %(request_id)s %(message)s"
+_SLOW = "The request took too long to arrive. Please send less at a time, or send it again."
 _BROKEN = "The body arrived incomplete, or not as its headers say. Please send it again."
 
 
@@ -42,7 +45,7 @@ def init_app(app: Flask) -> None:
         mine = given if _GIVEN.fullmatch(given) else uuid.uuid4().hex
         environ[NUMBER] = mine
         if "wsgi.input" in environ:
-            environ["wsgi.input"] = _Body(environ["wsgi.input"])
+            environ["wsgi.input"] = _Body(environ["wsgi.input"], environ)
 
         def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
             return start_response(status, [*headers, ("X-Request-Id", mine)], *rest)
@@ -63,8 +66,8 @@ class _Body:
     A server has errors of its own for a body that ends early or is not divided as it should be.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    def __init__(self, stream: IO[bytes], environ: dict[str, Any]) -> None:
+        self._stream, self._environ = stream, environ
 
     def read(self, *size: int) -> bytes:
         return self._sound(self._stream.read, *size)
@@ -79,8 +82,14 @@ class _Body:
         while line := self.readline():
             yield line
 
+    def close(self) -> None:
+        self._stream.close()
+
     def _sound(self, read: Callable[..., bytes], *size: int) -> bytes:
         try:
-            return read(*size)
+            found = read(*size)
         except Exception as error:
             raise BadRequest(_BROKEN) from error
+        if was_cut(self._environ):
+            raise RequestTimeout(_SLOW)
+        return found

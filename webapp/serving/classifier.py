@@ -16,13 +16,20 @@ from model_training.datasets.pictures.views import View
 from model_training.explaining.methods import GRAD_CAM, METHODS
 from model_training.explaining.neighbours import NEAREST, Neighbours, nearest
 from model_training.explaining.target import Heat, Target
-from model_training.judging.judge import Judgement, mean_features
+from model_training.judging.backend import Backend
+from model_training.judging.judge import Judge, Judgement, mean_features
 from model_training.networks.loading import load_network
 from webapp.operating.metrics import count_prediction, stage
+from webapp.serving.batching import MicroBatching
 from webapp.serving.memory import map_judge, map_weights
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+
+
+BATCHED_SIDE = 64
+"""The largest input, in pixels, of a network that answers several threads together: with a larger
+one a batch saves nothing (`benchmarks.batching`)."""
 
 
 class ClassifierError(Exception):
@@ -33,18 +40,19 @@ class Classifier:
     """One bundle's network, compiled and warm, with its judge.
 
     `milliseconds` is the time for the features of one image, measured when it was loaded.
+    `elsewhere.classifier.ServedClassifier` is one whose network a model server runs.
 
     Raises:
         ClassifierError: the bundle has no network, or one that cannot be loaded.
     """
 
+    backend: Backend
+    asked: Backend
+    """The backend by way of which several threads ask."""
+    milliseconds: float | None
+
     def __init__(self, bundle: Bundle) -> None:
-        if bundle.model_path is None:
-            raise ClassifierError("this bundle is only a report, without a network")
-        if bundle.judge is None:
-            raise ClassifierError(
-                f"its judge is missing: `flask calibrate {bundle.name}` makes one"
-            )
+        judge = self.judge_of(bundle)
         # Not at the top: `flask --help` and every page about results do without TensorFlow.
         import keras
 
@@ -55,27 +63,50 @@ class Classifier:
             )
         from webapp.serving.tensorflow_backend import TensorFlowBackend
 
-        self.judge = map_judge(bundle.judge)
-        self.bundle = dataclasses.replace(bundle, judge=self.judge)
+        assert bundle.model_path is not None
+        judge = self.judge = map_judge(judge)
+        self.bundle = dataclasses.replace(bundle, judge=judge)
         try:
             model = load_network(bundle.model_path)
             map_weights(model)
-            self.backend = TensorFlowBackend(model)
-            blank = np.zeros((1, self.judge.plan.side, self.judge.plan.side, 3), np.uint8)
-            self.backend.features(blank)
-            self.milliseconds = _time(lambda: self.backend.features(blank))
+            backend = TensorFlowBackend(model)
+            blank = np.zeros((1, judge.plan.side, judge.plan.side, 3), np.uint8)
+            backend.features(blank)
+            self.milliseconds = _time(lambda: backend.features(blank))
         except Exception as error:  # Keras promises nothing about what a bad file raises.
             raise ClassifierError("its network cannot be loaded (the log says why)") from error
         if not (
-            self.backend.kernel.shape == self.judge.kernel.shape
-            and np.allclose(self.backend.kernel, self.judge.kernel, atol=1e-5)
-            and np.allclose(self.backend.bias, self.judge.bias, atol=1e-5)
+            backend.kernel.shape == judge.kernel.shape
+            and np.allclose(backend.kernel, judge.kernel, atol=1e-5)
+            and np.allclose(backend.bias, judge.bias, atol=1e-5)
         ):
             raise ClassifierError(
                 "its judge was made for another network: its head is not the network's"
             )
         # A number of views that was not seen before takes twice as long.
-        self.judge.judge([self.judge.views(Image.new("RGB", (48, 36)))], self.backend)
+        judge.judge([judge.views(Image.new("RGB", (48, 36)))], backend)
+        self.backend = backend
+        self.asked = MicroBatching(backend) if judge.plan.side <= BATCHED_SIDE else backend
+
+    @staticmethod
+    def judge_of(bundle: Bundle) -> Judge:
+        """Return the judge of `bundle`.
+
+        Raises:
+            ClassifierError: it has no network, or no judge.
+        """
+        if bundle.model_path is None:
+            raise ClassifierError("this bundle is only a report, without a network")
+        if bundle.judge is None:
+            raise ClassifierError(
+                f"its judge is missing: `flask calibrate {bundle.name}` makes one"
+            )
+        return bundle.judge
+
+    @property
+    def no_maps(self) -> str | None:
+        """Return why there can be no maps of where it looked, in a sentence; None if there can."""
+        return None
 
     @property
     def name(self) -> str:
@@ -98,7 +129,7 @@ class Classifier:
         `judge_features` and `nearest` take them, so that both are had for one look.
         """
         with stage("network"):
-            return mean_features(images, self.backend)
+            return mean_features(images, self.asked)
 
     def judge_features(self, features: NDArray[np.float32]) -> list[Judgement]:
         """Judge images by their `features`, float32 (count, features)."""

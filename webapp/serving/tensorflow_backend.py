@@ -36,17 +36,18 @@ class TensorFlowBackend:
         self.width = len(self.kernel)
         self._lower = lower
         self._images = tf.TensorSpec(model.input_shape, tf.float32)
+        # Traced here: to find the trace again at each call would take half a millisecond.
         self._look: Any = tf.function(
             lambda images: tf.cast(lower(images, training=False), tf.float32),
             input_signature=[self._images],
             autograph=False,
-        )
+        ).get_concrete_function()
         # Not traced before somebody asks: most never do, and it takes a second.
         self._by_maps: dict[int, Any] = {}
 
     def features(self, pixels: NDArray[np.uint8]) -> Floats:
         """Return the features of `pixels`, uint8 RGB (count, side, side, 3): (count, width)."""
-        return np.asarray(self._look(pixels.astype(np.float32)))
+        return np.asarray(self._look(tf.constant(pixels.astype(np.float32))))
 
     def map_gradients(
         self, view: NDArray[np.uint8], direction: Floats, stages: int

@@ -25,6 +25,7 @@ from webapp.answering import (
 from webapp.answering.answers import Answer
 from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
+from webapp.limits import admission
 from webapp.opening import example_photos
 from webapp.operating import metrics
 from webapp.query import whole_number
@@ -80,13 +81,15 @@ def index() -> ResponseReturnValue:
             raise NoExamples("The test images are missing, so there are no examples now.")
         number = whole_number("example", 0, len(test) - 1)
         wish = Wish.read(request.args)
-        answer = one_photo.answer_test_image(number, classifier, library, wish)
-        return _answer_page(library, answer, classifier)
+        with admission.turn():
+            answer = one_photo.answer_test_image(number, classifier, library, wish)
+            return _answer_page(library, answer, classifier)
     if "photo" in request.args:
         g.asked = classifier = answers.choose_classifier(library, name)
-        photo = example_photos.open_example(request.args["photo"])
-        answer = replace(one_photo.answer_photo(photo, classifier, library), ours=True)
-        return _answer_page(library, answer, classifier)
+        with admission.turn():
+            photo = example_photos.open_example(request.args["photo"])
+            answer = replace(one_photo.answer_photo(photo, classifier, library), ours=True)
+            return _answer_page(library, answer, classifier)
     if name:
         g.asked = answers.choose_classifier(library, name)
     problem = answers.why_no_answer(library) if library.default_model is None else None
@@ -102,8 +105,10 @@ def classify() -> ResponseReturnValue:
     part = received.sent_crop(files)
     if len(files) > 1:
         return _several(library, files, classifier)
-    answer = one_photo.answer_photo(received.open_file(files[0], part), classifier, library)
-    return _answer_page(library, answer, classifier)
+    photo = received.open_file(files[0], part)
+    with admission.turn():
+        answer = one_photo.answer_photo(photo, classifier, library)
+        return _answer_page(library, answer, classifier)
 
 
 @bp.url_value_preprocessor
@@ -116,15 +121,18 @@ def limit_carried(endpoint: str | None, _values: dict[str, Any] | None) -> None:
 @bp.post("/again")
 def look_again() -> ResponseReturnValue:
     """Answer the photo that a page carries once more: with another model, or asking all."""
-    library = get_library()
-    answer, g.asked = again.look_again(library, sealing.read())
-    return _answer_page(library, answer, g.asked)
+    library, carried = get_library(), sealing.read()
+    with admission.turn():
+        answer, g.asked = again.look_again(library, carried)
+        return _answer_page(library, answer, g.asked)
 
 
 @bp.post("/card")
 def card() -> ResponseReturnValue:
     """Send the answer on a page as a picture to keep."""
-    return again.picture_to_keep(get_library(), sealing.read())
+    carried = sealing.read()
+    with admission.turn():
+        return again.picture_to_keep(get_library(), carried)
 
 
 # These two need no token: they read no cookie and change nothing, and the seal says whose page it
@@ -187,12 +195,8 @@ def _several(
             side = answers.SHOWN_SIDE_AMONG_MANY
             ready.append(answers.prepare(photo, classifier, shown_side=side))
             uploaded.append(None)
-    given = iter(answers.answer_photos(ready, classifier))
-    rows = [
-        one or UploadedFile(file.filename or "", answer=next(given))
-        for file, one in zip(files, uploaded, strict=True)
-    ]
     if not ready:
+        rows = [one for one in uploaded if one]
         statuses = {row.status for row in rows}
         status = busy.status if busy else statuses.pop() if len(statuses) == 1 else 400
         return _page(
@@ -202,9 +206,15 @@ def _several(
             status=status,
             headers=errors.retry_headers(busy) if busy else {},
         )
-    return _page(
-        library, "upload/answers.html", rows=rows, classifier=classifier, answered=len(ready)
-    )
+    with admission.turn():
+        given = iter(answers.answer_photos(ready, classifier))
+        rows = [
+            one or UploadedFile(file.filename or "", answer=next(given))
+            for file, one in zip(files, uploaded, strict=True)
+        ]
+        return _page(
+            library, "upload/answers.html", rows=rows, classifier=classifier, answered=len(ready)
+        )
 
 
 def _answer_page(library: Library, answer: Answer, classifier: Classifier) -> ResponseReturnValue:

@@ -6,11 +6,12 @@ Arguments: the seconds of a processor for one picture, and the bytes of address 
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
 import signal
 import sys
 
-from model_training.datasets.pictures.decoders import serve
+from model_training.datasets.pictures.decoders import NICE, serve
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
     seconds, memory = float(sys.argv[1]), int(sys.argv[2])
     # A server's Ctrl-C is for the server, which ends this process by closing its input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
     for limit, most in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_FSIZE, 0),

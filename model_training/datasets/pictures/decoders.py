@@ -22,13 +22,21 @@ from typing import Any, BinaryIO
 from PIL import Image
 
 from model_training.datasets.pictures import opener
-from model_training.datasets.pictures.opener import DamagedPhoto, Photo, PhotoError, TooMuchWork
+from model_training.datasets.pictures.opener import (
+    Busy,
+    DamagedPhoto,
+    Photo,
+    PhotoError,
+    TooMuchWork,
+)
 
 PROCESSOR_SECONDS = 6.0
 """The most of a processor's time for one picture.  Of what is taken, interlaced PNGs with 16 bits
 and TIFFs of floating numbers take the most: under three seconds for 64 megapixels."""
-WALL_SECONDS = 60.0
+WALL_SECONDS = 30.0
 """The most time for one picture, where the machine has other work too."""
+NICE = 5
+"""How much a decoder gives way to all other work: a page is quick, and a picture can wait."""
 MOST_MEMORY = 3 * 1024**3
 """The most bytes of address space: 23 for each of 64 million pixels, and the libraries."""
 PROCESS = "model_training.datasets.pictures.decoder_process"
@@ -88,6 +96,7 @@ class Decoder:
                 [sys.executable, "-m", PROCESS, *self._limits],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # libtiff writes there what it thinks of each picture
                 env=_environment(),
             )
         return self._process
@@ -96,8 +105,11 @@ class Decoder:
         assert process.stdout is not None
         waiting = select.poll()
         waiting.register(process.stdout, select.POLLIN)
-        found = _read(process.stdout) if waiting.poll(WALL_SECONDS * 1000) else None
-        if found is None:
+        if not waiting.poll(WALL_SECONDS * 1000):
+            self.close()
+            _log.warning("a decoder was stopped after %.0f s", WALL_SECONDS)
+            raise Busy  # other work took the processor: the picture had not had its time yet
+        if (found := _read(process.stdout)) is None:
             self.close()
             stopped = -(process.returncode or 0)
             _log.warning("a decoder was stopped by %s", _named(stopped))

@@ -33,8 +33,9 @@ from model_training.datasets.pictures.conversion import eight_bits, srgb
 ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 LONGEST_SIDE = 30_000  # pixels: longer than any photo
 WORKING_SIDE = 1024  # pixels: views of an opened photo are cut from this
+NEARLY = Fraction(31, 32)  # of the working side is enough for a JPEG decoded straight to it
 DECODED_AT_ONCE = 2
-WAITING_AT_ONCE = 4  # with those decoding, six of the server's threads: others answer pages
+WAITING_AT_ONCE = 8  # the site admits fewer of any one client than would take all of these
 LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
 
 
@@ -203,12 +204,14 @@ def open_photo(
     *,
     max_pixels: int,
     working_side: int = WORKING_SIDE,
+    longest_wait: float | None = None,
     decode: Callable[[bytes, str, int, int], Photo] = open_here,
 ) -> Photo:
     """Open `data`, the bytes of a picture file, whatever the file was called.
 
     `max_pixels` is compared with width x height before anything is decoded. The long side of the
     returned image is reduced to `working_side` pixels if it was longer; it is never enlarged.
+    `longest_wait`, in seconds, is how long it waits for a decoder at most; None: LONGEST_WAIT.
     `decode` is `open_here`, or the same in a process that can be killed (`decoders`).
     Raises EmptyFile, NotAnImage, PhotoTooLarge, TooMuchWork, DamagedPhoto or Busy, and nothing
     else.
@@ -220,18 +223,18 @@ def open_photo(
         raise NotAnImage(_REFUSED[kind])
     if kind not in _OPENERS:
         raise NotAnImage
-    with _decoder():
+    with _decoder(LONGEST_WAIT if longest_wait is None else longest_wait):
         return decode(data, kind, max_pixels, working_side)
 
 
 @contextmanager
-def _decoder() -> Iterator[None]:
-    """Wait for a turn to decode.  Raises Busy after LONGEST_WAIT, or at once if too many wait."""
+def _decoder(longest: float) -> Iterator[None]:
+    """Wait for a turn to decode.  Raises Busy after `longest` seconds, or if too many wait."""
     if not _DECODING.acquire(blocking=False):
         if not _WAITING.acquire(blocking=False):
             raise Busy
         try:
-            free = _DECODING.acquire(timeout=LONGEST_WAIT)
+            free = _DECODING.acquire(timeout=longest)
         finally:
             _WAITING.release()
         if not free:
@@ -275,8 +278,9 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
     if longest > working_side:
         # A JPEG can be decoded straight to 1/2, 1/4 or 1/8 of its size, never below the size given
         # here, in less time and a quarter of the memory. The other formats ignore this, and a CMYK
-        # JPEG keeps its mode.
-        share = Fraction(working_side, longest)
+        # JPEG keeps its mode. A phone's 4,000 or 4,032 pixels become 1,000 or 1,008 so, and to make
+        # 1,024 of 2,000 would take longer than all the rest.
+        share = working_side * NEARLY / longest
         image.draft("RGB", (math.ceil(width * share), math.ceil(height * share)))
     image.load()  # verify() would let a file pass that stops half way
     orientation = _orientation(image)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from webapp.api.inference import open_inference, tensorflow_serving
+from webapp.api.inference import open_inference, served, tensorflow_serving
 from webapp.security import csrf
 
 
@@ -18,6 +18,7 @@ def init_app(app: Flask) -> None:
 
     Their requests carry no token and need none: nothing here reads a cookie or changes anything.
     """
+    app.url_map.converters["model_name"] = served.ModelName
     for part in (open_inference, tensorflow_serving):
         csrf.exempt(part.bp)
         app.register_blueprint(part.bp)

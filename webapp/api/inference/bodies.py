@@ -19,12 +19,11 @@ from pydantic_core import from_json
 from werkzeug.exceptions import ClientDisconnected
 
 from webapp.errors import Refusal
+from webapp.limits.admission import waiting_for
 from webapp.operating.metrics import stage
 
 IN_MEMORY = 512 * 1024  # bytes; a longer body waits in a file
-AT_ONCE = 2
-WAITING = 3  # with those at work, five of the server's threads: others answer pages
-LONGEST_WAIT = 10.0  # seconds
+AT_ONCE = 2  # bodies in memory
 MOST_JSON_VALUES = 4_000_000
 """The most values in JSON: each takes up to 32 bytes of memory, whatever it is."""
 
@@ -49,16 +48,7 @@ class TooLong(Refusal):
     code = "body-too-large"
 
 
-class Busy(Refusal):
-    """As many requests are being answered as can be."""
-
-    status = 503
-    code = "busy"
-    retry_after = 5
-
-
 _AT_WORK = threading.BoundedSemaphore(AT_ONCE)
-_WAITING = threading.BoundedSemaphore(WAITING)
 
 
 @contextmanager
@@ -73,7 +63,7 @@ def body_of(request: Request, most: int) -> Iterator[bytes]:
         TooLong: it turns out to be longer.
         BadBody: it ends early, or cannot be unpacked.
         WrongEncoding: it is packed in a way that is not known here.
-        Busy: many others are waiting, or it has waited too long.
+        TooLate: it has waited too long for its turn.
     """
     request.max_content_length = most
     packing = request.headers.get("Content-Encoding", "identity").strip().lower()
@@ -88,27 +78,10 @@ def body_of(request: Request, most: int) -> Iterator[bytes]:
                 shutil.copyfileobj(request.stream, kept, 64 * 1024)
         except (ClientDisconnected, OSError) as error:
             raise BadBody("The body arrived incomplete. Please send it again.") from error
-        with _turn():
+        with waiting_for(_AT_WORK):
             kept.seek(0)
             data = kept.read()
             yield data if packing == "identity" else _unpacked(data, most)
-
-
-@contextmanager
-def _turn() -> Iterator[None]:
-    free = _AT_WORK.acquire(blocking=False)
-    if not free and _WAITING.acquire(blocking=False):
-        try:
-            with stage("wait"):
-                free = _AT_WORK.acquire(timeout=LONGEST_WAIT)
-        finally:
-            _WAITING.release()
-    if not free:
-        raise Busy("As many requests are being answered as can be. Try again in a few seconds.")
-    try:
-        yield
-    finally:
-        _AT_WORK.release()
 
 
 def _unpacked(data: bytes, most: int) -> bytes:

@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from model_training.datasets.pictures.opener import LONGEST_SIDE
 from webapp.api.inference import schemas
+from webapp.api.inference.outputs import outputs_of
 from webapp.api.inference.pictures import Most
 from webapp.api.inference.tensorflow_serving import SIGNATURES
 from webapp.library import Library
@@ -20,11 +22,12 @@ _PROBLEMS = {
     "503": "The model cannot be asked; or as many requests are being answered as can be, and "
     "Retry-After says when to try again",
 }
-_HEADER = {
-    "name": "Inference-Header-Content-Length",
-    "in": "header",
-    "description": "The bytes of the JSON, where binary data follows it",
-    "schema": {"type": "integer", "minimum": 0},
+ENCODED = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "contentMediaType": "image/*",
+    "format": "picture",
+    "description": "The file of a picture, in base64",
 }
 
 
@@ -48,20 +51,20 @@ def paths(library: Library, most: Most) -> dict[str, Any]:
             "post": {
                 "summary": "Answer pictures",
                 "description": f"One input: `pictures` (BYTES, at most {most.encoded}) or `pixels` "
-                f"(UINT8 [number, height, width, 3], at most {most.arrays}). At most {most.body} "
-                "bytes. Paths with /versions/{version} after the model's name are taken too.",
+                f"(UINT8 [number, height, width, 3], at most {most.arrays}); `views` are pixels "
+                f"that are not cut again. At most {most.body} bytes. Where binary data follows the "
+                "JSON, the header `Inference-Header-Content-Length` has the bytes of the JSON, and "
+                "the input the parameter `binary_data_size` instead of `data`. Paths with "
+                "/versions/{version} after the model's name are taken too.",
                 "operationId": "infer",
-                "parameters": [model, _HEADER],
+                "parameters": [model],
                 "requestBody": {
                     "required": True,
                     "content": {
-                        "application/json": {"schema": _named(schemas.InferRequest)},
-                        "application/octet-stream": {
-                            "schema": {"description": "JSON, and binary data behind it"}
-                        },
+                        "application/json": {"schema": _infer(library, most)},
                     },
                 },
-                "responses": {"200": _json("The answers", schemas.InferResponse)}
+                "responses": {"200": _json("The answers", schemas.InferResponse, _BINARY)}
                 | _problems(*_PROBLEMS),
             }
         },
@@ -74,7 +77,7 @@ def paths(library: Library, most: Most) -> dict[str, Any]:
                 "parameters": [model],
                 "requestBody": {
                     "required": True,
-                    "content": {"application/json": {"schema": _PREDICT}},
+                    "content": {"application/json": {"schema": _predict(most)}},
                 },
                 "responses": {"200": _json("Predictions in rows, or outputs in columns", None)}
                 | _problems(*_PROBLEMS),
@@ -83,26 +86,88 @@ def paths(library: Library, most: Most) -> dict[str, Any]:
     }
 
 
-_PICTURE = {
-    "anyOf": [
-        {
-            "type": "object",
-            "properties": {"b64": {"type": "string", "contentEncoding": "base64"}},
-            "required": ["b64"],
-        },
-        {"type": "array", "description": "Pixels, [height, width, 3], from 0 to 255"},
+def _listed(items: dict[str, Any], most: int | None = None) -> dict[str, Any]:
+    listed: dict[str, Any] = {"type": "array", "items": items, "minItems": 1}
+    return listed if most is None else listed | {"maxItems": most}
+
+
+def _input(most: Most) -> dict[str, Any]:
+    """Describe the pictures of a TensorFlow Serving request: encoded, or as pixels."""
+    colour = {"type": "integer", "minimum": 0, "maximum": 255}
+    pixel = {"type": "array", "items": colour, "minItems": 3, "maxItems": 3}
+    encoded = _object({"b64": ENCODED}, ["b64"])
+    pixels = _listed(_listed(_listed(pixel)), most.arrays) | {
+        "description": "[number, height, width, 3]: rows of one length, pictures of one size"
+    }
+    return {"anyOf": [_listed(encoded, most.encoded), pixels]}
+
+
+_BINARY = {
+    "application/octet-stream": {"schema": {"description": "JSON, and binary data behind it"}}
+}
+
+
+def _infer(library: Library, most: Most) -> dict[str, Any]:
+    """Describe a request of the Open Inference Protocol whose tensors are JSON."""
+    default = library.classifiers.get(library.default_model or "")
+    names = {"enum": list(outputs_of(default))} if default else {}
+    wanted = _object(
+        {"name": {"type": "string"} | names, "parameters": _flag("binary_data")}, ["name"]
+    )
+    side = {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE}
+    number = {"type": "integer", "minimum": 1, "maximum": most.arrays}
+    colours = _listed({"type": "integer", "minimum": 0, "maximum": 255})
+    shape = {"type": "array", "prefixItems": [number, side, side, {"const": 3}]}
+    encoded = number | {"maximum": most.encoded}
+    flat = {"type": "array", "prefixItems": [encoded, {"const": 1}], "minItems": 1, "maxItems": 2}
+    inputs = [
+        _tensor("pictures", "BYTES", flat, _listed(ENCODED, most.encoded)),
+        _tensor("pixels", "UINT8", shape | {"minItems": 4, "maxItems": 4}, colours),
     ]
-}
-_PREDICT = {
-    "type": "object",
-    "properties": {
-        "signature_name": {"enum": list(SIGNATURES), "default": next(iter(SIGNATURES))},
-        "instances": {"type": "array", "items": _PICTURE, "minItems": 1},
-        "inputs": {"type": "array", "items": _PICTURE, "minItems": 1},
-    },
-    "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
-    "additionalProperties": False,
-}
+    return _object(
+        {
+            "id": {"type": "string"},
+            "parameters": _flag("binary_data_output"),
+            "inputs": _listed({"oneOf": inputs}, 1),
+            "outputs": _listed(wanted) | {"description": "Each at most once; without it, all"},
+        },
+        ["inputs"],
+    )
+
+
+def _tensor(
+    name: str, datatype: str, shape: dict[str, Any], data: dict[str, Any]
+) -> dict[str, Any]:
+    properties = {
+        "name": {"const": name},
+        "datatype": {"const": datatype},
+        "shape": shape,
+        "data": data | {"description": "As many as the shape says"},
+    }
+    return _object(properties, list(properties))
+
+
+def _flag(name: str) -> dict[str, Any]:
+    return _object({name: {"type": "boolean"}}, [])
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _predict(most: Most) -> dict[str, Any]:
+    signature = {"enum": list(SIGNATURES), "default": next(iter(SIGNATURES))}
+    return {
+        "oneOf": [
+            _object({"signature_name": signature, name: _input(most)}, [name])
+            for name in ("instances", "inputs")
+        ]
+    }
 
 
 def _get(
@@ -127,6 +192,9 @@ def _named(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
-def _json(meaning: str, model: type[BaseModel] | None) -> dict[str, Any]:
+def _json(
+    meaning: str, model: type[BaseModel] | None, more: dict[str, Any] | None = None
+) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "object"} if model is None else _named(model)
-    return {"description": meaning, "content": {"application/json": {"schema": schema}}}
+    content = {"application/json": {"schema": schema}} | (more or {})
+    return {"description": meaning, "content": content}

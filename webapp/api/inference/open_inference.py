@@ -1,7 +1,8 @@
 """The Open Inference Protocol, version 2 (https://github.com/kserve/open-inference-protocol), with
 Triton's extensions for binary tensors and for classification.
 
-A request has one of two inputs: `pictures`, encoded files (BYTES), or `pixels` (UINT8).
+A request has one input: `pictures`, encoded files (BYTES), or `pixels` (UINT8); `views` are for
+other sites whose networks run here.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from flask.typing import ResponseReturnValue
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from model_training.bundles.bundle import MODEL
 from model_training.datasets.pictures.views import View
 from webapp.answering.answers import why_no_answer
 from webapp.api.inference import outputs, pictures, schemas, served, tensors
@@ -24,6 +26,7 @@ from webapp.api.inference.bodies import BadBody, body_of, parse_json
 from webapp.errors import Refusal
 from webapp.library import get_library
 from webapp.serving.classifier import Classifier
+from webapp.serving.elsewhere.classifier import problems_of
 
 bp = Blueprint("open_inference", __name__, url_prefix="/v2")
 
@@ -42,6 +45,15 @@ INPUTS = [
         datatype="UINT8",
         shape=[-1, -1, -1, 3],
         parameters={"meaning": "Number, height, width, and red, green and blue from 0 to 255"},
+    ),
+    schemas.TensorMetadata(
+        name="views",
+        datatype="UINT8",
+        shape=[-1, -1, -1, 3],
+        parameters={
+            "meaning": "Squares as the network itself is shown them, which are not cut again: so "
+            "another site asks this one for features"
+        },
     ),
 ]
 
@@ -76,6 +88,7 @@ def ready() -> ResponseReturnValue:
     library = get_library()
     if library.default_model is None:
         raise NotReady(why_no_answer(library))
+    _refuse_if_away(library.classifiers[library.default_model])
     return _plain({"ready": True})
 
 
@@ -109,6 +122,7 @@ def model(name: str, version: str | None = None) -> ResponseReturnValue:
                 title=classifier.bundle.card.title,
                 classes=list(classifier.classes),
                 threshold=classifier.judge.threshold.novelty,
+                model_sha256=classifier.bundle.card.files[MODEL],
             ),
         )
     )
@@ -118,7 +132,7 @@ def model(name: str, version: str | None = None) -> ResponseReturnValue:
 @bp.get("/models/<name>/versions/<version>/ready")
 def model_ready(name: str, version: str | None = None) -> ResponseReturnValue:
     """Report 200 if this model can be asked."""
-    served.find(get_library(), name, version)
+    _refuse_if_away(served.find(get_library(), name, version))
     return _json(schemas.Readiness(name=name, ready=True))
 
 
@@ -130,8 +144,14 @@ def infer(name: str, version: str | None = None) -> ResponseReturnValue:
     with body_of(request, pictures.most().body) as body:
         sent, binary = _read(body)
         wanted = _wanted(sent, outputs.outputs_of(classifier))
-        found = outputs.answer(classifier, _views(sent, binary, classifier))
+        views = _views(sent, binary, classifier)
+        found = outputs.answer(classifier, views, [one for one, _parameters in wanted])
     return _answer(sent, classifier, [(*one, one[0].take(found)) for one in wanted])
+
+
+def _refuse_if_away(classifier: Classifier) -> None:
+    for problem in problems_of([classifier]).values():
+        raise NotReady(problem)
 
 
 def _read(body: bytes) -> tuple[schemas.InferRequest, memoryview]:
@@ -173,14 +193,14 @@ def _views(
 ) -> list[list[View]]:
     """Return the views of the pictures of a request."""
     if len(sent.inputs) > 1:
-        raise BadRequest("A request has one input: “pictures” or “pixels”.")
+        raise BadRequest("A request has one input: “pictures”, “pixels” or “views”.")
     (tensor,) = sent.inputs
     name = f"The input “{tensor.name[:64]}”"
     known = {one.name: one.datatype for one in INPUTS}
     if tensor.name not in known:
         raise BadRequest(
-            f"There is no input called “{tensor.name[:64]}”. Send “pictures” (BYTES, encoded files)"
-            " or “pixels” (UINT8, [number, height, width, 3])."
+            f"There is no input called “{tensor.name[:64]}”. Send “pictures” (BYTES, encoded "
+            "files), “pixels” (UINT8, [number, height, width, 3]) or “views” (the same, squares)."
         )
     if tensor.datatype != known[tensor.name]:
         raise BadRequest(
@@ -193,14 +213,15 @@ def _views(
         raise BadRequest(
             f"{name} announces {size or 0} bytes of binary data, and {len(binary):,} follow."
         )
-    if tensor.name == "pixels":
+    if tensor.name != "pictures":
         pictures.check_pixels(tensor.shape, name)
         pixels = (
             tensors.pixels_from_json(tensor.data, tensor.shape, name)
             if size is None
             else tensors.pixels_from_bytes(binary, tensor.shape, name)
         )
-        return pictures.views_of_pixels(pixels, classifier.judge)
+        cut = pictures.views_as_sent if tensor.name == "views" else pictures.views_of_pixels
+        return cut(pixels, classifier.judge)
     if tensor.shape[1:] not in ([], [1]):
         raise BadRequest(f"{name} has the shape {tensor.shape}; it must be [number].")
     count = tensor.shape[0]

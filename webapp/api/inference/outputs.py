@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judgement
+from webapp.limits.admission import turn
 from webapp.serving.classifier import Classifier
+
+FEATURES = "features"
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def outputs_of(classifier: Classifier) -> dict[str, Output]:
             lambda found: _texts(one.resembles or "" for one in found.judgements),
         ),
         Output(
-            "features",
+            FEATURES,
             "FP32",
             judge.width,
             "What the last layer is given, the mean over the views",
@@ -114,9 +117,17 @@ def outputs_of(classifier: Classifier) -> dict[str, Output]:
     return {one.name: one for one in outputs}
 
 
-def answer(classifier: Classifier, images: Sequence[Sequence[View]]) -> Answers:
-    """Ask `classifier` about `images`, each given as its views."""
-    features, judgements = classifier.judge_with_features(images)
+def answer(
+    classifier: Classifier, images: Sequence[Sequence[View]], wanted: Sequence[Output]
+) -> Answers:
+    """Ask `classifier` about `images`, each given as its views.
+
+    Where only the features are wanted, nothing is judged: another site's judge does that.
+    """
+    only = all(output.name == FEATURES for output in wanted)
+    with turn():
+        features = classifier.features(images)
+        judgements = [] if only else classifier.judge_features(features)
     return Answers(classifier.classes, features, judgements)
 
 

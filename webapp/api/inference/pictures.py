@@ -95,6 +95,23 @@ def views_of_pixels(pixels: NDArray[np.uint8], judge: Judge) -> list[list[View]]
     return [judge.views(_working(Image.fromarray(one))) for one in pixels]
 
 
+def views_as_sent(pixels: NDArray[np.uint8], judge: Judge) -> list[list[View]]:
+    """Return `pixels`, uint8 (count, side, side, 3), as one view each.
+
+    Raises:
+        BadTensor: the network is not shown squares of that size.
+    """
+    height, width = pixels.shape[1:3]
+    plan = judge.plan
+    if height != width or not (width == plan.side or width <= min(plan.small, plan.side - 1)):
+        smaller = f", or of {plan.small} pixels at most" if plan.small < plan.side else ""
+        raise BadTensor(
+            f"A view of this model is a square of {plan.side} pixels{smaller}, not {width} x "
+            f"{height}. Pictures of any size are “pixels”."
+        )
+    return [[View("a view", one)] for one in pixels]
+
+
 def _working(image: Image.Image) -> Image.Image:
     if max(image.size) > opener.WORKING_SIDE:
         side = (opener.WORKING_SIDE, opener.WORKING_SIDE)

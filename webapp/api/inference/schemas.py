@@ -78,10 +78,11 @@ class ModelParameters(BaseModel):
     title: str
     classes: list[str] = Field(description="The meaning of each probability")
     threshold: float = Field(description="The highest novelty of a picture that the model knows")
+    model_sha256: str = Field(description="Of the bundle's network, as its card has it")
 
 
 class ModelMetadata(BaseModel):
-    """A model: `inputs` are two forms of one thing, of which a request has one."""
+    """A model: `inputs` are forms of one thing, of which a request has one."""
 
     name: str
     versions: list[str]

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from werkzeug.routing import BaseConverter
+
 from webapp.answering.answers import ModelLoading, why_no_answer
 from webapp.errors import Refusal
 from webapp.library import Library
 from webapp.serving.classifier import Classifier
+
+
+class ModelName(BaseConverter):
+    """A part of an address that is a name; what follows a colon is what is done with it."""
+
+    regex = "[^/:]+"
 
 
 class NoSuchModel(Refusal):

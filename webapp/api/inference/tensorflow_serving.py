@@ -13,6 +13,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from model_training.bundles.bundle import MODEL
 from model_training.datasets.pictures.views import View
 from webapp.api.inference import outputs, pictures, served, tensors
 from webapp.api.inference.bodies import body_of, parse_json
@@ -38,8 +39,8 @@ class BadRequest(Refusal):
     """A request that is not one of this interface, or asks for what is not there."""
 
 
-@bp.get("/<name>")
-@bp.get("/<name>/versions/<version>")
+@bp.get("/<model_name:name>")
+@bp.get("/<model_name:name>/versions/<model_name:version>")
 def status(name: str, version: str | None = None) -> ResponseReturnValue:
     """Report the state of a model."""
     classifier = served.find(get_library(), name, version)
@@ -51,8 +52,8 @@ def status(name: str, version: str | None = None) -> ResponseReturnValue:
     return jsonify(model_version_status=[state])
 
 
-@bp.get("/<name>/metadata")
-@bp.get("/<name>/versions/<version>/metadata")
+@bp.get("/<model_name:name>/metadata")
+@bp.get("/<model_name:name>/versions/<model_name:version>/metadata")
 def metadata(name: str, version: str | None = None) -> ResponseReturnValue:
     """Describe the signatures of a model."""
     classifier = served.find(get_library(), name, version)
@@ -62,6 +63,7 @@ def metadata(name: str, version: str | None = None) -> ResponseReturnValue:
             "inputs": {
                 "pictures": _tensor("BYTES", [-1]),
                 "pixels": _tensor("UINT8", [-1, -1, -1, 3]),
+                "views": _tensor("UINT8", [-1, -1, -1, 3]),
             },
             "outputs": {one.name: _tensor(one.datatype, one.shape) for one in given},
             "method_name": "tensorflow/serving/predict",
@@ -69,7 +71,11 @@ def metadata(name: str, version: str | None = None) -> ResponseReturnValue:
         for signature in SIGNATURES
         if (given := _outputs(signature, classifier))
     }
-    return jsonify(model_spec=spec, metadata={"signature_def": {"signature_def": described}})
+    network = {"model_sha256": classifier.bundle.card.files[MODEL]}
+    return jsonify(
+        model_spec=spec,
+        metadata={"signature_def": {"signature_def": described}, "ten_classes": network},
+    )
 
 
 @bp.post("/<name>:predict")
@@ -82,7 +88,7 @@ def predict(name: str, version: str | None = None) -> ResponseReturnValue:
         wanted = _outputs(sent.get("signature_name", DEFAULT), classifier)
         in_rows = "instances" in sent
         given = _column(sent["instances"]) if in_rows else sent["inputs"]
-        found = outputs.answer(classifier, _views(given, classifier))
+        found = outputs.answer(classifier, _views(given, classifier), wanted)
     columns = {one.name: one.take(found).tolist() for one in wanted}
     alone = wanted[0].name if len(wanted) == 1 else None
     if not in_rows:
@@ -140,19 +146,18 @@ def _views(given: Any, classifier: Classifier) -> list[list[View]]:
     """Return the views of the pictures in a tensor, or in an object with one named tensor."""
     name, values = "pixels", given
     if isinstance(given, dict):
-        if len(given) != 1 or not given.keys() <= {"pictures", "pixels"}:
-            raise BadRequest("A request has one input: “pictures” or “pixels”.")
+        if len(given) != 1 or not given.keys() <= {"pictures", "pixels", "views"}:
+            raise BadRequest("A request has one input: “pictures”, “pixels” or “views”.")
         ((name, values),) = given.items()
     elif isinstance(given, list) and given and isinstance(given[0], (dict, str)):
         name = "pictures"
     if not isinstance(values, list):
         raise BadRequest(f"The input “{name}” must be a list of pictures.")
-    if name == "pixels":
+    if name != "pictures":
         shape = tensors.shape_of(values)
         pictures.check_pixels(shape, "The input")
-        return pictures.views_of_pixels(
-            tensors.pixels_from_json(values, shape, "The input"), classifier.judge
-        )
+        cut = pictures.views_as_sent if name == "views" else pictures.views_of_pixels
+        return cut(tensors.pixels_from_json(values, shape, "The input"), classifier.judge)
     pictures.check_count(len(values), "The input")
     if not all(isinstance(one, dict) and list(one) == ["b64"] for one in values):
         raise BadRequest('An encoded picture is an object with its base64 text: {"b64": "..."}.')

@@ -1,0 +1,3 @@
+"""What the load tests share: clients of a real server, what they send, and tables of what they
+waited.
+"""
