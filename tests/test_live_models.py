@@ -205,7 +205,7 @@ def test_the_default_model_answers_while_the_others_are_loading(
             assert bundle.name == "tiny" or go_on.wait(WAIT)
             super().__init__(bundle)
 
-    monkeypatch.setattr("webapp.library.inventory.Classifier", Slow)
+    monkeypatch.setattr("webapp.serving.elsewhere.classifier.Classifier", Slow)
     app = opened(make_site(folder))
     client = PageClient(app.test_client())
     try:

@@ -96,8 +96,8 @@ class Inventory:
             self._app.logger.warning(
                 "model %s is a report only: the model server %s", name, error.why
             )
-            report = dataclasses.replace(bundle, judge=None)
-            self._held[name] = Holding(digest, Result(report))
+            # Without a digest it is read again the next time: the server may have it then.
+            self._held[name] = Holding("", Result(dataclasses.replace(bundle, judge=None)))
             return False
         except Exception as error:  # One that cannot be used must not keep the others from it.
             self._app.logger.error("model %s cannot be loaded", name, exc_info=error)
