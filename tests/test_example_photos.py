@@ -53,7 +53,7 @@ def test_the_home_page_offers_each_and_each_is_answered_like_an_upload(
         with Image.open(FOLDER / f"{name}.jpg") as image:
             width, height = image.size
         assert page.status == 200
-        assert f"Your photo, {width}×{height} pixels" in page.text
+        assert f"Example photo, {width}×{height} pixels" in page.text
 
 
 def test_a_model_that_knows_none_of_the_classes_is_offered_none(garden_home: Path) -> None:

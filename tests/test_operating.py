@@ -334,7 +334,7 @@ def test_the_start_says_which_models_loaded_in_how_many_seconds(operated: str, l
 
 
 def test_each_request_is_a_line_without_its_photo_and_its_query(operated: str, log: Path) -> None:
-    body, headers = upload(pictures.jpeg(), "a token")
+    body, headers = upload(pictures.jpeg())
     status, _answer, answered = ask(
         operated, "POST", "/api/classify?model=tiny", body, headers | {"Referer": "/x?secret"}
     )
