@@ -15,8 +15,10 @@ from contextlib import contextmanager
 
 from flask import Flask, current_app, g, request
 
+from model_training.datasets.pictures.opener import DECODED_AT_ONCE, Busy
 from webapp.errors import Refusal
 from webapp.limits.by_client import client
+from webapp.limits.fair import FairTurns
 from webapp.operating.metrics import count_admitted, stage
 
 RETRY_AFTER = 5  # seconds
@@ -65,6 +67,7 @@ class Admission:
         self.seconds = seconds
         self.places = threading.BoundedSemaphore(admitted)
         self.turns = threading.BoundedSemaphore(at_work)
+        self.decoders = FairTurns(DECODED_AT_ONCE)
         self._share = max(1, int(admitted * SHARE))
         self._free = admitted
         self._held: Counter[str] = Counter()
@@ -128,6 +131,19 @@ def turn() -> Iterator[None]:
             yield
         finally:
             g.has_turn = False
+
+
+@contextmanager
+def decoder() -> Iterator[None]:
+    """Wait for a decoder, behind clients that have fewer at work, and keep it.
+
+    Raises:
+        Busy: none was free until the deadline.
+    """
+    with _admission().decoders.turn(client(), seconds_left()) as free:
+        if not free:
+            raise Busy
+        yield
 
 
 @contextmanager

@@ -35,10 +35,11 @@ def open_photo(data: bytes, **options: int) -> opener.Photo:
             with stage("decode"):
                 return decode(data, kind, max_pixels, working_side)
 
-        return opener.open_photo(
-            data,
-            max_pixels=current_app.config["MAX_PHOTO_PIXELS"],
-            longest_wait=admission.seconds_left(),
-            decode=timed,
-            **options,
-        )
+        with admission.decoder():
+            return opener.open_photo(
+                data,
+                max_pixels=current_app.config["MAX_PHOTO_PIXELS"],
+                longest_wait=admission.seconds_left(),
+                decode=timed,
+                **options,
+            )
