@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from model_training.classifying.rows import Row
 from model_training.classifying.sources import Picture, Unreadable
-from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
+from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_at_once
 from model_training.datasets.pictures.views import View
 from model_training.judging.backend import Backend
 from model_training.judging.judge import Judge
@@ -87,7 +87,7 @@ def _read(picture: Picture, limits: Limits) -> bytes | Row:
 
 def _cut(name: str, data: bytes, judge: Judge, limits: Limits) -> list[View] | Row:
     try:
-        return judge.views(open_photo(data, max_pixels=limits.pixels).image)
+        return judge.views(open_at_once(data, max_pixels=limits.pixels).image)
     except PhotoError as error:
         return _refused(name, error)
 

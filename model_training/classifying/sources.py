@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
@@ -78,19 +79,25 @@ def _in_folder(folder: Path) -> Iterator[Picture]:
             yield _file(path)
 
 
-def _file(path: Path) -> Picture:
-    def read(most: int) -> bytes:
-        try:
-            # A pipe or a device would be waited for, or read without end.
-            if not stat.S_ISREG(path.stat().st_mode):
-                raise Unreadable("That is no file.")
-            with path.open("rb") as file:
-                return file.read(most)
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise Unreadable(f"It cannot be read: {why}.") from error
+def read_file(path: Path, most: int) -> bytes:
+    """Return at most so many bytes of a file.
 
-    return Picture(str(path), read)
+    Raises:
+        Unreadable: it is no file, or cannot be read.
+    """
+    try:
+        # A pipe or a device would be waited for, or read without end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Unreadable("That is no file.")
+        with path.open("rb") as file:
+            return file.read(most)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise Unreadable(f"It cannot be read: {why}.") from error
+
+
+def _file(path: Path) -> Picture:
+    return Picture(str(path), partial(read_file, path))
 
 
 def _in_archive(path: Path) -> Iterator[Picture]:

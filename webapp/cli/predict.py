@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from model_training.classifying.sources import Unreadable, read_file
 from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
 from webapp.answering.answers import Answer, Prepared, answer_photos, prepare
 from webapp.answering.received import limits
@@ -25,10 +26,6 @@ from webapp.serving.classifier import Classifier
 AT_A_TIME = 32
 """Photos that are answered as one batch: their views are kept till then, not they themselves."""
 NONE_OF_THESE = "none of these"
-
-
-class Unreadable(Exception):
-    """A path leads to nothing that can be read; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +122,10 @@ def _read(path: Path) -> bytes:
         Unreadable: it is no file, or cannot be read.
         PhotoTooLarge: it is larger.
     """
-    try:
-        if path.is_dir():
-            raise Unreadable(_folder(path))
-        # Else a pipe or a device would be waited for, or read without end.
-        if path.exists() and not path.is_file():
-            raise Unreadable("That is no file.")
-        with path.open("rb") as file:
-            most = limits().photo_bytes
-            data = file.read(most + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise Unreadable(f"It cannot be read: {why}.") from error
+    if path.is_dir():
+        raise Unreadable(_folder(path))
+    most = limits().photo_bytes
+    data = read_file(path, most + 1)
     if len(data) > most:
         raise PhotoTooLarge.for_bytes(most)
     return data
