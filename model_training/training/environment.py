@@ -10,6 +10,7 @@ from pathlib import Path
 
 import keras
 
+from model_training.networks import onednn
 from model_training.recipes.recipe import Precision
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy", "pillow")
@@ -55,13 +56,15 @@ def _cores() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Return Python's version and those of the packages that could change a result."""
+    """Return the versions of Python and of the packages that could change a result."""
     found = {"python": platform.python_version(), "backend": keras.backend.backend()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except ModuleNotFoundError:  # PackageNotFoundError is one of these.
             continue
+    if keras.backend.backend() == "tensorflow" and onednn.asked_for():
+        found["onednn"] = "on"  # Sums in another order, so other last digits.
     return found
 
 

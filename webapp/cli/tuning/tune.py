@@ -14,6 +14,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from model_training.datasets.dataset import DataError
+from model_training.networks.onednn import compute_with_onednn
 from model_training.recipes import Recipe
 from model_training.recipes.space import write_values
 from model_training.training.options import Options
@@ -131,6 +132,7 @@ def tune_command(
     finished trial, and the same command goes on.  `flask train RECIPE --from-study NAME` trains
     with what was found.
     """
+    compute_with_onednn()
     recipe = recipe_called(name)
     if importlib.util.find_spec("optuna") is None:
         raise click.UsageError(WITHOUT_OPTUNA)
