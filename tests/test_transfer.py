@@ -21,9 +21,10 @@ from keras import layers
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.registry import find_known
-from model_training.networks import features
 from model_training.networks.cutting import cut
-from model_training.networks.features import FeatureViews, FullDisk, Stopped, extract
+from model_training.networks.frozen import features
+from model_training.networks.frozen.features import FeatureViews, Stopped, extract
+from model_training.networks.frozen.pieces import FullDisk
 from model_training.networks.pretrained import WeightsError, load_pretrained
 from model_training.recipes import (
     RECIPES,

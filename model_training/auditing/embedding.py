@@ -16,7 +16,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.pictures.resizing import resized
 from model_training.networks.cutting import split_network
-from model_training.networks.features import extract
+from model_training.networks.frozen.features import extract
 from model_training.networks.loading import load_network
 
 QUICK_SIDE = 97

@@ -17,7 +17,7 @@ import keras
 from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.checking import checked, find_doubts
-from model_training.networks.features import Stopped
+from model_training.networks.frozen.features import Stopped
 from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.precision import dtype_policy, in_float32
 from model_training.networks.pretrained import describe_file, load_pretrained

@@ -34,7 +34,7 @@ from model_training.judging.out_of_distribution import REMEMBERED
 from model_training.judging.prediction import FURTHER_TRANSFORMS, predict, predict_averaged
 from model_training.networks.backend import KerasBackend
 from model_training.networks.cutting import cut
-from model_training.networks.features import extract
+from model_training.networks.frozen.features import extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output

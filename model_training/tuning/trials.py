@@ -123,7 +123,7 @@ class ShortRuns:
         # Here, since a search is also made by workers that train something else.
         import keras
 
-        from model_training.networks.features import FullDisk
+        from model_training.networks.frozen.pieces import FullDisk
         from model_training.networks.pretrained import WeightsError
         from model_training.training.learning.watcher import Watcher
         from model_training.training.loop import Diverged, Interrupted, Place, train

@@ -24,7 +24,7 @@ from model_training.bundles.manage import (
 )
 from model_training.bundles.reading import read_bundles
 from model_training.bundles.writing import make_report
-from model_training.networks.features import kept
+from model_training.networks.frozen.pieces import kept
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError, Unfinished
 from webapp.cli.common.bundles import TAKE_UP, find_bundle

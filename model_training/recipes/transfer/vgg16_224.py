@@ -1,7 +1,7 @@
 """VGG16 on images enlarged to 224 pixels, 41,071,690 parameters: frozen or not, augmented or not.
 
 At that size an image costs 15 billion multiplications, so what frozen layers say is computed once
-and kept (`networks.features`): 2.3 GB for a view of 45,000 images before the head, 9 GB before the
+and kept (`networks.frozen`): 2.3 GB for a view of 45,000 images before the head, 9 GB before the
 last block.  Such a run can be interrupted and resumed at any moment.
 
 Not given in the source: the batch size, Adam's rate, which upper layers were unfrozen (the last

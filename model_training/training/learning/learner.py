@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_training.datasets.augmentation import Augmenter, Transform
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.cutting import cut
-from model_training.networks.features import FeatureViews, extract
+from model_training.networks.frozen.features import FeatureViews, extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
 from model_training.training.learning.callbacks import Between
@@ -88,14 +88,19 @@ class Learner:
             lower.trainable = False
             if team.processes > 1:
                 lower = own_copy(lower)
-            told: dict[str, Any] = {"on_images": on_features, "stop": stop}
-            found = extract(lower, fit.images, phase.views, features_folder, **told)
+            told: dict[str, Any] = {"on_images": on_features, "stop": stop, "team": team}
+            # Frozen layers learn nothing, so no process has to wait for another's numbers.
+            with by_itself(), lost_processes_named():
+                found = extract(lower, fit.images, phase.views, features_folder, **told)
+                if validation is not None:
+                    plain = (Transform(),)
+                    of_validation = extract(
+                        lower, validation.images, plain, features_folder, **told
+                    )
+                    validation_inputs = of_validation.views[0]
+                    self.features_seconds = of_validation.seconds
             self._inputs = FeatureViews(found.views, seed)
-            self.features_seconds = found.seconds
-            if validation is not None:
-                plain = extract(lower, validation.images, (Transform(),), features_folder, **told)
-                validation_inputs = plain.views[0]
-                self.features_seconds += plain.seconds
+            self.features_seconds += found.seconds
         self._validation = validation_inputs
         classes = model.output.shape[-1]
         self._validation_targets = one_hot(validation.labels, classes) if validation else None

@@ -60,18 +60,22 @@ class Team:
         """Return whether any process says so; all of them have to ask."""
         return self.processes > 1 and bool(self.gather(np.array(flag)).any()) or flag
 
-    def told(self, data: bytes | None) -> bytes:
-        """Return the `data` of the process that leads; all of them have to ask."""
+    def told(self, data: bytes | None, source: int = 0) -> bytes:
+        """Return the `data` of process number `source`; all of them have to ask."""
         if self.processes == 1:
             assert data is not None
             return data
         from jax.experimental import multihost_utils
 
         with lost_processes_named():
-            mine = data or b""
-            length = int(multihost_utils.broadcast_one_to_all(np.array(len(mine), np.int32)))
-            content = np.frombuffer(mine, np.uint8) if self.leads else np.zeros(length, np.uint8)
-            return bytes(np.asarray(multihost_utils.broadcast_one_to_all(content), np.uint8))
+            mine, tells = data or b"", self.rank == source
+
+            def tell(values: NDArray[Any]) -> NDArray[Any]:
+                return np.asarray(multihost_utils.broadcast_one_to_all(values, is_source=tells))
+
+            length = int(tell(np.array(len(mine), np.int32)))
+            content = np.frombuffer(mine, np.uint8) if tells else np.zeros(length, np.uint8)
+            return tell(content).astype(np.uint8).tobytes()
 
     def check_batch(self, size: int) -> None:
         """Refuse a batch that cannot be divided.

@@ -38,7 +38,7 @@ def train_shown(
         click.ClickException: it ended otherwise than with a bundle; the message says how to go on.
     """
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    from model_training.networks.features import FullDisk
+    from model_training.networks.frozen.pieces import FullDisk
     from model_training.networks.pretrained import WeightsError
     from model_training.training.learning.watcher import Watcher
     from model_training.training.loop import Interrupted

@@ -1,0 +1,276 @@
+"""Frozen layers: the lower part of a network that is cut in two is run once per image.
+
+The output of the frozen part for an image never changes, so it is computed once, kept on disk as
+float16, and only the upper part is trained on it.  It is kept piece by piece: computing it may take
+hours, and is gone on with where it was interrupted.  Several processes each compute a share of
+every piece, and each keeps all of it, since any image may come in its part of a batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from model_training.datasets.augmentation import Transform
+from model_training.networks.frozen.pieces import FullDisk, Pieces
+from model_training.networks.frozen.sharing import OneProcess, Sharing, is_first_in
+from model_training.networks.memory import batch_within_memory
+
+if TYPE_CHECKING:
+    import keras
+
+
+_LOOK_AGAIN_SECONDS = 1.0
+_SEEN_WITHIN_SECONDS = 90.0
+"""Disks of a network may show a new file to another machine a minute later."""
+
+
+class Stopped(Exception):
+    """The caller asked to stop between two pieces."""
+
+
+class FeatureViews:
+    """Draws batches from features: another view of each image every epoch.
+
+    Args:
+        views: for each transform the features of all images so transformed, (count, ...).
+    """
+
+    def __init__(self, views: list[NDArray[np.float16]], seed: int) -> None:
+        self._views = views
+        count = len(views[0])
+        self._first = np.random.default_rng([seed, 3]).integers(0, len(views), count)
+
+    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[np.float16]:
+        """Return the features of the images `chosen` in `epoch`."""
+        which = (self._first[chosen] + epoch) % len(self._views)
+        found = np.empty((len(chosen), *self._views[0].shape[1:]), np.float16)
+        for place, view in enumerate(self._views):
+            found[which == place] = view[chosen[which == place]]
+        return found
+
+
+@dataclass(frozen=True)
+class Features:
+    """The output of frozen layers: for each transform an array (count, ...), read from disk.
+
+    `seconds` is the time that computing them took, whenever that was.
+    """
+
+    views: list[NDArray[np.float16]]
+    seconds: float
+
+
+def extract(
+    lower: keras.Model,
+    images: NDArray[np.uint8],
+    views: tuple[Transform, ...],
+    folder: Path,
+    *,
+    on_images: Callable[[int], None] = lambda count: None,
+    stop: Callable[[], bool] = lambda: False,
+    team: Sharing | None = None,
+) -> Features:
+    """Return the output of `lower` for each view of the images, from `folder` if it is kept there.
+
+    What is there in part, since an earlier call was stopped or killed, is gone on with, also by
+    another number of processes.
+
+    Args:
+        images: uint8 (count, height, width, 3).
+        views: the transforms of the images.
+        on_images: called with the number of images just done, by whichever process; those kept in
+            `folder` count at once.
+        team: the processes that each compute a share, with a `folder` of their own or a shared
+            one; all of them have to call this, with the same arguments.
+
+    Raises:
+        Stopped: `stop` returned True, in any process; what is done stays.
+        FullDisk: a disk has no room for all of it; what is done stays.
+        OSError: a file cannot be written.
+    """
+    team = team or OneProcess()
+    of_network = _digest(lower, images)
+    shape = (len(images), *lower.compute_output_shape((1, *images.shape[1:]))[1:])
+    found: list[tuple[Pieces, Transform]] = []
+    for transform in views:
+        name = hashlib.sha256(f"{of_network} {transform.key}".encode()).hexdigest()[:32]
+        found.append((Pieces(folder / f"{name}.npy", shape), transform))
+    # Whole for one process is not yet whole for all.
+    whole = team.gather(np.array([pieces.whole for pieces, _transform in found])).all(axis=0)
+    missing = [one for one, there in zip(found, whole, strict=True) if not there]
+    for _ in range(len(found) - len(missing)):
+        on_images(len(images))
+    if missing:
+        with _failing_together(team):
+            folder.mkdir(parents=True, exist_ok=True)
+            _check_room(len(images), [pieces for pieces, _transform in missing])
+        writes = is_first_in(folder, team)
+    for pieces, transform in missing:
+        # Two trainings with the same frozen layers would write into each other's pieces.
+        with _alone(pieces.path, writes, team, stop):
+            pieces.look()
+            _complete(pieces, lower, images, transform, on_images, stop, team, writes)
+        team.any(False)  # From here on it is whole everywhere.
+    opened = [_opened(pieces) for pieces, _transform in found]
+    return Features([view for view, _ in opened], sum(seconds for _, seconds in opened))
+
+
+def _complete(
+    pieces: Pieces,
+    lower: keras.Model,
+    images: NDArray[np.uint8],
+    transform: Transform,
+    on_images: Callable[[int], None],
+    stop: Callable[[], bool],
+    team: Sharing,
+    writes: bool,
+) -> None:
+    """Add what is missing, and put the whole file into place.
+
+    The images are taken in order, as many at a time as one process would, so that the features are
+    those of one process and what is kept can be gone on with by any number.
+
+    Args:
+        writes: whether this process, rather than another with the same folder, writes.
+
+    Raises:
+        Stopped, FullDisk, OSError: as `extract`.
+    """
+    count, size = len(images), batch_within_memory(lower)
+    there = team.gather(np.array(pieces.done))
+    position, most, source = int(there.min()), int(there.max()), int(there.argmax())
+    on_images(position)
+    while position < count:
+        if team.any(stop()):
+            raise Stopped
+        started = time.monotonic()
+        end = min(position + size * team.processes, most if position < most else count)
+        if position < most:
+            own = pieces.rows(position, end).tobytes() if team.rank == source else None
+            rows = np.frombuffer(team.told(own, source), np.float16)
+            features = rows.reshape(end - position, *pieces.shape[1:])
+        else:
+            features = _in_shares(lower, images[position:end], transform, size, team, pieces.shape)
+        with _failing_together(team):
+            if writes and pieces.done < end:
+                pieces.append(features[pieces.done - position :], time.monotonic() - started)
+        on_images(end - position)
+        position = end
+    with _failing_together(team):
+        if writes and not pieces.whole:
+            pieces.finish()
+
+
+def _in_shares(
+    lower: keras.Model,
+    images: NDArray[np.uint8],
+    transform: Transform,
+    size: int,
+    team: Sharing,
+    shape: tuple[int, ...],
+) -> NDArray[np.float16]:
+    """Return the features of `images`, of which each process computes up to `size`."""
+    mine = images[team.rank * size : (team.rank + 1) * size]
+    own = np.zeros((size, *shape[1:]), np.float16)
+    if len(mine):
+        # Eleven significant bits: more than bfloat16 has, fewer than float32.
+        own[: len(mine)] = lower.predict_on_batch(transform(mine))
+    # As whole numbers: not every way between processes carries float16.
+    gathered = team.gather(own.view(np.uint16)).view(np.float16)
+    return gathered.reshape(-1, *shape[1:])[: len(images)]
+
+
+@contextmanager
+def _failing_together(team: Sharing) -> Iterator[None]:
+    """Let a failure of one process to write end all of them, rather than leave them waiting."""
+    problem: Exception | None = None
+    try:
+        yield
+    except (FullDisk, OSError) as error:
+        problem = error
+    if team.processes == 1 and problem is None:
+        return
+    failed = np.flatnonzero(team.gather(np.array(problem is not None)))
+    if problem is not None:
+        raise problem
+    if len(failed):
+        raise FullDisk(
+            f"Rank {', '.join(str(rank) for rank in failed)} cannot keep what frozen layers say of "
+            "the images; why, it says itself. Mend that, and start all processes with --resume."
+        )
+
+
+def _opened(pieces: Pieces) -> tuple[NDArray[np.float16], float]:
+    deadline = time.monotonic() + _SEEN_WITHIN_SECONDS
+    while (there := pieces.open()) is None:
+        if time.monotonic() > deadline:
+            raise OSError(f"{pieces.path} was written, and cannot be read.")
+        time.sleep(_LOOK_AGAIN_SECONDS)
+    return there
+
+
+def _check_room(count: int, missing: list[Pieces]) -> None:
+    """Raise `FullDisk` at once where hours of work would end in it."""
+    wanted = sum(pieces.lacking() for pieces in missing)
+    folder = missing[0].path.parent
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise FullDisk(
+            f"What frozen layers say about {count:,} images takes {wanted / 1e9:.1f} GB, and "
+            f"{folder} has room for {free / 1e9:.1f} GB. Make room (`flask models clean features` "
+            "removes those of other trainings), and go on with --resume."
+        )
+
+
+@contextmanager
+def _alone(path: Path, writes: bool, team: Sharing, stop: Callable[[], bool]) -> Iterator[None]:
+    """Wait until nobody but this team computes what belongs into `path`.
+
+    Raises:
+        Stopped: `stop` returned True meanwhile.
+    """
+    lock = FileLock(path.with_suffix(".lock"), blocking=False)
+    while True:
+        try:
+            if writes:
+                lock.acquire()
+            waits = False
+        except Timeout:
+            waits = True
+        if not team.any(waits):
+            break
+        # Two teams of which each has one of two folders would wait for each other.
+        lock.release()
+        if team.any(stop()):
+            raise Stopped
+        time.sleep(_LOOK_AGAIN_SECONDS * random.uniform(0.5, 1.5))
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
+    import keras
+
+    # A layer's configuration includes its precision.
+    configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
+    said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)
+    digest = hashlib.sha256(said.encode())
+    for weight in lower.get_weights():
+        digest.update(np.ascontiguousarray(weight).data)
+    digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""What computing features in shares needs of the processes that do it together."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+
+class Sharing(Protocol):
+    """Processes that compute together, and which of them this one is.
+
+    Every method has to be called by all of them, in the same order.
+    """
+
+    @property
+    def processes(self) -> int:
+        """Return their number."""
+
+    @property
+    def rank(self) -> int:
+        """Return the number of this one, from 0."""
+
+    def gather(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return what each process gives, (processes, ...)."""
+
+    def any(self, flag: bool) -> bool:
+        """Return whether any process says so."""
+
+    def told(self, data: bytes | None, source: int = 0) -> bytes:
+        """Return the `data` of process number `source`."""
+
+
+class OneProcess:
+    """A process that computes by itself."""
+
+    processes, rank = 1, 0
+
+    def gather(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return `values` as (1, ...)."""
+        return values[None]
+
+    def any(self, flag: bool) -> bool:
+        """Return `flag`."""
+        return flag
+
+    def told(self, data: bytes | None, source: int = 0) -> bytes:
+        """Return `data`."""
+        assert data is not None
+        return data
+
+
+def is_first_in(folder: Path, team: Sharing) -> bool:
+    """Return whether of the processes that see this very `folder` this is the one of lowest rank.
+
+    Processes of one machine, or with a network's disk between them, share a folder; others have one
+    each under the same name.
+
+    Raises:
+        OSError: nothing can be written there.
+    """
+    if team.processes == 1:
+        return True
+    token = team.told(secrets.token_hex(8).encode() if team.rank == 0 else None).decode()
+    names = [folder / f"{token}-{rank}.rank" for rank in range(team.processes)]
+    names[team.rank].touch()
+    try:
+        team.any(False)  # From here on all of them are there.
+        first = next(rank for rank, name in enumerate(names) if name.exists())
+        team.any(False)
+    finally:
+        names[team.rank].unlink(missing_ok=True)
+    return first == team.rank
