@@ -2,7 +2,8 @@
 
 Trains a small network on JAX for ten steps and writes its weights to FOLDER, for `test_together`.
 Words behind change what it does: `die` ends it in the seventh step, as a machine that goes dark
-does; `resume` goes on from the state in FOLDER; `other` gives it other images.
+does; `resume` goes on from the state in FOLDER; `other` gives it other images; `frozen` trains the
+last layer only, above frozen ones.
 """
 
 from __future__ import annotations
@@ -16,12 +17,24 @@ os.environ["KERAS_BACKEND"] = "jax"
 
 import numpy as np
 
+from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import ImageSet
+from model_training.recipes import Optimizer, Phase, Schedule
 from model_training.training.learning.watcher import Watcher
 from model_training.training.loop import Place, train
 from model_training.training.together.joining import join, leave_at_once
 from model_training.training.together.team import Team, TeamError
 from tests.conftest import TINY
+
+PLACES = ("state", "features")
+ABOVE_FROZEN = Phase(
+    2,
+    32,
+    Optimizer("sgd", 0.1),
+    Schedule(),
+    learns_from="global_average_pooling2d",
+    views=(Transform(), Transform(flip=True)),
+)
 
 
 def images(count: int, seed: int) -> ImageSet:
@@ -40,17 +53,22 @@ def main(processes: int, rank: int, coordinator: str, folder: Path, words: list[
             os._exit(9)
 
     phases = tuple(dataclasses.replace(one, epochs=2, batch_size=32) for one in TINY.phases)
+    recipe = TINY
+    if "frozen" in words:
+        phases = (ABOVE_FROZEN,)
+        recipe = dataclasses.replace(TINY, phases=phases)
     team = Team(processes, rank)
     if processes > 1:
         join(team, coordinator)
     trained = train(
-        TINY,
+        recipe,
         phases,
         0,
         images(160, 1 if "other" in words else 0),
         # As many as cannot be divided evenly.
         images(33, 2),
-        Place(folder / ("state" if team.leads else f"state-{rank}"), folder / "features"),
+        # Machines of their own, which share no disk.
+        Place(*(folder / (what if team.leads else f"{what}-{rank}") for what in PLACES)),
         data_digest="other" if "other" in words else "these",
         resume="resume" in words,
         watcher=Watcher(on_step=step),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -85,6 +86,30 @@ def test_a_process_that_dies_ends_all_and_any_number_goes_on(by_one: Path, tmp_p
     ((status, errors),) = trained(tmp_path, ["resume"])
     assert status == 0, errors
     assert_alike(weights(tmp_path, 1), weights(by_one, 1), 1e-4)
+
+
+@pytest.mark.release
+def test_above_frozen_layers_two_processes_have_what_one_computes(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    ((status, errors),) = trained(one, ["frozen"])
+    assert status == 0, errors
+    for status, errors in trained(two, ["frozen"], ["frozen"]):
+        assert status == 0, errors
+    assert_alike(weights(two, 2, 1), weights(one, 1), 1e-4)
+    assert kept_features(two / "features") == kept_features(one / "features")
+    # A machine that comes new is told what another has kept.
+    shutil.rmtree(two / "features-1")
+    for status, errors in trained(two, ["frozen"], ["frozen"]):
+        assert status == 0, errors
+    assert kept_features(two / "features-1") == kept_features(one / "features")
+
+
+def kept_features(folder: Path) -> dict[str, bytes]:
+    found = {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+    assert len(found) == 3, "two views of what is learned from, and one of the validation images"
+    return found
 
 
 @pytest.mark.release

@@ -234,7 +234,8 @@ def test_pieces_whose_count_is_damaged_are_begun_anew(few_data: DataSet, tmp_pat
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images, told = few_data.train.images[:90], list[int]()
     with pytest.raises(Stopped):
-        extract(lower, images, (Transform(),), tmp_path, on_images=told.append, stop=lambda: True)
+        options = {"on_images": told.append, "stop": lambda: sum(told) >= 40}
+        extract(lower, images, (Transform(),), tmp_path, **options)  # type: ignore[arg-type]
     (part,) = tmp_path.glob("*.part")
     part.with_suffix(".progress").write_text('{"images": 80, "seconds": 1}')
     told.clear()

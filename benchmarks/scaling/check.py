@@ -1,0 +1,147 @@
+"""Is the simulation true? `python -m benchmarks.scaling.check [--seconds 30] [--keep]`
+
+Measures what a photo costs here, sends photos to a real gunicorn at four rates, by chance, and
+simulates the same photos at the same moments.  Prints both, for each rate how many were answered a
+second and what half and 95 of 100 waited, and fails where they differ by more than 15 %.  Where
+others use the processor meanwhile it says how much: above 5 % the figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.crowd import photo
+from benchmarks.scaling import costs as measuring
+from benchmarks.scaling.costs import Measured, busy_seconds, classify, own_seconds
+from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
+from benchmarks.site import PROJECT, Site, running
+
+LOADS = (0.3, 0.5, 0.7)
+"""Of what the machine can answer, by the arithmetic."""
+BAR = 0.15
+QUIET = 0.05
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, load, simulate, compare."""
+    parser = argparse.ArgumentParser(description="Compare the simulation with a load test.")
+    parser.add_argument("--seconds", type=float, default=40, help="of each rate")
+    parser.add_argument("--model", default="efficientnet-lite0")
+    parser.add_argument("--keep", action="store_true", help=f"in {measuring.MEASURED.name}")
+    asked = parser.parse_args(arguments)
+    sent, settings = photo(), Settings(cores=measuring.cores())
+    rows, others = [], []
+    with running(workers=settings.workers, DEFAULT_MODEL=asked.model) as (site, start):
+        found = measuring.measure_costs(site, sent, PROJECT / "instance" / "models" / asked.model)
+        print_costs(found, settings)
+        capacity = settings.cores / (found.photo + found.client)
+        print_head()
+        for number, load in enumerate(LOADS):
+            times = arrivals(load * capacity, asked.seconds, seed=number)
+            real, other = load_test(site, sent, times)
+            row = compare(load * capacity, real, simulate(times, found, settings))
+            print_row(row, other)
+            rows.append(row)
+            others.append(other)
+    disturbed = max(others)
+    if asked.keep:
+        Measured(
+            machine=measuring.machine(),
+            cores=settings.cores,
+            date=measuring.today(),
+            model=asked.model,
+            costs=found,
+            start=round(start, 1),
+            photo_bytes=len(sent),
+            others=round(disturbed, 3),
+            rows=rows,
+        ).write()
+    worst = max(row["off"] for row in rows)
+    if disturbed > QUIET:
+        raise SystemExit(
+            f"Others used up to {disturbed:.0%} of the processor, so this says nothing of the "
+            f"simulation (it was off by {worst:.0%} at most). Try again on a quiet machine."
+        )
+    if worst > BAR:
+        raise SystemExit(f"Off by {worst:.0%} at most; the bar is {BAR:.0%}.")
+    print(f"\nOff by {worst:.0%} at most: within {BAR:.0%}.")
+
+
+def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> tuple[Outcome, float]:
+    """Send a photo at each of `times`; return what became of them, and the part of the processors
+    that others used."""
+    outcome, lock = Outcome(), threading.Lock()
+    busy, own = busy_seconds(), own_seconds(site)
+    begun = time.perf_counter()
+
+    def visit(number: int, due: float) -> None:
+        # From many addresses, as many visitors do.
+        source = f"127.0.{1 + number // 200 % 200}.{1 + number % 200}"
+        reply = classify(f"http://127.0.0.1:{site.port}", photo, source)
+        with lock:
+            if reply.status == 200:
+                outcome.sent.append(due)
+                outcome.seconds.append(reply.seconds)
+            elif reply.status == 503:
+                outcome.refused.append(due)
+            else:
+                raise SystemExit(f"The site answered {reply.status}: {reply.body[:300]!r}")
+
+    threads = []
+    for number, due in enumerate(times):
+        time.sleep(max(0.0, begun + due - time.perf_counter()))
+        threads.append(threading.Thread(target=visit, args=(number, float(due))))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - begun
+    others = (busy_seconds() - busy) - (own_seconds(site) - own)
+    return outcome, max(0.0, others / elapsed / measuring.cores())
+
+
+def compare(rate: float, real: Outcome, simulated: Outcome) -> dict[str, float]:
+    """Return how both went, and how far they are apart at most."""
+    row = {"rate": rate}
+    for name, one in (("real", real), ("simulated", simulated)):
+        row[f"{name}_answered"] = len(one.seconds) / one.answered_by
+        row[f"{name}_median"], row[f"{name}_p95"] = one.quantile(0.5), one.quantile(0.95)
+    apart = (
+        abs(row[f"simulated_{what}"] / row[f"real_{what}"] - 1)
+        for what in ("answered", "median", "p95")
+    )
+    row["off"] = max(apart)
+    return {name: round(value, 4) for name, value in row.items()}
+
+
+def print_costs(costs: Costs, settings: Settings) -> None:
+    """Print what a photo costs, stage by stage."""
+    for name, value in asdict(costs).items():
+        unit = f"{1000 * value:8.2f} ms" if name not in ("views", "spread") else f"{value:8.2f}"
+        print(f"{name:8} {unit}")
+    print(f"a photo  {1000 * costs.photo:8.2f} ms of a processor, {settings.cores} cores\n")
+
+
+def print_head() -> None:
+    """Print the head of the comparison."""
+    print("| photos/s | answered/s | simulated | median | simulated | p95 | simulated | others |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+
+
+def print_row(row: dict[str, float], others: float) -> None:
+    """Print a row of it."""
+    cells = [f"{row['rate']:.1f}"]
+    cells += [f"{row[name]:.1f}" for name in ("real_answered", "simulated_answered")]
+    for what in ("median", "p95"):
+        cells += [f"{row[f'{name}_{what}']:.3f} s" for name in ("real", "simulated")]
+    print(f"| {' | '.join([*cells, f'{others:.0%}'])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""What a photo costs the site, in processor time: measured at a real gunicorn, and by asking the
+network itself.  Processor time is longer where others use the caches, but does not count waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.load.clients import Reply, ask, form
+from benchmarks.scaling.simulation import Costs
+from benchmarks.site import Site
+
+MEASURED = Path(__file__).with_name("measured.json")
+_TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+SIZES = (1, 2, 4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured, where and when.
+
+    Args:
+        model: the one that answered.
+        start: seconds until the site was ready.
+        photo_bytes: the size of the photo.
+        others: the part of the machine's processors that others used meanwhile.
+        rows: of the comparison with the simulation, as printed.
+    """
+
+    machine: str
+    cores: int
+    date: str
+    model: str
+    costs: Costs
+    start: float
+    photo_bytes: int
+    others: float
+    rows: list[dict[str, float]]
+
+    def write(self, path: Path = MEASURED) -> None:
+        """Keep it for the simulation and the tables."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+
+
+def read(path: Path = MEASURED) -> Measured:
+    """Return what was measured last."""
+    told = json.loads(path.read_text("utf-8"))
+    return Measured(**told | {"costs": Costs(**told["costs"])})
+
+
+def classify(address: str, photo: bytes, source: str = "127.0.0.1") -> Reply:
+    """Send `photo` as a program does."""
+    body, headers = form(photo)
+    return ask(address, "POST", "/api/classify", body, headers, source=source)
+
+
+def measure_costs(site: Site, photo: bytes, model: Path, count: int = 40) -> Costs:
+    """Return what `photo` costs the running `site`, which answers by `model` by default."""
+    address = f"http://127.0.0.1:{site.port}"
+    for _ in range(10):  # Decoders start, functions are traced.
+        _answered(classify(address, photo))
+    workers = site.workers()
+    with _processor_time([site.server, *workers]) as of_workers:
+        with _processor_time(_below(workers)) as of_decoders:
+            begun = time.process_time()
+            for _ in range(count):
+                _answered(classify(address, photo))
+            client = (time.process_time() - begun) / count
+    network, views, spread = measure_network(model)
+    each = of_workers[0] / count
+    image, batch = (float(value) for value in np.polyfit(SIZES, network, 1))
+    batch = max(0.0, batch)
+    return Costs(
+        decode=of_decoders[0] / count,
+        rest=max(0.0, each - batch - views * image),
+        batch=batch,
+        image=image,
+        views=views,
+        spread=spread,
+        client=client,
+    )
+
+
+def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float]:
+    """Return the processor seconds of calls of so many images (`SIZES`), the images of a photo, and
+    how much of a call several cores share."""
+    from model_training.bundles.reading import read_bundle
+    from webapp.serving.classifier import Classifier
+
+    classifier = Classifier(read_bundle(model))
+    plan = classifier.judge.plan
+    image = np.random.default_rng(0).integers(0, 256, (1, plan.side, plan.side, 3), np.uint8)
+    spent: dict[int, list[float]] = {size: [] for size in SIZES}
+    walls: dict[int, list[float]] = {size: [] for size in SIZES}
+    for number in range(rounds + 2):
+        for size in SIZES:
+            images = np.repeat(image, size, axis=0)
+            wall, begun = time.perf_counter(), time.process_time()
+            classifier.backend.features(images)
+            if number >= 2:
+                spent[size].append(time.process_time() - begun)
+                walls[size].append(time.perf_counter() - wall)
+    # Others make calls longer, never shorter: the shortest says how well the cores share them.
+    shares = [_spread(min(walls[size]) / statistics.median(spent[size]), cores()) for size in SIZES]
+    views = len(plan.views)
+    return [statistics.median(spent[size]) for size in SIZES], views, statistics.median(shares)
+
+
+def machine() -> str:
+    """Return what processor this is."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Return how many cores this machine has."""
+    return os.cpu_count() or 1
+
+
+def today() -> str:
+    """Return the date in ISO 8601."""
+    return date.today().isoformat()
+
+
+def busy_seconds() -> float:
+    """Return the seconds that all processors have been busy since the machine started."""
+    fields = Path("/proc/stat").read_text("utf-8").splitlines()[0].split()[1:]
+    user, nice, system, _idle, _waiting, interrupt, soft = (int(value) for value in fields[:7])
+    return (user + nice + system + interrupt + soft) / _TICK
+
+
+def own_seconds(site: Site) -> float:
+    """Return the processor seconds of the site and of this process."""
+    workers = site.workers()
+    return sum(map(_spent, [site.server, *workers, *_below(workers)])) + time.process_time()
+
+
+def _spread(ratio: float, cores: int) -> float:
+    """Return how much of a call the cores share, where it took `ratio` of its processor time."""
+    return min(1.0, max(0.0, (1 - ratio) / (1 - 1 / cores))) if cores > 1 else 0.0
+
+
+def _answered(reply: Reply) -> None:
+    if reply.status != 200:
+        raise SystemExit(f"The site answered {reply.status}: {reply.body[:300]!r}")
+
+
+@contextmanager
+def _processor_time(processes: list[int]) -> Iterator[list[float]]:
+    found: list[float] = []
+    before = sum(map(_spent, processes))
+    yield found
+    found.append(sum(map(_spent, processes)) - before)
+
+
+def _spent(process: int) -> float:
+    try:
+        after_name = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
+    except OSError:  # It has ended.
+        return 0.0
+    return (int(after_name[11]) + int(after_name[12])) / _TICK
+
+
+def _below(processes: list[int]) -> list[int]:
+    """Return the children of `processes`, and theirs."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                after_name = (entry / "stat").read_text("utf-8").rpartition(")")[2].split()
+            except OSError:
+                continue
+            parents.setdefault(int(after_name[1]), []).append(int(entry.name))
+    found, last = [], processes
+    while last := [child for parent in last for child in parents.get(parent, [])]:
+        found += last
+    return found

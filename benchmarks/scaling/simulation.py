@@ -1,0 +1,250 @@
+"""A discrete-event simulation of the site: its cores, decoders, turns and batches (SimPy).
+
+Every stage is so much processor time, and the cores of a machine are shared out among all that is
+to be computed, a slice at a time.  What waits, and why, then follows: admission, decoders and turns
+as in `webapp.limits`, batches as in `webapp.serving.batching`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import simpy
+from numpy.typing import NDArray
+
+Steps = Generator[simpy.Event, Any, Any]
+SLICE = 0.002  # seconds
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one photo costs, in seconds of a processor.
+
+    Args:
+        decode: opening the picture, in a process of its own.
+        rest: receiving it, judging and answering, in Python: one thread of a worker at a time.
+        batch: a call of the network, whatever it is asked about.
+        image: each image of such a call.
+        views: the images of a photo.
+        spread: how much of a call several cores can share, from 0 to 1.
+        client: sending the photo and reading the answer, where the client is on this machine.
+    """
+
+    decode: float
+    rest: float
+    batch: float
+    image: float
+    views: int
+    spread: float
+    client: float = 0.0
+
+    @property
+    def photo(self) -> float:
+        """Return what a photo costs that is asked about alone, without its client."""
+        return self.decode + self.rest + self.batch + self.views * self.image
+
+    def at_best(self, most: int) -> float:
+        """Return what a photo costs where every batch holds `most` images."""
+        calls = self.views / most
+        return self.decode + self.rest + calls * self.batch + self.views * self.image
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a machine's site, as the site has them by default."""
+
+    cores: int = 2
+    workers: int = 2
+    admitted: int = 10
+    at_work: int = 3
+    decoders: int = 2
+    most: int = 16
+    seconds: float = 20.0
+
+
+@dataclass
+class Outcome:
+    """What became of the requests: the seconds that answers took, by when they were sent, and how
+    many were refused."""
+
+    sent: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+
+    def quantile(self, share: float) -> float:
+        """Return the seconds within which `share` of the answers came."""
+        return float(np.quantile(self.seconds, share)) if self.seconds else float("nan")
+
+    @property
+    def answered_by(self) -> float:
+        """Return when the last answer had come."""
+        return max((s + t for s, t in zip(self.sent, self.seconds, strict=True)), default=0.0)
+
+
+class Cores:
+    """The cores of a machine, which are given out in turn, a slice at a time."""
+
+    def __init__(self, env: simpy.Environment, count: int, slice_seconds: float = SLICE) -> None:
+        self._env, self.count, self._slice = env, count, slice_seconds
+        self._free = simpy.Resource(env, count)
+        self.used = 0.0
+
+    def compute(self, seconds: float) -> Steps:
+        """Compute for `seconds` of a processor."""
+        while seconds > 0:
+            part = min(seconds, self._slice)
+            with self._free.request() as turn:
+                yield turn
+                yield self._env.timeout(part)
+            seconds -= part
+            self.used += part
+
+    def compute_shared(self, seconds: float, spread: float) -> Steps:
+        """Compute for `seconds`, of which the part `spread` is divided among the cores."""
+        yield from self.compute(seconds * (1 - spread))
+        if spread > 0:
+            part = seconds * spread / self.count
+            yield simpy.AllOf(
+                self._env,
+                [self._env.process(self.compute(part)) for _ in range(self.count)],
+            )
+
+
+class Worker:
+    """One process of the site: what it admits, its decoders, its turns, and its batches."""
+
+    def __init__(
+        self, env: simpy.Environment, cores: Cores, costs: Costs, settings: Settings
+    ) -> None:
+        self._env, self._cores, self._costs, self._settings = env, cores, costs, settings
+        self.admitted = 0
+        self._decoders = simpy.Resource(env, settings.decoders)
+        self._turns = simpy.Resource(env, settings.at_work)
+        self._python = simpy.Resource(env, 1)
+        self._asking = False
+        self._waiting: list[simpy.Event] = []
+
+    def answer(self) -> Steps:
+        """Answer a photo; the value is whether it was."""
+        if self.admitted >= self._settings.admitted:
+            return False
+        self.admitted += 1
+        try:
+            deadline = self._env.now + self._settings.seconds
+            yield from self._in_python(self._costs.rest / 2)
+            with self._decoders.request() as decoder:
+                yield decoder | self._env.timeout(max(0.0, deadline - self._env.now))
+                if not decoder.triggered:
+                    return False
+                yield from self._cores.compute(self._costs.decode)
+            with self._turns.request() as turn:
+                yield turn | self._env.timeout(max(0.0, deadline - self._env.now))
+                if not turn.triggered:
+                    return False
+                yield from self._ask_network()
+                yield from self._in_python(self._costs.rest / 2)
+            return True
+        finally:
+            self.admitted -= 1
+
+    def _in_python(self, seconds: float) -> Steps:
+        """Compute what one thread at a time may; another is let in after each slice."""
+        while seconds > 0:
+            part = min(seconds, 0.005)  # Python's own switch interval
+            with self._python.request() as lock:
+                yield lock
+                yield from self._cores.compute(part)
+            seconds -= part
+
+    def _ask_network(self) -> Steps:
+        """As `MicroBatching`: alone where nothing runs, else with all that came meanwhile."""
+        batch: list[simpy.Event] = []
+        if self._asking:
+            mine = self._env.event()
+            self._waiting.append(mine)
+            if not (yield mine):  # Another has asked about this one, too.
+                return
+            room = self._settings.most // self._costs.views - 1
+            batch, self._waiting = self._waiting[:room], self._waiting[room:]
+        self._asking = True
+        images = (1 + len(batch)) * self._costs.views
+        seconds = self._costs.batch + images * self._costs.image
+        yield from self._cores.compute_shared(seconds, self._costs.spread)
+        for other in batch:
+            other.succeed(False)
+        if self._waiting:
+            self._waiting.pop(0).succeed(True)
+        else:
+            self._asking = False
+
+
+class Machine:
+    """A machine that runs the site."""
+
+    def __init__(self, env: simpy.Environment, costs: Costs, settings: Settings) -> None:
+        self.cores = Cores(env, settings.cores)
+        self.workers = [Worker(env, self.cores, costs, settings) for _ in range(settings.workers)]
+
+    @property
+    def admitted(self) -> int:
+        """Return how many requests it has."""
+        return sum(worker.admitted for worker in self.workers)
+
+
+def arrivals(rate: float, seconds: float, seed: int) -> NDArray[np.float64]:
+    """Return the times within `seconds` at which photos come by chance, `rate` a second."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.exponential(1 / rate, int(rate * seconds * 2 + 50)))
+    return times[times < seconds]
+
+
+def simulate(
+    times: Iterable[float],
+    costs: Costs,
+    settings: Settings,
+    *,
+    seed: int = 0,
+) -> Outcome:
+    """Return what becomes of photos that are sent to one machine at `times`, in seconds."""
+    env, outcome = simpy.Environment(), Outcome()
+    machine, rng = Machine(env, costs, settings), random.Random(seed)
+    for time in times:
+        env.process(_visit(env, time, [machine], costs, outcome, rng))
+    env.run()
+    return outcome
+
+
+def _visit(
+    env: simpy.Environment,
+    time: float,
+    machines: Sequence[Machine],
+    costs: Costs,
+    outcome: Outcome,
+    rng: random.Random,
+) -> Steps:
+    yield env.timeout(time)
+    yield from visit(env, machines, costs, outcome, rng)
+
+
+def visit(
+    env: simpy.Environment,
+    machines: Sequence[Machine],
+    costs: Costs,
+    outcome: Outcome,
+    rng: random.Random,
+) -> Steps:
+    """Send a photo to whichever machine, and then worker, has fewest; by chance among equals."""
+    sent = env.now
+    machine = min(machines, key=lambda one: (one.admitted, rng.random()))
+    if costs.client:
+        yield from machine.cores.compute(costs.client)
+    worker = min(machine.workers, key=lambda one: (one.admitted, rng.random()))
+    if (yield from worker.answer()):
+        outcome.sent.append(sent)
+        outcome.seconds.append(env.now - sent)
+    else:
+        outcome.refused.append(sent)

@@ -1,0 +1,114 @@
+"""The simulation behind docs/scaling.md keeps to what queueing theory and the site's code say, and
+the page shows what it gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+
+from benchmarks.scaling import check, costs, plan
+from benchmarks.scaling.autoscaling import Rule, simulate_scaling
+from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
+from benchmarks.scaling.training import Link, Network
+
+NOTHING = Costs(decode=0, rest=0, batch=0, image=0, views=1, spread=0)
+ROOMY = Settings(
+    cores=1, workers=1, admitted=10**6, at_work=10**6, decoders=10**6, most=1, seconds=1e6
+)
+
+
+def mean(outcome: Outcome) -> float:
+    return float(np.mean(outcome.seconds))
+
+
+def test_who_shares_a_core_waits_as_long_as_theory_says() -> None:
+    # Processor sharing: the service time over what is idle, whatever its distribution.
+    found = simulate(arrivals(12, 400, seed=2), dataclasses.replace(NOTHING, decode=0.05), ROOMY)
+    assert mean(found) == pytest.approx(0.05 / (1 - 0.6), rel=0.1)
+
+
+def test_who_waits_for_the_network_waits_as_long_as_theory_says() -> None:
+    # One at a time, each as long: Pollaczek and Khinchine's formula.
+    found = simulate(arrivals(14, 400, seed=3), dataclasses.replace(NOTHING, image=0.05), ROOMY)
+    assert mean(found) == pytest.approx(0.05 + 0.7 * 0.05 / (2 * (1 - 0.7)), rel=0.1)
+
+
+def test_batches_answer_what_one_by_one_could_not() -> None:
+    network = dataclasses.replace(NOTHING, batch=0.04, image=0.005)
+    times = arrivals(60, 20, seed=4)
+    alone = simulate(times, network, ROOMY)
+    batched = simulate(times, network, dataclasses.replace(ROOMY, most=16))
+    assert alone.answered_by > 2 * 20 and batched.answered_by < 21
+    assert batched.quantile(0.95) < 0.2
+
+
+def test_a_call_that_cores_share_is_over_sooner() -> None:
+    call = dataclasses.replace(NOTHING, image=0.1)
+    two = dataclasses.replace(ROOMY, cores=2)
+    (alone,) = simulate([0.0], call, two).seconds
+    (shared,) = simulate([0.0], dataclasses.replace(call, spread=1.0), two).seconds
+    assert (alone, shared) == (pytest.approx(0.1), pytest.approx(0.05))
+
+
+def test_no_more_are_admitted_than_the_settings_say() -> None:
+    found = simulate(
+        [0.0] * 30, dataclasses.replace(NOTHING, decode=1.0), dataclasses.replace(ROOMY, admitted=8)
+    )
+    assert len(found.seconds) == 8 and len(found.refused) == 22
+
+
+def test_who_waits_past_the_deadline_is_refused() -> None:
+    found = simulate(
+        [0.0] * 4,
+        dataclasses.replace(NOTHING, decode=1.0),
+        dataclasses.replace(ROOMY, decoders=1, seconds=1.5),
+    )
+    assert len(found.seconds) == 2 and len(found.refused) == 2
+
+
+def test_machines_are_added_until_they_are_enough_and_taken_away_when_it_is_calm() -> None:
+    photo = dataclasses.replace(NOTHING, decode=0.1)
+    settings = dataclasses.replace(ROOMY, cores=2, admitted=10)
+    run = simulate_scaling(
+        lambda time: 60.0 if 60 <= time < 300 else 6.0,
+        60.0,
+        1000.0,
+        photo,
+        settings,
+        Rule(start=20.0),
+        seed=1,
+    )
+    counts = dict(run.machines)
+    assert counts[60.0] == 1
+    # 60 photos a second are 6 processors of work: at 70 % in use those of about 4 or 5 machines.
+    assert 4 <= max(count for time, count in run.machines if time < 300) <= 8
+    assert run.machines[-1][1] == 1
+    late = [time for time in run.refused if 180 < time < 300]
+    assert len(late) < 0.02 * 60 * 120 < len(run.refused)
+
+
+def test_gradients_take_the_longer_the_more_add_them_up_up_to_twice_their_size() -> None:
+    network = Network("net", 250_000, 1e9, 64, 1, 64)
+    link = Link("a wire", 1e6)
+    assert network.told(1, link) == 0
+    assert network.told(2, link) == pytest.approx(1.0)
+    assert network.told(1000, link) == pytest.approx(2.0, rel=0.01)
+    assert network.told(8, link, divided_among=4) == pytest.approx(network.told(8, link) / 4)
+
+
+def test_how_far_the_simulation_is_off_is_told_of_the_worst_figure() -> None:
+    real = Outcome([0.0, 1.0], [0.1, 0.2])
+    row = check.compare(2.0, real, Outcome([0.0, 1.0], [0.13, 0.2]))
+    assert row["off"] == pytest.approx(max(0.165 / 0.15, 0.1965 / 0.195) - 1, abs=0.001)
+    assert math.isclose(row["real_answered"], 2 / 1.2, rel_tol=0.001)
+
+
+@pytest.mark.parametrize("name", plan.TABLES)
+def test_the_page_shows_what_is_measured_and_calculated(name: str) -> None:
+    page = plan.PAGE.read_text("utf-8")
+    assert plan.put(page, name, plan.TABLES[name](costs.read())) == page, (
+        "python -m benchmarks.scaling.plan --write"
+    )
