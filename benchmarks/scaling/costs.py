@@ -27,26 +27,37 @@ SIZES = (1, 2, 4, 8, 16)
 
 
 @dataclass(frozen=True)
+class Answering:
+    """What a photo costs a site that answers by `model`, and the comparison with the simulation."""
+
+    model: str
+    costs: Costs
+    rows: list[dict[str, float]]
+
+
+@dataclass(frozen=True)
 class Measured:
     """What was measured, where and when.
 
     Args:
-        model: the one that answered.
         start: seconds until the site was ready.
         photo_bytes: the size of the photo.
         others: the part of the machine's processors that others used meanwhile.
-        rows: of the comparison with the simulation, as printed.
+        sites: by model; the first is what the tables are made for.
     """
 
     machine: str
     cores: int
     date: str
-    model: str
-    costs: Costs
     start: float
     photo_bytes: int
     others: float
-    rows: list[dict[str, float]]
+    sites: list[Answering]
+
+    @property
+    def costs(self) -> Costs:
+        """Return what a photo costs the first of the sites."""
+        return self.sites[0].costs
 
     def write(self, path: Path = MEASURED) -> None:
         """Keep it for the simulation and the tables."""
@@ -56,7 +67,8 @@ class Measured:
 def read(path: Path = MEASURED) -> Measured:
     """Return what was measured last."""
     told = json.loads(path.read_text("utf-8"))
-    return Measured(**told | {"costs": Costs(**told["costs"])})
+    sites = [Answering(**one | {"costs": Costs(**one["costs"])}) for one in told["sites"]]
+    return Measured(**told | {"sites": sites})
 
 
 def classify(address: str, photo: bytes, source: str = "127.0.0.1") -> Reply:
@@ -77,9 +89,9 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 40) -> Cos
             for _ in range(count):
                 _answered(classify(address, photo))
             client = (time.process_time() - begun) / count
-    network, views, spread = measure_network(model)
+    network, views, spread, together = measure_network(model)
     each = of_workers[0] / count
-    image, batch = (float(value) for value in np.polyfit(SIZES, network, 1))
+    image, batch = (float(value) for value in np.polyfit(SIZES, network, 1, w=1 / np.array(SIZES)))
     batch = max(0.0, batch)
     return Costs(
         decode=of_decoders[0] / count,
@@ -88,13 +100,14 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 40) -> Cos
         image=image,
         views=views,
         spread=spread,
+        together=together,
         client=client,
     )
 
 
-def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float]:
-    """Return the processor seconds of calls of so many images (`SIZES`), the images of a photo, and
-    how much of a call several cores share."""
+def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float, bool]:
+    """Return the processor seconds of calls of so many images (`SIZES`), the images of a photo, how
+    much of a call several cores share, and whether photos that come meanwhile share one."""
     from model_training.bundles.reading import read_bundle
     from webapp.serving.classifier import Classifier
 
@@ -113,8 +126,9 @@ def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, fl
                 walls[size].append(time.perf_counter() - wall)
     # Others make calls longer, never shorter: the shortest says how well the cores share them.
     shares = [_spread(min(walls[size]) / statistics.median(spent[size]), cores()) for size in SIZES]
-    views = len(plan.views)
-    return [statistics.median(spent[size]) for size in SIZES], views, statistics.median(shares)
+    together = classifier.asked is not classifier.backend
+    medians = [statistics.median(spent[size]) for size in SIZES]
+    return medians, len(plan.views), statistics.median(shares), together
 
 
 def machine() -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from benchmarks.scaling import costs as measuring
 from benchmarks.scaling.autoscaling import Rule, simulate_scaling
+from benchmarks.scaling.check import BAR, QUIET
 from benchmarks.scaling.costs import Measured
 from benchmarks.scaling.simulation import Costs, Settings, arrivals, simulate
 from benchmarks.scaling.training import Link, Network, networks_here
@@ -61,36 +62,51 @@ def put(page: str, name: str, table: str) -> str:
 
 def photo(measured: Measured) -> str:
     """Return what a photo costs, stage by stage."""
-    costs, rows = measured.costs, []
-    network = costs.batch + costs.views * costs.image
-    full = costs.at_best(Settings().most) - costs.decode - costs.rest
-    stages = (
-        ("decoding, in a process of its own", costs.decode),
-        (f"the network, {costs.views} views, asked about one photo", network),
-        (f"the network, a photo's share of a batch of {Settings().most}", full),
-        ("all else: receiving, judging, answering", costs.rest),
-    )
-    for name, seconds in stages:
-        rows.append([name, f"{1000 * seconds:.1f} ms"])
-    rows.append(["a photo alone", f"{1000 * costs.photo:.1f} ms"])
-    rows.append(["a photo at best", f"{1000 * costs.at_best(Settings().most):.1f} ms"])
-    return table(["processor time", f"{measured.model}, one core"], rows)
+    stages: dict[str, Callable[[Costs], float]] = {
+        "decoding, in a process of its own": lambda one: one.decode,
+        "the network, asked about one photo": lambda one: one.batch + one.views * one.image,
+        "all else: receiving, judging, answering": lambda one: one.rest,
+        "**a photo**": lambda one: one.photo,
+        "a photo where every batch is full": lambda one: one.at_best(Settings().most),
+    }
+    rows = [
+        [name, *(f"{1000 * stage(site.costs):.1f} ms" for site in measured.sites)]
+        for name, stage in stages.items()
+    ]
+    rows.insert(1, ["views of a photo", *(f"{site.costs.views}" for site in measured.sites)])
+    return table(["processor time", *(f"`{site.model}`" for site in measured.sites)], rows)
 
 
 def checked(measured: Measured) -> str:
     """Return the comparison of the simulation with the load test."""
-    heads = ["photos a second", "answered a second", "half waited", "95 of 100 waited", "off"]
+    heads = ["model", "photos a second", "answered a second", "half waited", "95 of 100 waited"]
     rows = [
         [
+            f"`{site.model}`",
             f"{row['rate']:.1f}",
-            f"{row['real_answered']:.1f}; {row['simulated_answered']:.1f}",
-            f"{row['real_median']:.3f} s; {row['simulated_median']:.3f} s",
-            f"{row['real_p95']:.3f} s; {row['simulated_p95']:.3f} s",
+            f"{row['real_answered']:.1f}, {row['simulated_answered']:.1f}",
+            f"{row['real_median']:.3f}, {row['simulated_median']:.3f} s",
+            f"{row['real_p95']:.3f}, {row['simulated_p95']:.3f} s",
             f"{row['off']:.0%}",
         ]
-        for row in measured.rows
+        for site in measured.sites
+        for row in site.rows
     ]
-    return table(heads, rows)
+    return table([*heads, "off by"], rows)
+
+
+def conditions(measured: Measured) -> str:
+    """Return where and when that was measured, and whether it says anything."""
+    worst = max(row["off"] for site in measured.sites for row in site.rows)
+    said = (
+        f"On {measured.date}, {measured.cores} cores ({measured.machine}). Others used up to "
+        f"{measured.others:.0%} of the processor meanwhile. "
+    )
+    if measured.others > QUIET:
+        said += f"**That is more than {QUIET:.0%}, so this comparison says nothing yet** "
+        return said + f"(off by {worst:.0%} at most): it is to be repeated on a quiet machine."
+    outcome = "reached" if worst <= BAR else "**missed**"
+    return said + f"Off by {worst:.0%} at most; the bar of {BAR:.0%} is {outcome}."
 
 
 def loads(measured: Measured) -> str:
@@ -235,6 +251,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 TABLES: dict[str, Callable[[Measured], str]] = {
     "photo": photo,
     "checked": checked,
+    "conditions": conditions,
     "loads": loads,
     "rates": rates,
     "surge": surge,

@@ -1,12 +1,14 @@
 """A discrete-event simulation of the site: its cores, decoders, turns and batches (SimPy).
 
-Every stage is so much processor time, and the cores of a machine are shared out among all that is
-to be computed, a slice at a time.  What waits, and why, then follows: admission, decoders and turns
+Every stage is so much processor time, and the cores of a machine are shared evenly among all that
+is to be computed.  What waits, and why, then follows: admission, decoders and turns
 as in `webapp.limits`, batches as in `webapp.serving.batching`.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import random
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +18,14 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+from model_training.datasets.pictures.decoders import NICE
+
 Steps = Generator[simpy.Event, Any, Any]
-SLICE = 0.002  # seconds
+Tasks = list[tuple[float, int, simpy.Event]]
+GIVING_WAY = 1.25**-NICE
+"""What Linux gives a decoder for what it gives another process."""
+SWITCH = 0.005
+"""Seconds after which Python lets another thread of a process go on, by default."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Costs:
         batch: a call of the network, whatever it is asked about.
         image: each image of such a call.
         views: the images of a photo.
+        together: whether photos that come meanwhile share a call.
         spread: how much of a call several cores can share, from 0 to 1.
         client: sending the photo and reading the answer, where the client is on this machine.
     """
@@ -40,6 +49,7 @@ class Costs:
     image: float
     views: int
     spread: float
+    together: bool = True
     client: float = 0.0
 
     @property
@@ -49,6 +59,8 @@ class Costs:
 
     def at_best(self, most: int) -> float:
         """Return what a photo costs where every batch holds `most` images."""
+        if not self.together:
+            return self.photo
         calls = self.views / most
         return self.decode + self.rest + calls * self.batch + self.views * self.image
 
@@ -86,22 +98,35 @@ class Outcome:
 
 
 class Cores:
-    """The cores of a machine, which are given out in turn, a slice at a time."""
+    """The cores of a machine, shared among all that computes as Linux' scheduler does where its
+    slices are short: evenly, but for those that give way, and nothing uses more than one."""
 
-    def __init__(self, env: simpy.Environment, count: int, slice_seconds: float = SLICE) -> None:
-        self._env, self.count, self._slice = env, count, slice_seconds
-        self._free = simpy.Resource(env, count)
-        self.used = 0.0
+    def __init__(self, env: simpy.Environment, count: int) -> None:
+        self._env, self.count = env, count
+        # Of those that do not give way, and of those that do: how far a task has come that has been
+        # there from the beginning. Others are as far behind for ever as when they came.
+        self._come = [0.0, 0.0]
+        self._tasks: tuple[Tasks, Tasks] = ([], [])
+        self._last = self._used = 0.0
+        self._numbers = itertools.count()
+        self._plans = 0
 
-    def compute(self, seconds: float) -> Steps:
+    @property
+    def used(self) -> float:
+        """Return the processor seconds that were used until now."""
+        self._advance()
+        return self._used
+
+    def compute(self, seconds: float, *, gives_way: bool = False) -> Steps:
         """Compute for `seconds` of a processor."""
-        while seconds > 0:
-            part = min(seconds, self._slice)
-            with self._free.request() as turn:
-                yield turn
-                yield self._env.timeout(part)
-            seconds -= part
-            self.used += part
+        if seconds <= 0:
+            return
+        self._advance()
+        over = self._env.event()
+        task = (self._come[gives_way] + seconds, next(self._numbers), over)
+        heapq.heappush(self._tasks[gives_way], task)
+        self._plan()
+        yield over
 
     def compute_shared(self, seconds: float, spread: float) -> Steps:
         """Compute for `seconds`, of which the part `spread` is divided among the cores."""
@@ -112,6 +137,43 @@ class Cores:
                 self._env,
                 [self._env.process(self.compute(part)) for _ in range(self.count)],
             )
+
+    def _speeds(self) -> tuple[float, float]:
+        """Return how much of a core each task has, of either kind."""
+        numbers = [len(tasks) for tasks in self._tasks]
+        weights = numbers[0] + numbers[1] * GIVING_WAY
+        if not weights:
+            return 0.0, 0.0
+        share = min(1.0, self.count / weights)
+        rest = max(0.0, self.count - numbers[0] * share)
+        return share, min(1.0, rest / numbers[1]) if numbers[1] else 0.0
+
+    def _advance(self) -> None:
+        elapsed, self._last = self._env.now - self._last, self._env.now
+        for kind, speed in enumerate(self._speeds()):
+            self._come[kind] += elapsed * speed
+            self._used += elapsed * speed * len(self._tasks[kind])
+
+    def _plan(self) -> None:
+        """Wake up when the next task is over, if nothing changes before."""
+        self._plans += 1
+        left = [
+            max(0.0, tasks[0][0] - come) / speed
+            for tasks, come, speed in zip(self._tasks, self._come, self._speeds(), strict=True)
+            if tasks
+        ]
+        if left:
+            plan = self._plans
+            self._env.timeout(min(left)).callbacks.append(lambda _event: self._wake(plan))
+
+    def _wake(self, plan: int) -> None:
+        if plan != self._plans:
+            return
+        self._advance()
+        for tasks, come in zip(self._tasks, self._come, strict=True):
+            while tasks and tasks[0][0] <= come + 1e-9:
+                heapq.heappop(tasks)[2].succeed()
+        self._plan()
 
 
 class Worker:
@@ -140,7 +202,7 @@ class Worker:
                 yield decoder | self._env.timeout(max(0.0, deadline - self._env.now))
                 if not decoder.triggered:
                     return False
-                yield from self._cores.compute(self._costs.decode)
+                yield from self._cores.compute(self._costs.decode, gives_way=True)
             with self._turns.request() as turn:
                 yield turn | self._env.timeout(max(0.0, deadline - self._env.now))
                 if not turn.triggered:
@@ -154,7 +216,7 @@ class Worker:
     def _in_python(self, seconds: float) -> Steps:
         """Compute what one thread at a time may; another is let in after each slice."""
         while seconds > 0:
-            part = min(seconds, 0.005)  # Python's own switch interval
+            part = min(seconds, SWITCH)
             with self._python.request() as lock:
                 yield lock
                 yield from self._cores.compute(part)
@@ -163,14 +225,14 @@ class Worker:
     def _ask_network(self) -> Steps:
         """As `MicroBatching`: alone where nothing runs, else with all that came meanwhile."""
         batch: list[simpy.Event] = []
-        if self._asking:
+        if self._asking and self._costs.together:
             mine = self._env.event()
             self._waiting.append(mine)
             if not (yield mine):  # Another has asked about this one, too.
                 return
             room = self._settings.most // self._costs.views - 1
             batch, self._waiting = self._waiting[:room], self._waiting[room:]
-        self._asking = True
+        self._asking = True  # Where nobody shares a call, nobody asks.
         images = (1 + len(batch)) * self._costs.views
         seconds = self._costs.batch + images * self._costs.image
         yield from self._cores.compute_shared(seconds, self._costs.spread)
