@@ -8,11 +8,14 @@ import math
 
 import numpy as np
 import pytest
+from flask import Flask
 
 from benchmarks.scaling import check, costs, plan
 from benchmarks.scaling.autoscaling import Rule, simulate_scaling
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
 from benchmarks.scaling.training import Link, Network
+from model_training.datasets.pictures.opener import DECODED_AT_ONCE
+from webapp.serving.batching import MOST
 
 NOTHING = Costs(decode=0, rest=0, batch=0, image=0, views=1, spread=0)
 ROOMY = Settings(
@@ -50,7 +53,7 @@ def test_a_call_that_cores_share_is_over_sooner() -> None:
     two = dataclasses.replace(ROOMY, cores=2)
     (alone,) = simulate([0.0], call, two).seconds
     (shared,) = simulate([0.0], dataclasses.replace(call, spread=1.0), two).seconds
-    assert (alone, shared) == (pytest.approx(0.1), pytest.approx(0.05))
+    assert [alone, shared] == pytest.approx([0.1, 0.05])
 
 
 def test_no_more_are_admitted_than_the_settings_say() -> None:
@@ -88,6 +91,14 @@ def test_machines_are_added_until_they_are_enough_and_taken_away_when_it_is_calm
     assert run.machines[-1][1] == 1
     late = [time for time in run.refused if 180 < time < 300]
     assert len(late) < 0.02 * 60 * 120 < len(run.refused)
+
+
+def test_the_simulated_site_has_the_settings_that_the_site_has(site: Flask) -> None:
+    simulated, config = Settings(), site.config
+    assert simulated.admitted == config["WORK_ADMITTED"]
+    assert simulated.at_work == config["WORK_AT_ONCE"]
+    assert simulated.seconds == config["WORK_SECONDS"]
+    assert (simulated.decoders, simulated.most) == (DECODED_AT_ONCE, MOST)
 
 
 def test_gradients_take_the_longer_the_more_add_them_up_up_to_twice_their_size() -> None:

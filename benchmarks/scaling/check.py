@@ -71,7 +71,7 @@ def check(model: str, sent: bytes, seconds: float) -> tuple[Answering, float, fl
     """Compare a site that answers by `model` with the simulation; return that, the part of the
     processors that others used, and the seconds until it was ready."""
     settings, rows, others = Settings(cores=measuring.cores()), [], []
-    with running(workers=settings.workers, MODELS=model) as (site, start):
+    with running(workers=settings.workers, MODELS=model, DEFAULT_MODEL=model) as (site, start):
         found = measuring.measure_costs(site, sent, PROJECT / "instance" / "models" / model)
         print_costs(model, found, settings)
         capacity = settings.cores / (found.photo + found.client)
@@ -89,7 +89,7 @@ def check(model: str, sent: bytes, seconds: float) -> tuple[Answering, float, fl
 def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> tuple[Outcome, float]:
     """Send a photo at each of `times`; return what became of them, and the part of the processors
     that others used."""
-    outcome, lock = Outcome(), threading.Lock()
+    outcome, lock, wrong = Outcome(), threading.Lock(), list[str]()
     busy, own = busy_seconds(), own_seconds(site)
     begun = time.perf_counter()
 
@@ -104,7 +104,7 @@ def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> tuple[Out
             elif reply.status == 503:
                 outcome.refused.append(due)
             else:
-                raise SystemExit(f"The site answered {reply.status}: {reply.body[:300]!r}")
+                wrong.append(f"The site answered {reply.status}: {reply.body[:300]!r}")
 
     threads = []
     for number, due in enumerate(times):
@@ -113,6 +113,8 @@ def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> tuple[Out
         threads[-1].start()
     for thread in threads:
         thread.join()
+    if wrong or not outcome.seconds:
+        raise SystemExit(wrong[0] if wrong else "The site answered nobody; it has too much to do.")
     elapsed = time.perf_counter() - begun
     others = (busy_seconds() - busy) - (own_seconds(site) - own)
     return outcome, max(0.0, others / elapsed / measuring.cores())

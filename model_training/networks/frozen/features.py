@@ -109,8 +109,8 @@ def extract(
         name = hashlib.sha256(f"{of_network} {transform.key}".encode()).hexdigest()[:32]
         found.append((Pieces(folder / f"{name}.npy", shape), transform))
     # Whole for one process is not yet whole for all.
-    whole = team.gather(np.array([pieces.whole for pieces, _transform in found])).all(axis=0)
-    missing = [one for one, there in zip(found, whole, strict=True) if not there]
+    whole = team.gather(np.array([pieces.whole for pieces, _transform in found]))
+    missing = [one for place, one in enumerate(found) if not whole[:, place].all()]
     for _ in range(len(found) - len(missing)):
         on_images(len(images))
     if missing:
