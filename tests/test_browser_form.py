@@ -241,9 +241,35 @@ def test_a_part_is_chosen_by_the_keyboard_and_again_after_the_answer(
     ActionChains(home).send_keys(Keys.TAB, Keys.ENTER).perform()
     assert text_of(home, ".answer-label")
     assert answered_size(home) == [38, 336]
-    find(home, ".drop-part").click()
+    find(home, ".told-part").click()
     find(home, ".drop-other").click()
     wait(home, lambda driver: answered_size(driver) == [640, 480])
+
+
+@pytest.mark.parametrize("how", ["button", "Escape"])
+def test_choosing_a_part_can_be_given_up(how: str, home: webdriver.Chrome, photo: Path) -> None:
+    def give_up() -> None:
+        if how == "button":
+            find(home, ".drop-cancel").click()
+        else:
+            ActionChains(home).send_keys(Keys.ESCAPE).perform()
+
+    find(home, "#crop-first").click()
+    choose(home, photo)
+    assert "Drag over the part" in text_of(home, ".drop-status")
+    give_up()
+    assert not find(home, ".drop-canvas").is_displayed()
+    assert not find(home, ".drop-cancel").is_displayed()
+    find(home, "#crop-first").click()
+    choose(home, photo)
+    answered = text_of(home, ".answer-label")
+    find(home, ".told-part").click()
+    wait(home, lambda driver: find(driver, ".drop-cancel").is_displayed())
+    give_up()
+    # The answer is as it was, and the part can be asked about again.
+    assert text_of(home, ".answer-label") == answered
+    assert not find(home, ".drop-canvas").is_displayed()
+    assert find(home, ".told-part").is_displayed()
 
 
 def test_the_live_camera_answers_until_it_is_stopped_and_its_picture_can_be_kept(
