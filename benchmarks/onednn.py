@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 
-from model_training.networks.onednn import SWITCH
+from model_training.networks.importing import ONEDNN_SWITCH
 
 RECIPES = ("fast-cnn", "custom-cnn", "cnn-mish", "cnn-deep", "cnn-four-block", "animals-deep")
 
@@ -38,7 +38,7 @@ def main() -> None:
             for switch, values in seconds.items():
                 command = [sys.executable, "-m", "benchmarks.onednn", "--measure", name]
                 command += ["--steps", str(asked.steps)]
-                environment = os.environ | {SWITCH: switch}
+                environment = os.environ | {ONEDNN_SWITCH: switch}
                 said = subprocess.run(
                     command, env=environment, check=True, capture_output=True, text=True
                 )

@@ -4,9 +4,7 @@ first, and the live camera."""
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from werkzeug.serving import make_server
 
 from tests.browser import FAKE_CAMERA, needs_chromium, start, text_of, waiting
+from tests.live import serving
 from tests.pictures import not_an_image
 
 pytestmark = [pytest.mark.browser, needs_chromium]
@@ -52,22 +50,10 @@ new MutationObserver(() => {
 """
 
 
-@contextmanager
-def serving(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def site_address(site: Flask) -> Iterator[str]:
     with serving(site) as address:
-        yield address
+        yield f"http://{address}"
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +178,8 @@ def test_what_the_server_refuses_is_said_beside_the_photo(
 def test_a_form_that_was_open_for_too_long_is_sent_again_with_one_press(
     browser: webdriver.Chrome, tiny_site: Callable[..., Flask], photo: Path
 ) -> None:
-    with serving(tiny_site(WTF_CSRF_ENABLED=True)) as address:
+    with serving(tiny_site(WTF_CSRF_ENABLED=True)) as host:
+        address = f"http://{host}"
         browser.get(address)
         browser.execute_script("document.querySelector('[name=csrf_token]').value = 'old'")
         choose(browser, photo)

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from model_training.networks.onednn import SWITCH, compute_with_onednn
+from model_training.networks.importing import ONEDNN_SWITCH, compute_with_onednn
 from model_training.training import environment
 from model_training.training.environment import usable_precision
 
@@ -64,19 +64,19 @@ def test_a_training_computes_with_onednn_unless_the_environment_says_otherwise(
     said: str | None, becomes: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Set first in either case, so that it is put back at the end.
-    monkeypatch.setenv(SWITCH, said or "")
+    monkeypatch.setenv(ONEDNN_SWITCH, said or "")
     if said is None:
-        del os.environ[SWITCH]
+        del os.environ[ONEDNN_SWITCH]
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     compute_with_onednn()
-    assert os.environ[SWITCH] == becomes
+    assert os.environ[ONEDNN_SWITCH] == becomes
     assert environment.versions().get("onednn") == ("on" if becomes == "1" else None)
 
 
 def test_a_tensorflow_that_is_loaded_already_stays_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delenv(SWITCH, raising=False)
+    monkeypatch.delenv(ONEDNN_SWITCH, raising=False)
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     compute_with_onednn()
-    assert SWITCH not in os.environ
+    assert ONEDNN_SWITCH not in os.environ
