@@ -76,6 +76,9 @@ def test_a_batch_is_a_function_of_seed_epoch_and_place(images: Images) -> None:
     chosen = np.arange(20)
     batch = augmenter.batch(chosen, 3, 4)
     assert np.array_equal(batch, Augmenter(images, EVERYTHING, seed=1).batch(chosen, 3, 4))
+    # A process that learns from a part of it makes that part only.
+    third = slice(len(chosen) // 3, 2 * len(chosen) // 3)
+    assert np.array_equal(batch[third], augmenter.batch(chosen, 3, 4, third))
     for other in (augmenter.batch(chosen, 3, 5), augmenter.batch(chosen, 4, 4)):
         assert not np.array_equal(batch, other)
 

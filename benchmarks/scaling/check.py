@@ -21,6 +21,7 @@ from benchmarks.crowd import photo
 from benchmarks.scaling import costs as measuring
 from benchmarks.scaling.costs import Answering, Measured, busy_seconds, classify, own_seconds
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
+from benchmarks.scaling.training import TRAINED, measure_drawing
 from benchmarks.site import PROJECT, Site, running
 
 LOADS = (0.3, 0.5, 0.7)
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             photo_bytes=len(sent),
             others=round(disturbed, 3),
             sites=sites,
+            drawing={name: round(measure_drawing(name), 8) for name in TRAINED},
         ).write()
     worst = max(row["off"] for site in sites for row in site.rows)
     if disturbed > QUIET:

@@ -9,8 +9,6 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -23,6 +21,7 @@ from benchmarks.site import Site
 
 MEASURED = Path(__file__).with_name("measured.json")
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+IDLE = 5.0  # seconds for which nobody asks
 SIZES = (1, 2, 4, 8, 16)
 
 
@@ -44,6 +43,7 @@ class Measured:
         photo_bytes: the size of the photo.
         others: the part of the machine's processors that others used meanwhile.
         sites: by model; the first is what the tables are made for.
+        drawing: seconds in which a process draws and augments an image, by recipe.
     """
 
     machine: str
@@ -53,6 +53,7 @@ class Measured:
     photo_bytes: int
     others: float
     sites: list[Answering]
+    drawing: dict[str, float]
 
     @property
     def costs(self) -> Costs:
@@ -83,18 +84,25 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 40) -> Cos
     for _ in range(10):  # Decoders start, functions are traced.
         _answered(classify(address, photo))
     workers = site.workers()
-    with _processor_time([site.server, *workers]) as of_workers:
-        with _processor_time(_below(workers)) as of_decoders:
-            begun = time.process_time()
-            quickest = min(_answered(classify(address, photo)) for _ in range(count))
-            client = (time.process_time() - begun) / count
-    print(f"\nThe quickest of {count} answers came after {1000 * quickest:.0f} ms.")
+    theirs, decoders = [site.server, *workers], _below(workers)
+    before, begun = sum(map(_spent, theirs)), time.perf_counter()
+    time.sleep(IDLE)
+    idle = (sum(map(_spent, theirs)) - before) / (time.perf_counter() - begun)
+    before, decoded = sum(map(_spent, theirs)), sum(map(_spent, decoders))
+    begun, own = time.perf_counter(), time.process_time()
+    quickest = min(_answered(classify(address, photo)) for _ in range(count))
+    client = (time.process_time() - own) / count
+    # What a worker does while nobody asks is not what a photo costs.
+    waited = idle * (time.perf_counter() - begun)
+    each = (sum(map(_spent, theirs)) - before - waited) / count
+    decode = (sum(map(_spent, decoders)) - decoded) / count
+    print(f"\nWhile nobody asks, the site uses {idle:.1%} of a processor.")
+    print(f"The quickest of {count} answers came after {1000 * quickest:.0f} ms.")
     network, views, spread, together = measure_network(model)
-    each = of_workers[0] / count
     image, batch = (float(value) for value in np.polyfit(SIZES, network, 1, w=1 / np.array(SIZES)))
     batch = max(0.0, batch)
     return Costs(
-        decode=of_decoders[0] / count,
+        decode=decode,
         rest=max(0.0, each - batch - views * image),
         batch=batch,
         image=image,
@@ -172,14 +180,6 @@ def _answered(reply: Reply) -> float:
     if reply.status != 200:
         raise SystemExit(f"The site answered {reply.status}: {reply.body[:300]!r}")
     return reply.seconds
-
-
-@contextmanager
-def _processor_time(processes: list[int]) -> Iterator[list[float]]:
-    found: list[float] = []
-    before = sum(map(_spent, processes))
-    yield found
-    found.append(sum(map(_spent, processes)) - before)
 
 
 def _spent(process: int) -> float:

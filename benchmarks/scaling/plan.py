@@ -18,7 +18,7 @@ from benchmarks.scaling.autoscaling import Rule, simulate_scaling
 from benchmarks.scaling.check import BAR, QUIET
 from benchmarks.scaling.costs import Measured
 from benchmarks.scaling.simulation import Costs, Settings, arrivals, simulate
-from benchmarks.scaling.training import Link, Network, networks_here
+from benchmarks.scaling.training import TRAINED, Link, Network, networks_here
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "scaling.md"
 IN_USE = 0.7
@@ -32,7 +32,6 @@ INSIDE, BETWEEN = Link("inside a machine", 200e9), Link("between machines", 12.5
 """NVLink of one direction that collectives reach, and 100 Gbit/s for each GPU: assumptions."""
 GPUS_OF_A_MACHINE = 8
 RATES = (10, 1_000, 100_000)
-TRAINED = ("custom-cnn", "fast-cnn", "best-cnn", "vgg16-finetuned", "mobilenetv2-finetuned")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -242,6 +241,21 @@ def wide(_measured: Measured) -> str:
     return table([*heads, "images a second"], rows)
 
 
+def drawing(measured: Measured) -> str:
+    """Return what drawing and augmenting takes each process, beside the step that waits for it."""
+    rows = []
+    for network in networks_here(TRAINED):
+        each = measured.drawing[network.name]
+        row = [network.name, f"{1e6 * each:.1f} µs"]
+        for count in (1, 8):
+            share = network.batch // count
+            row.append(f"{share} × {1e6 * each:.1f} µs = {1000 * share * each:.1f} ms")
+            row.append(f"{1000 * _step(network, count):.1f} ms")
+        rows.append(row)
+    heads = ["recipe", "an image", "a batch, 1 GPU", "its step", "a share, 8 GPUs", "its step"]
+    return table(heads, rows)
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
@@ -257,6 +271,7 @@ TABLES: dict[str, Callable[[Measured], str]] = {
     "surge": surge,
     "million": million,
     "gpus": gpus,
+    "drawing": drawing,
     "wide": wide,
 }
 

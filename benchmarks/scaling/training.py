@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from benchmarks.site import PROJECT
 from model_training.bundles.card import Card
 from model_training.bundles.reading import read_bundle
+from model_training.datasets.augmentation import Augmenter
+from model_training.recipes import find_recipe
+
+TRAINED = ("custom-cnn", "fast-cnn", "best-cnn", "vgg16-finetuned", "mobilenetv2-finetuned")
 
 
 @dataclass(frozen=True)
@@ -82,3 +90,18 @@ def multiplications(card: Card) -> float:
         pixels = math.prod(side or card.input_size for side in shape[1:-1]) if shape else 1
         total += pixels * layer.parameters
     return total
+
+
+def measure_drawing(name: str, rounds: int = 7) -> float:
+    """Return the processor seconds in which the recipe `name` draws and augments an image."""
+    phase = next(one for one in reversed(find_recipe(name).phases) if one.learns_from is None)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2 * phase.batch_size, 32, 32, 3), np.uint8)
+    drawing = Augmenter(images, phase.augmentation, seed=0)
+    took = []
+    for number in range(rounds):
+        chosen = rng.permutation(len(images))[: phase.batch_size]
+        begun = time.process_time()
+        drawing.batch(chosen, 0, number)
+        took.append(time.process_time() - begun)
+    return statistics.median(took) / phase.batch_size

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from model_training.datasets.warping import warp
 
 Images = NDArray[np.uint8]
+Factors = NDArray[np.float64]
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -178,33 +180,42 @@ class Augmenter:
         self._padded = _padded(images, augmentation.shift)
         self._first_flip = np.random.default_rng([seed, 1]).random(len(images)) < 0.5
 
-    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> Images:
-        """Return the images `chosen`, augmented, as batch `number` of `epoch`."""
+    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int, own: slice = ALL) -> Images:
+        """Return the images `chosen`, augmented, as batch `number` of `epoch`.
+
+        Args:
+            own: which of them to return; chance is drawn for all, so that a part is what it is in
+                the whole.
+        """
         rng = np.random.default_rng([self._seed, 2, epoch, number])
-        what, (height, width) = self._augmentation, self._size
+        what, (height, width), count = self._augmentation, self._size, len(chosen)
+        mine = chosen[own]
         images: Images
         if what.shift:
-            offsets = rng.integers(0, 2 * what.shift + 1, (2, len(chosen), 1))
+            offsets = rng.integers(0, 2 * what.shift + 1, (2, count, 1))[:, own]
             rows = (offsets[0] + np.arange(height))[:, :, np.newaxis]
             columns = (offsets[1] + np.arange(width))[:, np.newaxis, :]
-            images = self._padded[chosen[:, np.newaxis, np.newaxis], rows, columns]
+            images = self._padded[mine[:, np.newaxis, np.newaxis], rows, columns]
         else:
-            images = self._padded[chosen]
+            images = self._padded[mine]
         if what.flip != "none":
             mirrored = (
-                rng.random(len(chosen)) < 0.5
+                rng.random(count)[own] < 0.5
                 if what.flip == "random"
-                else self._first_flip[chosen] ^ bool(epoch % 2)
+                else self._first_flip[mine] ^ bool(epoch % 2)
             )
             images[mirrored] = images[mirrored, :, ::-1]
         if what.rotation or what.shear or what.zoom:
             most = np.array([what.rotation, what.shear, what.zoom])
-            turns, leans, sizes = rng.uniform(-1, 1, (len(chosen), 3)).T * most[:, np.newaxis]
+            turns, leans, sizes = rng.uniform(-1, 1, (count, 3))[own].T * most[:, np.newaxis]
             images = warp(images, turns, leans, 1 + sizes)
         if what.light:
-            images = _relit(images, what.light, rng)
+            light = rng.uniform(1 - what.light, 1 + what.light, (2, count, 1, 1, 1))
+            images = _relit(images, *light[:, own])
         if what.cutout:
-            _cut_out(images, what.cutout, what.grey, rng)
+            top = rng.integers(0, height - what.cutout + 1, (count, 1))[own]
+            left = rng.integers(0, width - what.cutout + 1, (count, 1))[own]
+            _cut_out(images, what.cutout, what.grey, top, left)
         return Transform(enlarge=what.enlarge[number % len(what.enlarge)])(images)
 
 
@@ -223,18 +234,17 @@ def _padded(images: Images, reach: int) -> Images:
     return np.pad(images, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
 
 
-def _relit(images: Images, most: float, rng: np.random.Generator) -> Images:
-    brightness, contrast = rng.uniform(1 - most, 1 + most, (2, len(images), 1, 1, 1))
+def _relit(images: Images, brightness: Factors, contrast: Factors) -> Images:
     pixels = images.astype(np.float32) * brightness.astype(np.float32)
     mean = pixels.mean(axis=(1, 2, 3), keepdims=True)
     pixels = mean + (pixels - mean) * contrast.astype(np.float32)
     return np.asarray(np.clip(pixels + 0.5, 0, 255).astype(np.uint8))
 
 
-def _cut_out(images: Images, side: int, grey: int, rng: np.random.Generator) -> None:
-    count, height, width, _ = images.shape
-    top = rng.integers(0, height - side + 1, (count, 1))
-    left = rng.integers(0, width - side + 1, (count, 1))
+def _cut_out(
+    images: Images, side: int, grey: int, top: NDArray[np.int64], left: NDArray[np.int64]
+) -> None:
+    _, height, width, _ = images.shape
     rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
     columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
     images[rows[:, :, np.newaxis] & columns[:, np.newaxis, :]] = grey

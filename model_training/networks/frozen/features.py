@@ -23,7 +23,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Transform
+from model_training.datasets.augmentation import ALL, Transform
 from model_training.networks.frozen.pieces import FullDisk, Pieces
 from model_training.networks.frozen.sharing import OneProcess, Sharing, is_first_in
 from model_training.networks.memory import batch_within_memory
@@ -53,8 +53,11 @@ class FeatureViews:
         count = len(views[0])
         self._first = np.random.default_rng([seed, 3]).integers(0, len(views), count)
 
-    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[np.float16]:
-        """Return the features of the images `chosen` in `epoch`."""
+    def batch(
+        self, chosen: NDArray[np.int64], epoch: int, number: int, own: slice = ALL
+    ) -> NDArray[np.float16]:
+        """Return the features of the images `chosen` in `epoch`, of which only `own`."""
+        chosen = chosen[own]
         which = (self._first[chosen] + epoch) % len(self._views)
         found = np.empty((len(chosen), *self._views[0].shape[1:]), np.float16)
         for place, view in enumerate(self._views):

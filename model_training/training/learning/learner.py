@@ -26,8 +26,8 @@ from model_training.training.together.team import ALONE, Team, lost_processes_na
 class Inputs(Protocol):
     """A source of batches: images or, above frozen layers, their features."""
 
-    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int) -> NDArray[Any]:
-        """Inputs number `chosen`, as batch `number` of `epoch`."""
+    def batch(self, chosen: NDArray[np.int64], epoch: int, number: int, own: slice) -> NDArray[Any]:
+        """Return the inputs `chosen`, as batch `number` of `epoch`, of which only `own`."""
 
 
 class Learner:
@@ -134,13 +134,10 @@ class Learner:
         Returns:
             The loss and the accuracy of this batch.
         """
-        # Drawn for the whole batch before it is divided, so that the number of processes does not
-        # change what is learned from.
-        inputs, own = self._inputs.batch(chosen, epoch, batch), self._team.share(len(chosen))
+        own = self._team.share(len(chosen))
+        inputs = self._inputs.batch(chosen, epoch, batch, own)
         with lost_processes_named():
-            logs = self.network.train_on_batch(
-                inputs[own], self._targets[chosen][own], return_dict=True
-            )
+            logs = self.network.train_on_batch(inputs, self._targets[chosen[own]], return_dict=True)
         if self._lookahead is not None:
             self._lookahead.after_step(step)
         # `train_on_batch` tells of its own batch only.
