@@ -117,7 +117,14 @@ def test_how_far_the_simulation_is_off_is_told_of_the_worst_figure() -> None:
     assert math.isclose(row["real_answered"], 2 / 1.2, rel_tol=0.001)
 
 
-@pytest.mark.parametrize("name", plan.TABLES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Half a minute of simulation.
+        pytest.param(name, marks=pytest.mark.release) if name == "surge" else name
+        for name in plan.TABLES
+    ],
+)
 def test_the_page_shows_what_is_measured_and_calculated(name: str) -> None:
     page = plan.PAGE.read_text("utf-8")
     assert plan.put(page, name, plan.TABLES[name](costs.read())) == page, (

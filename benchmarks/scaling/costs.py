@@ -102,14 +102,14 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 40) -> Cos
     image, batch = (float(value) for value in np.polyfit(SIZES, network, 1, w=1 / np.array(SIZES)))
     batch = max(0.0, batch)
     return Costs(
-        decode=decode,
-        rest=max(0.0, each - batch - views * image),
-        batch=batch,
-        image=image,
+        decode=round(decode, 5),
+        rest=round(max(0.0, each - batch - views * image), 5),
+        batch=round(batch, 5),
+        image=round(image, 5),
         views=views,
-        spread=spread,
+        spread=round(spread, 3),
         together=together,
-        client=client,
+        client=round(client, 5),
     )
 
 

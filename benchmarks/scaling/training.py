@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -61,7 +61,8 @@ class Network:
         return 2 * (count - 1) / count * size / link.bytes_a_second
 
 
-def networks_here(names: Sequence[str]) -> list[Network]:
+@cache
+def networks_here(names: tuple[str, ...]) -> list[Network]:
     """Return the shipped networks `names`, with the training that their cards tell of."""
     found = []
     for name in names:
