@@ -76,8 +76,8 @@ def test_machines_are_added_until_they_are_enough_and_taken_away_when_it_is_calm
     photo = dataclasses.replace(NOTHING, decode=0.1)
     settings = dataclasses.replace(ROOMY, cores=2, admitted=10)
     run = simulate_scaling(
-        lambda time: 60.0 if 60 <= time < 300 else 6.0,
-        60.0,
+        lambda time: 30.0 if 60 <= time < 300 else 3.0,
+        30.0,
         1000.0,
         photo,
         settings,
@@ -86,11 +86,11 @@ def test_machines_are_added_until_they_are_enough_and_taken_away_when_it_is_calm
     )
     counts = dict(run.machines)
     assert counts[60.0] == 1
-    # 60 photos a second are 6 processors of work: at 70 % in use those of about 4 or 5 machines.
-    assert 4 <= max(count for time, count in run.machines if time < 300) <= 8
+    # 30 photos a second are 3 processors of work: at 70 % in use those of about 2 or 3 machines.
+    assert 2 <= max(count for time, count in run.machines if time < 300) <= 4
     assert run.machines[-1][1] == 1
     late = [time for time in run.refused if 180 < time < 300]
-    assert len(late) < 0.02 * 60 * 120 < len(run.refused)
+    assert len(late) < 0.02 * 30 * 120 < len(run.refused)
 
 
 def test_the_simulated_site_has_the_settings_that_the_site_has(site: Flask) -> None:

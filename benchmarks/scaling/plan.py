@@ -138,7 +138,7 @@ def rates(measured: Measured) -> str:
                 f"{rate:,} × {1000 * costs.photo:.0f} ms ÷ {IN_USE} = {_round(cores)}",
                 f"{math.ceil(cores / CORES_OF_A_LARGE_MACHINE):,}",
                 f"{_bits(rate * measured.photo_bytes)}",
-                f"{_round(CORE_HOUR * cores)} $",
+                f"${CORE_HOUR * cores:,.2f}",
             ]
         )
     heads = ["photos a second", "cores", "machines of 64", "photos in", "an hour"]
@@ -165,7 +165,7 @@ def surge(measured: Measured) -> str:
                     f"{target:.0%}",
                     f"{start} s",
                     f"{rule.least}",
-                    f"{enough:.0f} s",
+                    "later" if math.isnan(enough) else f"{enough:.0f} s",
                     f"{len(after) / coming:.0%}",
                     f"{len(calm) / (high * 60):.0%}",
                     f"{run.machines[-1][1]}",
@@ -182,7 +182,6 @@ def million(measured: Measured) -> str:
     full = costs.at_best(Settings().most)
     ways = (
         ("the site, one photo a request", costs.photo, IN_USE),
-        ("the site, under load: full batches", full, IN_USE),
         ("`flask classify`, nothing waits: decoding and network", full - costs.rest, 1.0),
     )
     rows = []
@@ -190,9 +189,9 @@ def million(measured: Measured) -> str:
         hours = 1e6 * seconds / 3600 / used
         rows.append(
             [name, f"10⁶ × {1000 * seconds:.1f} ms ÷ {used:g}", f"{hours:.1f}"]
-            + [f"{hours * CORE_HOUR:.2f} $"]
+            + [f"${hours * CORE_HOUR:.2f}"]
         )
-    return table(["way", "processor time", "core-hours", f"at {CORE_HOUR} $ each"], rows)
+    return table(["way", "processor time", "core-hours", f"at ${CORE_HOUR} each"], rows)
 
 
 def gpus(_measured: Measured) -> str:
