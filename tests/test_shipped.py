@@ -23,7 +23,9 @@ from webapp.library import Library, load_library
 BUNDLES, BAD = read_bundles(SHIPPED_MODELS)
 # A quick try of somebody's own is in the same folder, and none of this test's business.
 SHIPPED = [bundle for bundle in BUNDLES if bundle.name == bundle.card.recipe]
+NETWORKS = [bundle for bundle in SHIPPED if bundle.model_path is not None]
 each_bundle = pytest.mark.parametrize("bundle", SHIPPED, ids=[bundle.name for bundle in SHIPPED])
+each_network = pytest.mark.parametrize("bundle", NETWORKS, ids=[one.name for one in NETWORKS])
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +75,12 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
     for by, said in (("width", calibration.test_error), ("mass", calibration.test_error_by_mass)):
         error = calibration_error(stated, stored.test_labels, by=by)  # type: ignore[arg-type]
         assert f"{error:.5f}" == f"{said:.5f}"
-        assert error <= 0.01
+        # What answers visitors is held to more than what is only reported.
+        assert error <= (0.01 if bundle.model_path is not None else 0.02)
     assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
 
 
-@each_bundle
+@each_network
 def test_every_shipped_network_gives_its_stored_answers_again(
     bundle: Bundle, library: Library, test_images: ImageSet
 ) -> None:
