@@ -17,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,10 +30,13 @@ ANSWER = "measured: "
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process found: both in seconds, of the steps that are timed."""
+    """What one process found: seconds of the steps that are timed, by the clock and of a processor,
+    and the fewest in which gradients are added up and in which all agree whether to stop."""
 
     wall: float
     processor: float
+    added_up: float = 0.0
+    agreed: float = 0.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -50,12 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found = _learn(asked.recipe, asked.batch, asked.steps, int(number), int(rank), address)
         print(ANSWER + json.dumps(vars(found)), flush=True)
         return
-    images = asked.batch * asked.steps
+    _compare(asked.recipe, asked.batch, asked.steps, asked.rounds)
+
+
+def _compare(recipe: str, batch: int, steps: int, count: int) -> None:
+    images = batch * steps
     rounds: dict[int, list[list[Measured]]] = {1: [], 2: []}
-    for _ in range(asked.rounds):
+    for _ in range(count):
         for processes, told in rounds.items():
-            told.append(_measure(asked.recipe, asked.batch, asked.steps, processes))
-    print(f"{asked.recipe}, {asked.batch} images a step, {asked.steps} steps")
+            told.append(_measure(recipe, batch, steps, processes))
+    print(f"{recipe}, {batch} images a step, {steps} steps")
     for processes, told in rounds.items():
         rate = statistics.median(images / max(one.wall for one in team) for team in told)
         cost = statistics.median(sum(one.processor for one in team) for team in told) / images
@@ -63,6 +70,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{processes} of one core each: {rate:8.1f} images a second, "
             f"{1000 * cost:.1f} ms of a processor an image"
         )
+    added_up, agreed = (
+        min(getattr(one, what) for two in rounds[2] for one in two)
+        for what in ("added_up", "agreed")
+    )
+    print(
+        f"of a step of two, adding up the gradients takes {1000 * added_up:.1f} ms at best, and "
+        f"agreeing whether to stop {1000 * agreed:.1f} ms"
+    )
     for name, which in (("by the clock", "wall"), ("by processor time", "processor")):
         ratios = [
             vars(one[0])[which] / max(vars(each)[which] for each in two)
@@ -150,7 +165,34 @@ def _learn(name: str, batch: int, steps: int, processes: int, rank: int, address
             started, computed = time.perf_counter(), time.process_time()
         learner.step(order, 0, step, step + 1)
         team.any(False)
-    return Measured(time.perf_counter() - started, time.process_time() - computed)
+    wall, processor = time.perf_counter() - started, time.process_time() - computed
+    if processes == 1:
+        return Measured(wall, processor)
+    gradients = sum(int(np.prod(weight.shape)) for weight in network.trainable_weights)
+    agreed = _quickest(lambda: team.any(False))
+    return Measured(wall, processor, _quickest(_all_reduce(gradients)), agreed)
+
+
+def _all_reduce(count: int) -> Callable[[], object]:
+    """Return what adds up `count` numbers of each process."""
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    mesh = Mesh(np.array(jax.devices()), ("process",))
+    apart, everywhere = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (["process"], []))
+    each = jax.make_array_from_process_local_data(apart, np.ones((1, count), np.float32))
+    added = jax.jit(lambda values: values.sum(0), out_shardings=everywhere)
+    return lambda: added(each).block_until_ready()
+
+
+def _quickest(run: Callable[[], object], rounds: int = 20) -> float:
+    """Return the seconds of the quickest of some runs: others make one longer, never shorter."""
+    seconds = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 if __name__ == "__main__":
