@@ -72,7 +72,7 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 
 .venv/dev: requirements-dev.txt requirements-audit.txt requirements-axe.txt requirements-export.txt \
 		requirements-jax.txt requirements-limits.txt requirements-parquet.txt requirements-postgresql.txt \
-		requirements-tensorboard.txt requirements-tune.txt .venv/serve
+		requirements-signing.txt requirements-tensorboard.txt requirements-tune.txt .venv/serve
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Alone: only the copy of axe-core in it is used, and Playwright, which it asks for, is large.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-axe.txt

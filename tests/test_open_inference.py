@@ -220,6 +220,11 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
         400,
         "whole number from 1",
     ),
+    "a flag that is text": (
+        {"outputs": [{"name": "label", "parameters": {"binary_data": "yes"}}]},
+        400,
+        "“binary_data” is true or false",
+    ),
     "no files": (b64(), 400, "has no pictures"),
     "seventeen files": (b64(*[b"x"] * 17), 413, "the most at a time is 16"),
     "a shape of other length": (b64(b"x") | {"shape": [2]}, 400, "has 1 values"),
