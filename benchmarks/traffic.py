@@ -75,13 +75,13 @@ def main() -> None:
         tracebacks = log.read_text().count("Traceback")
     print(f"{given.clients} clients for {given.minutes:g} minutes\n")
     waits.print_table()
-    print("\n| minute | processes | private memory | resident |\n| --- | --- | --- | --- |")
+    print("\nmegabytes of private (anonymous) memory, of each process, and in all")
+    print("| minute | server | workers | decoders | all | resident |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for sample in samples:
         memory = sample.memory
-        print(
-            f"| {sample.minutes:.0f} | {memory.processes} | {memory.private:,.0f} MB | "
-            f"{memory.resident:,.0f} MB |"
-        )
+        each = " | ".join(memory.of(kind) for kind in ("server", "worker", "decoder"))
+        print(f"| {sample.minutes:.1f} | {each} | {memory.private:,.0f} | {memory.resident:,.0f} |")
     settled = samples[len(samples) // 4].memory.private
     grown = samples[-1].memory.private
     print(

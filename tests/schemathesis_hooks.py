@@ -80,9 +80,19 @@ def map_case(_context: Any, case: Any) -> Any:
     make_agree(case.body)
     named = case.query.get("model") if isinstance(case.query, dict) else None
     if isinstance(named, str) and isinstance(case.body, dict):
-        if isinstance(case.body.get("model"), str):
+        # A name that is none stays one, in either place: it is there to be refused.
+        models = _models(case)
+        if named in models and case.body.get("model") in models:
             case.body["model"] = named
     return case
+
+
+def _models(case: Any) -> list[str]:
+    """Return the names of models that the description of the operation has."""
+    for parameter in case.operation.definition.raw.get("parameters", []):
+        if parameter.get("name") == "model":
+            return list(parameter["schema"].get("enum", []))
+    return []
 
 
 def _is_pixels(rows: Any) -> bool:

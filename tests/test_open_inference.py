@@ -211,6 +211,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "numbers beyond all bounds": ({"data": [10**400] * 12}, 400, "above 255"),
     "scaled pixels": ({"data": [0.5] * 12}, 400, "not scaled to 0 to 1"),
     "an unknown output": ({"outputs": [{"name": "logits"}]}, 400, "no output called “logits”"),
+    "no output": ({"outputs": []}, 400, "outputs"),
     "an output twice": ({"outputs": [{"name": "label"}] * 2}, 400, "wanted twice"),
     "no inputs": ({"inputs": []}, 400, "inputs"),
     "inputs of another kind": ({"inputs": "pixels"}, 400, "inputs"),

@@ -313,7 +313,7 @@ def _checked(setting: Setting, value: Any) -> Any:
         raise SettingError(f"{setting.name} must be text, not {value!r}.")
     if setting.choices and value not in setting.choices:
         raise SettingError(f"{setting.name} must be {' or '.join(setting.choices)}, not {value!r}.")
-    if value is None and setting.default is not None:
+    if value in (None, "") and setting.default is not None:
         raise SettingError(f"{setting.name} must not be empty.")
     if setting.name == "SECRET_KEY" and value is not None and len(value) < LEAST_KEY:
         raise SettingError(

@@ -131,10 +131,11 @@ def _infer(library: Library, most: Most) -> dict[str, Any]:
     ]
     return _object(
         {
-            "id": {"type": "string"},
+            "id": {"type": ["string", "null"]},
             "parameters": _parameters({"binary_data_output": _FLAG}),
             "inputs": _listed({"oneOf": inputs}, 1),
-            "outputs": _listed(wanted) | {"description": "Each at most once; without it, all"},
+            "outputs": _listed(wanted)
+            | {"type": ["array", "null"], "description": "Each at most once; without it, all"},
         },
         ["inputs"],
     )

@@ -58,7 +58,7 @@ class InferRequest(_Sent):
     id: str | None = None
     parameters: Parameters = {}
     inputs: Annotated[list[InferInput], Field(min_length=1, max_length=16)]
-    outputs: list[RequestedOutput] | None = Field(
+    outputs: Annotated[list[RequestedOutput], Field(min_length=1)] | None = Field(
         None, description="Which are wanted; without it, all"
     )
 
