@@ -4,8 +4,8 @@ Of 32 clients half read pages, a quarter send photos by the form and look again 
 eighth ask as programs do (`/api/classify`, `/v2`, `/v1`), and an eighth send hostile and damaged
 pictures.  A real gunicorn answers, as `make serve` starts it.  The bars: no 5xx but the 503 that
 says when to come again, no request without an answer, and memory that does not grow: that of the
-workers in the last quarter of the time (the median) no more than a tenth, and 20 MB, above what it was
-in the second, and every decoder that rests at 64 MB at most.  One at work has a picture before it.
+workers in the last quarter of the time (the median) no more than a tenth, and 20 MB, above what it
+was in the second, and every decoder that rests at 64 MB at most.  One at work has a picture.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def main() -> None:
     resting = max(samples[-1].memory.kinds.get("decoder", [0.0]))
     print(
         f"\n{faults} faults, {waits.without_retry} refusals without Retry-After, {tracebacks} "
-        f"tracebacks; workers {settled:,.0f} MB in the second quarter, {grown:,.0f} MB in the last; "
-        f"at rest the largest decoder {resting:,.0f} MB"
+        f"tracebacks; workers {settled:,.0f} MB in the second quarter, {grown:,.0f} MB in the "
+        f"last; at rest the largest decoder {resting:,.0f} MB"
     )
     has_grown = grown > settled * GROWTH + SLACK or resting > RESTING
     if faults or waits.without_retry or tracebacks or has_grown:
