@@ -45,26 +45,37 @@ def main() -> None:
     asking = [threading.Thread(target=ask) for _ in range(processors)]
     for one in asking:
         one.start()
-    taken: dict[int, list[float]] = {1: [], processors: []}
+    taken: dict[int, list[list[float]]] = {1: [], processors: []}
     try:
         for _ in range(given.rounds):
             for threads in taken:
+                times = []
                 with threadpool_limits(threads, user_api="blas"):
                     for _ in range(given.images):
                         begun = time.perf_counter()
                         classifier.judge.judge_features(features)
-                        taken[threads].append(1000 * (time.perf_counter() - begun))
+                        times.append(1000 * (time.perf_counter() - begun))
+                taken[threads].append(times)
     finally:
         ending.set()
         for one in asking:
             one.join()
     print(f"{given.model}: milliseconds to judge the features of an image, the network busy")
-    for threads, times in taken.items():
-        ninth = statistics.quantiles(times, n=10)[-1]
+    for threads, rounds in taken.items():
+        every = [one for times in rounds for one in times]
+        ninth = statistics.quantiles(every, n=10)[-1]
         print(
-            f"  {threads} threads for a product: median {statistics.median(times):.2f}, "
-            f"mean {statistics.fmean(times):.2f}, one in ten over {ninth:.2f}"
+            f"  {threads} threads for a product: median {statistics.median(every):.2f}, "
+            f"mean {statistics.fmean(every):.2f}, one in ten over {ninth:.2f}"
         )
+    ratios = sorted(
+        statistics.median(one) / statistics.median(many)
+        for one, many in zip(taken[1], taken[processors], strict=True)
+    )
+    print(
+        f"with one thread {statistics.median(ratios):.2f} of the time of {processors} "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
 
 
 if __name__ == "__main__":
