@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskCliRunner
 
+from model_training.bundles import signing
 from model_training.bundles.bundle import MODEL, SIGNATURE, Bundle, BundleError
 from model_training.bundles.signing import SigningError, Verifier, sign
 from tests import pictures
@@ -126,6 +127,15 @@ def test_what_is_not_as_it_was_signed_is_refused(tamper: Any, words: str, instan
     with pytest.raises(BundleError) as refused:
         verifier.check(path)
     assert str(refused.value).startswith(words)
+
+
+@pytest.mark.parametrize("digest", [b"plain", b"a ' in it", b'a " in it', b"both ' and \""])
+def test_what_changed_is_named_whatever_its_digest_looks_like(digest: bytes) -> None:
+    # As model-signing says it: a list of texts with the digests' bytes in them.
+    said = [f"Extra files found in model 'tiny': run.py, {SIGNATURE}2"]
+    said += [f"Hash mismatch for '{MODEL}': Expected '{digest!r}', Actual '{digest!r}'"]
+    told = signing._why(f"Signature mismatch: {said}")
+    assert told == f"it is not what was signed ({MODEL} changed; run.py, {SIGNATURE}2 added)"
 
 
 def test_a_site_with_a_key_answers_with_what_was_signed_alone(

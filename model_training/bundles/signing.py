@@ -115,6 +115,8 @@ def _why(said: str) -> str:
     if said.startswith("Key mismatch"):
         return "it is signed with another key than the one that is asked for"
     if said.startswith("Signature mismatch"):
+        # It holds Python's form of texts, which escapes quotes where a digest happens to have one.
+        said = said.replace("\\'", "'")
         changed = re.findall(r"Hash mismatch for '([^']+)'", said)
         added = re.findall(r"Extra files found in model '[^']*': ([^'\"]+)", said)
         missing = re.findall(r"Missing files in model '[^']*': ([^'\"]+)", said)
