@@ -6,25 +6,19 @@ import errno
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
+from model_training.classifying.cluster.joining import ClusterError
 from model_training.classifying.journal import Journal, JournalError
-from model_training.classifying.pipeline import BATCH, Limits, classify
-from model_training.classifying.sources import (
-    Picture,
-    SourceError,
-    count_pictures,
-    find_pictures,
-)
+from model_training.classifying.pipeline import BATCH
+from model_training.classifying.sources import Place, SourceError, picture_names
+from model_training.classifying.stores import Stored, is_address
 from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
-from webapp.answering.received import limits
+from webapp.cli.classifying.work import Work, in_process, on_cluster
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.classifiers import default_classifier, named_classifier
-from webapp.serving.classifier import Classifier
 
 
 @click.command("classify")
@@ -45,7 +39,8 @@ from webapp.serving.classifier import Classifier
     "--threads",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="How many decode; by default as many as there are processors.",
+    help="How many decode, by default as many as there are processors; with --ray, how many "
+    "processors each worker has, by default 1.",
 )
 @click.option(
     "--batch",
@@ -54,6 +49,12 @@ from webapp.serving.classifier import Classifier
     show_default=True,
     metavar="N",
     help="Pictures that go through the network together.",
+)
+@click.option(
+    "--ray",
+    "address",
+    metavar="HOST:PORT",
+    help="Classify on the Ray cluster whose head node is there (requirements-ray.txt).",
 )
 @with_appcontext
 def classify_command(
@@ -64,32 +65,38 @@ def classify_command(
     restart: bool,
     threads: int | None,
     batch: int,
+    address: str | None,
 ) -> None:
     """Classify every picture under each PATH: a file, a folder, or an archive (.tar, .zip).
 
-    A PATH of `-` stands for a list of paths on standard input, one a line. A picture that cannot be
-    opened is a row that says why. The same command goes on where an interrupted one ended.
+    A PATH of `-` stands for a list of paths on standard input, one a line; s3://, gs:// and file://
+    lead to object stores. A picture that cannot be opened is a row that says why. The same command
+    goes on where an interrupted one ended.
     """
     _check_output(output, force)
-    found = _paths(paths)
+    found = _places(paths)
     try:
-        total = count_pictures(found)
-    except SourceError as error:
+        work = (
+            in_process(name, batch, threads)
+            if address is None
+            else on_cluster(address, name, batch, threads or 1)
+        )
+        names = set(picture_names(found))
+    except (SourceError, ClusterError) as error:
         raise click.ClickException(str(error)) from error
-    if not total:
+    if not names:
         raise click.ClickException("There is no file under what was named.")
-    classifier = named_classifier(name) if name else default_classifier()
     try:
-        with Journal(output, _identity(classifier), restart=restart) as journal:
+        with Journal(output, work.identity, restart=restart) as journal:
             if journal.done:
                 click.echo(f"{len(journal.done):,} pictures are done already.", err=True)
-            seconds, done = _work(journal, classifier, found, total, batch, threads)
-            write_table(output, journal.rows(), classifier.classes)
+            seconds, done = _work(journal, work, found, names)
+            write_table(output, journal.rows(), work.classes)
             _summarize(journal, output, done, seconds)
             journal.remove()
     except JournalError as error:
         raise click.ClickException(str(error)) from error
-    except SourceError as error:
+    except (SourceError, ClusterError) as error:
         raise click.ClickException(f"{error} What was done is kept.") from error
     except OSError as error:
         full = " The disk is full." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
@@ -102,40 +109,24 @@ def classify_command(
         raise click.exceptions.Exit(130) from None
 
 
-def _work(
-    journal: Journal,
-    classifier: Classifier,
-    paths: list[Path],
-    total: int,
-    batch: int,
-    threads: int | None,
-) -> tuple[float, int]:
-    """Write a row of each picture that has none; return the seconds, and how many they were."""
-    allowed = limits()
-    size = Limits(allowed.photo_bytes, allowed.photo_pixels)
+def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) -> tuple[float, int]:
+    """Write a row of each picture that has none; return the seconds, and how many they were.
+
+    Raises:
+        ClusterError: a picture was left out, of which nobody knows why.
+    """
     done, started = 0, time.perf_counter()
     with Bars() as bars:
-        advance = bars.each("pictures", total - len(journal.done))
-        for rows in classify(
-            _left(paths, journal.done),
-            classifier.judge,
-            classifier.backend,
-            size,
-            batch=batch,
-            threads=threads,
-        ):
+        advance = bars.each("pictures", len(names - journal.done))
+        for rows in work.rows(places, journal.done):
             journal.add(rows)
             done += len(rows)
             advance(len(rows))
+    if lost := names - journal.done:
+        raise ClusterError(
+            f"{len(lost):,} pictures have no row, such as {min(lost)}. The same command asks again."
+        )
     return time.perf_counter() - started, done
-
-
-def _left(paths: list[Path], done: set[str]) -> Iterator[Picture]:
-    seen = set(done)
-    for picture in find_pictures(paths):
-        if picture.name not in seen:  # Two paths may lead to one picture.
-            seen.add(picture.name)
-            yield picture
 
 
 def _summarize(journal: Journal, output: Path, done: int, seconds: float) -> None:
@@ -147,14 +138,14 @@ def _summarize(journal: Journal, output: Path, done: int, seconds: float) -> Non
     click.echo(f"Written to {output}.")
 
 
-def _paths(paths: tuple[str, ...]) -> list[Path]:
-    listed = []
+def _places(paths: tuple[str, ...]) -> list[Place]:
+    listed: list[str] = []
     for path in paths:
         if path == "-":
-            listed += [Path(line.rstrip("\r\n")) for line in sys.stdin if line.strip()]
+            listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
         else:
-            listed.append(Path(path))
-    return listed
+            listed.append(path)
+    return [Stored(path) if is_address(path) else Path(path) for path in listed]
 
 
 def _check_output(output: Path, force: bool) -> None:
@@ -176,13 +167,3 @@ def _check_output(output: Path, force: bool) -> None:
         raise click.BadParameter(
             f"there is no folder {output.parent}: make it first.", param_hint="--output"
         )
-
-
-def _identity(classifier: Classifier) -> dict[str, str]:
-    """Return what decides what is said of a picture: a run with another is another run."""
-    card = classifier.bundle.card
-    return {
-        "model": classifier.name,
-        "network": card.files["model.keras"],
-        "judge": card.files["judge.npz"],
-    }
