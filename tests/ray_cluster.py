@@ -6,14 +6,13 @@ import contextlib
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-from tests.server import free_port
 
 HEAD, OTHER = "127.0.0.2", "127.0.0.3"
 
@@ -40,7 +39,8 @@ class Cluster:
 @contextlib.contextmanager
 def two_nodes(log: Path) -> Iterator[Cluster]:
     """Run two nodes with one processor each; what they say goes to `log`."""
-    address = f"{HEAD}:{free_port()}"
+    with socket.create_server((HEAD, 0)) as free:
+        address = f"{HEAD}:{free.getsockname()[1]}"
     environment = os.environ | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(16),

@@ -118,6 +118,7 @@ def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) ->
     done, started = 0, time.perf_counter()
     with Bars() as bars:
         advance = bars.each("pictures", len(names - journal.done))
+        advance(0)
         for rows in work.rows(places, journal.done):
             journal.add(rows)
             done += len(rows)
