@@ -132,9 +132,7 @@ def test_without_ray_it_says_what_to_install(
         ("127.0.0.1:99999", "no head node of a Ray cluster"),
     ],
 )
-def test_an_address_that_is_none_is_told(
-    address: str, words: str, ray: types.ModuleType
-) -> None:
+def test_an_address_that_is_none_is_told(address: str, words: str, ray: types.ModuleType) -> None:
     with pytest.raises(ClusterError, match=words):
         check(address)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tarfile
 import zipfile
@@ -13,6 +14,9 @@ from pathlib import Path, PurePosixPath
 from model_training.classifying.stores import Stored, StoreError, find_stored, read_stored
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+_AT_ONCE = 2**20
+"""Bytes; more memory is not set aside before it is known what is read."""
 
 
 class SourceError(Exception):
@@ -30,6 +34,7 @@ class Picture:
     Args:
         name: its path; of a picture in an archive, the archive's path, `!/`, and its path in there.
         read: returns at most so many of its bytes.
+        ordered: whether it has to be read before the next one is asked for, as in an archive.
 
     Raises:
         Unreadable: by `read`.
@@ -37,6 +42,7 @@ class Picture:
 
     name: str
     read: Callable[[int], bytes]
+    ordered: bool = False
 
 
 Place = Path | Stored
@@ -104,14 +110,16 @@ def picture_names(places: Iterable[Place]) -> Iterator[str]:
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+    # Not with `iterdir`, which asks the disk about every file again.
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
             continue
-        if path.is_dir():
-            if not path.is_symlink():
-                yield from _in_folder(path)
-        else:
-            yield path
+        if not entry.is_dir():
+            yield Path(entry.path)
+        elif not entry.is_symlink():
+            yield from _in_folder(Path(entry.path))
 
 
 def read_file(file: Place, most: int) -> bytes:
@@ -124,10 +132,19 @@ def read_file(file: Place, most: int) -> bytes:
         if isinstance(file, Stored):
             return read_stored(file, most)
         # A pipe or a device would be waited for, or read without end.
-        if not stat.S_ISREG(file.stat().st_mode):
-            raise Unreadable("That is no file.")
-        with file.open("rb") as opened:
-            return opened.read(most)
+        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            about = os.fstat(opened)
+            if not stat.S_ISREG(about.st_mode):
+                raise Unreadable("That is no file.")
+            # One call reads nearly every file; a large one, or one that grows, takes more.
+            data = os.read(opened, min(most, about.st_size + 1, _AT_ONCE))
+            if len(data) < min(most, about.st_size):
+                with os.fdopen(os.dup(opened), "rb") as rest:
+                    data += rest.read(most - len(data))
+            return data
+        finally:
+            os.close(opened)
     except (OSError, ValueError, StoreError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Unreadable(f"It cannot be read: {why}.") from error
@@ -151,7 +168,7 @@ def _in_tar(path: Path) -> Iterator[Picture]:
                 continue
             content = archive.extractfile(member)
             assert content is not None
-            yield Picture(_named(path, member.name), _once(content.read))
+            yield Picture(_named(path, member.name), _once(content.read), ordered=True)
 
 
 def _in_zip(path: Path) -> Iterator[Picture]:
@@ -164,7 +181,7 @@ def _in_zip(path: Path) -> Iterator[Picture]:
                 with archive.open(member) as content:
                     return content.read(most)
 
-            yield Picture(_named(path, member.filename), _once(read))
+            yield Picture(_named(path, member.filename), _once(read), ordered=True)
 
 
 def _once(read: Callable[[int], bytes]) -> Callable[[int], bytes]:

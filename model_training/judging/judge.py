@@ -31,7 +31,9 @@ Floats = NDArray[np.float32]
 KEPT = 0.95
 """The share of the validation images that the threshold keeps."""
 AT_A_TIME = 32
-"""The most views in one call of a backend: more of 161 pixels take memory and save no time."""
+"""The most views in one call of a backend: more of 161 pixels take memory and save no time.  Of
+small ones as many go together as have no more pixels than these."""
+_PIXELS_AT_A_TIME = AT_A_TIME * 96 * 96
 
 Spread = tuple[float, Annotated[float, Field(gt=0)]]
 
@@ -278,10 +280,11 @@ def mean_features(images: Sequence[Sequence[View]], backend: Backend) -> Floats:
     for side in {len(views[0].pixels) for views in images}:
         places = [place for place, views in enumerate(images) if len(views[0].pixels) == side]
         pixels = np.stack([view.pixels for place in places for view in images[place]])
+        most = max(AT_A_TIME, _PIXELS_AT_A_TIME // side**2)
         found = np.concatenate(
             [
-                backend.features(pixels[start : start + AT_A_TIME])
-                for start in range(0, len(pixels), AT_A_TIME)
+                backend.features(pixels[start : start + most])
+                for start in range(0, len(pixels), most)
             ]
         )
         ends = np.cumsum([len(images[place]) for place in places])

@@ -30,14 +30,14 @@ class Task:
         name: of the model.
         load: what makes it answer.  It is called on a node, which imports it by its name.
         limits: what is too large to be opened.
-        batch: pictures that go through the network together.
+        batch: pictures that are judged together; None: as many as suits the network.
         processors: of a worker.
     """
 
     name: str
     load: Load
     limits: Limits
-    batch: int
+    batch: int | None
     processors: int
 
 

@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 
 from model_training.classifying.cluster.joining import ClusterError
 from model_training.classifying.journal import Journal, JournalError
-from model_training.classifying.pipeline import BATCH
+from model_training.classifying.pipeline import BATCH, SMALL_BATCH
 from model_training.classifying.sources import Place, SourceError, picture_names
 from model_training.classifying.stores import Stored, is_address
 from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
@@ -45,10 +45,9 @@ from webapp.cli.common.bars import Bars
 @click.option(
     "--batch",
     type=click.IntRange(1, 4096),
-    default=BATCH,
-    show_default=True,
     metavar="N",
-    help="Pictures that go through the network together.",
+    help=f"Pictures that are judged together, by default {BATCH}, of a network of 32 pixels "
+    f"{SMALL_BATCH}.",
 )
 @click.option(
     "--ray",
@@ -64,7 +63,7 @@ def classify_command(
     force: bool,
     restart: bool,
     threads: int | None,
-    batch: int,
+    batch: int | None,
     address: str | None,
 ) -> None:
     """Classify every picture under each PATH: a file, a folder, or an archive (.tar, .zip).
@@ -123,6 +122,7 @@ def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) ->
             journal.add(rows)
             done += len(rows)
             advance(len(rows))
+    journal.sync()
     if lost := names - journal.done:
         raise ClusterError(
             f"{len(lost):,} pictures have no row, such as {min(lost)}. The same command asks again."

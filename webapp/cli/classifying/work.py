@@ -38,7 +38,7 @@ class Work:
     rows: Callable[[list[Place], set[str]], Iterator[list[Row]]]
 
 
-def in_process(name: str | None, batch: int, threads: int | None) -> Work:
+def in_process(name: str | None, batch: int | None, threads: int | None) -> Work:
     """Load the model called `name`, or the site's own, for work in this process.
 
     Raises:
@@ -55,7 +55,7 @@ def in_process(name: str | None, batch: int, threads: int | None) -> Work:
     return Work(classifier.classes, _identity(classifier.bundle), rows)
 
 
-def on_cluster(address: str, name: str | None, batch: int, processors: int) -> Work:
+def on_cluster(address: str, name: str | None, batch: int | None, processors: int) -> Work:
     """Prepare work with the model called `name`, or the site's own, on a Ray cluster.
 
     Args:
