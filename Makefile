@@ -44,6 +44,7 @@ release-check: .venv/dev ## What takes minutes: every test image, large networks
 bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.determinism
+	$(BIN)/python -m benchmarks.onednn
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.batching

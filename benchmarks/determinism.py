@@ -32,7 +32,7 @@ def main() -> None:
     if arguments.measure:
         if arguments.measure == "deterministic":
             make_deterministic()
-        print(_seconds_per_step(arguments.recipe, arguments.steps))
+        print(seconds_per_step(arguments.recipe, arguments.steps))
         return
 
     turns: dict[str, list[float]] = {"as-it-is": [], "deterministic": []}
@@ -46,11 +46,13 @@ def main() -> None:
     print_table(turns, 1, "step")
 
 
-def _seconds_per_step(name: str, steps: int) -> float:
+def seconds_per_step(name: str, steps: int) -> float:
+    """Return the median seconds of a training step of the recipe `name`, after two to warm up."""
     recipe = find_recipe(name)
     phase = recipe.phases[-1]
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (phase.batch_size, 32, 32, 3), np.uint8)
+    side = recipe.input_size
+    images = rng.integers(0, 256, (phase.batch_size, side, side, 3), np.uint8)
     targets = one_hot(rng.integers(0, 10, phase.batch_size).astype(np.uint8), 10)
     with dtype_policy(recipe.precision):
         model = recipe.build()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from flask import Flask
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
-from werkzeug.serving import make_server
 
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.folders.review import review, write_review
@@ -27,6 +25,7 @@ from tests.browser import (
     waiting,
 )
 from tests.conftest import SHIPPED_DATA, make_site
+from tests.live import serving
 from tests.studies import make_study
 from tests.test_review import opener, picture, put
 from webapp.library import load_library
@@ -111,12 +110,8 @@ def site_address(
         TESTING=False,
     )
     load_library(app)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with serving(app) as host:
+        yield f"http://{host}"
 
 
 @pytest.fixture(scope="module")

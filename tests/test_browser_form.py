@@ -4,9 +4,7 @@ first, and the live camera."""
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from werkzeug.serving import make_server
 
 from tests.browser import FAKE_CAMERA, needs_chromium, start, text_of, waiting
+from tests.live import serving
 from tests.pictures import not_an_image
 
 pytestmark = [pytest.mark.browser, needs_chromium]
@@ -52,22 +50,10 @@ new MutationObserver(() => {
 """
 
 
-@contextmanager
-def serving(app: Flask) -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def site_address(site: Flask) -> Iterator[str]:
     with serving(site) as address:
-        yield address
+        yield f"http://{address}"
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +178,8 @@ def test_what_the_server_refuses_is_said_beside_the_photo(
 def test_a_form_that_was_open_for_too_long_is_sent_again_with_one_press(
     browser: webdriver.Chrome, tiny_site: Callable[..., Flask], photo: Path
 ) -> None:
-    with serving(tiny_site(WTF_CSRF_ENABLED=True)) as address:
+    with serving(tiny_site(WTF_CSRF_ENABLED=True)) as host:
+        address = f"http://{host}"
         browser.get(address)
         browser.execute_script("document.querySelector('[name=csrf_token]').value = 'old'")
         choose(browser, photo)
@@ -241,9 +228,35 @@ def test_a_part_is_chosen_by_the_keyboard_and_again_after_the_answer(
     ActionChains(home).send_keys(Keys.TAB, Keys.ENTER).perform()
     assert text_of(home, ".answer-label")
     assert answered_size(home) == [38, 336]
-    find(home, ".drop-part").click()
+    find(home, ".told-part").click()
     find(home, ".drop-other").click()
     wait(home, lambda driver: answered_size(driver) == [640, 480])
+
+
+@pytest.mark.parametrize("how", ["button", "Escape"])
+def test_choosing_a_part_can_be_given_up(how: str, home: webdriver.Chrome, photo: Path) -> None:
+    def give_up() -> None:
+        if how == "button":
+            find(home, ".drop-cancel").click()
+        else:
+            ActionChains(home).send_keys(Keys.ESCAPE).perform()
+
+    find(home, "#crop-first").click()
+    choose(home, photo)
+    assert "Drag over the part" in text_of(home, ".drop-status")
+    give_up()
+    assert not find(home, ".drop-canvas").is_displayed()
+    assert not find(home, ".drop-cancel").is_displayed()
+    find(home, "#crop-first").click()
+    choose(home, photo)
+    answered = text_of(home, ".answer-label")
+    find(home, ".told-part").click()
+    wait(home, lambda driver: find(driver, ".drop-cancel").is_displayed())
+    give_up()
+    # The answer is as it was, and the part can be asked about again.
+    assert text_of(home, ".answer-label") == answered
+    assert not find(home, ".drop-canvas").is_displayed()
+    assert find(home, ".told-part").is_displayed()
 
 
 def test_the_live_camera_answers_until_it_is_stopped_and_its_picture_can_be_kept(

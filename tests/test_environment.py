@@ -1,12 +1,15 @@
-"""The environment of a run: shorter numbers are used where they are quicker, and nowhere else."""
+"""The environment of a run: what is quicker here is used, and the card tells."""
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import keras
 import pytest
 
+from model_training.networks.importing import ONEDNN_SWITCH, compute_with_onednn
 from model_training.training import environment
 from model_training.training.environment import usable_precision
 
@@ -54,3 +57,26 @@ def test_a_graphics_card_and_another_backend_have_ways_of_their_own(
         assert usable_precision("mixed_bfloat16") == "mixed_bfloat16"
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     assert usable_precision("mixed_bfloat16") == "mixed_bfloat16"
+
+
+@pytest.mark.parametrize(("said", "becomes"), [(None, "1"), ("0", "0"), ("1", "1")])
+def test_a_training_computes_with_onednn_unless_the_environment_says_otherwise(
+    said: str | None, becomes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Set first in either case, so that it is put back at the end.
+    monkeypatch.setenv(ONEDNN_SWITCH, said or "")
+    if said is None:
+        del os.environ[ONEDNN_SWITCH]
+    monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
+    compute_with_onednn()
+    assert os.environ[ONEDNN_SWITCH] == becomes
+    assert environment.versions().get("onednn") == ("on" if becomes == "1" else None)
+
+
+def test_a_tensorflow_that_is_loaded_already_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(ONEDNN_SWITCH, raising=False)
+    monkeypatch.setitem(sys.modules, "tensorflow", sys)
+    compute_with_onednn()
+    assert ONEDNN_SWITCH not in os.environ

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
-from werkzeug.serving import make_server
 
 from model_training.bundles.bundle import Bundle
 from tests.browser import needs_chromium, start
+from tests.live import serving
 from tests.shelf import make_shelf
 
 pytestmark = [pytest.mark.browser, needs_chromium]
@@ -57,12 +56,8 @@ def address(
 ) -> Iterator[str]:
     """A site with thirty models, answering here."""
     app = make_shelf(tiny_bundle, garden_home, tmp_path_factory.mktemp("phone"))
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
+    with serving(app) as host:
+        yield f"http://{host}"
 
 
 @pytest.fixture(scope="module")

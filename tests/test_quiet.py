@@ -21,7 +21,7 @@ a line of somebody else
 ''')
 """
 IMPORTING = """
-from model_training.networks.quiet import silence_tensorflow
+from model_training.networks.importing import silence_tensorflow
 silence_tensorflow()
 silence_tensorflow()
 import os, sys, tensorflow

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Flask
 
-from model_training.networks.quiet import silence_tensorflow
+from model_training.networks.importing import silence_tensorflow
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -100,7 +100,7 @@ Direction = Annotated[str, one_of("direction", ("up", "down"))]
 
 
 def given() -> dict[str, Any]:
-    """The parameters of the address that are not empty."""
+    """Return the parameters of the address that are not empty."""
     return {name: text for name, text in request.args.items() if text}
 
 
@@ -109,7 +109,7 @@ def read(
     parameters: Mapping[str, Any] | None = None,
     here: Mapping[str, Choices] | None = None,
 ) -> T:
-    """The parameters that `kind` names.
+    """Return the parameters that `kind` names.
 
     Args:
         parameters: where they are not simply those of the address.
@@ -120,7 +120,7 @@ def read(
 
 
 def whole_number(name: str, low: int, high: int, default: int | None = None) -> int:
-    """The query parameter `name` as a number from `low` to `high`."""
+    """Return the query parameter `name` as a number from `low` to `high`."""
     text = request.args.get(name, "")
     if not text and default is not None:
         return default
@@ -149,7 +149,7 @@ def _validate(kind: Any, value: Any, here: Mapping[str, Choices] | None, *names:
 
 
 def data_set(library: Library, *models: str) -> ServedDataSet | None:
-    """The data set that the address asks for; None where there is none at all.
+    """Return the data set that the address asks for; None where there is none at all.
 
     It is named by `data`, or else is that of a model; without either it is the default model's.
 

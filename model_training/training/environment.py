@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from model_training.networks import onednn
+from model_training.networks.importing import onednn_asked_for
 from model_training.recipes.recipe import Precision
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy", "pillow")
@@ -63,7 +63,7 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except ModuleNotFoundError:  # PackageNotFoundError is one of these.
             continue
-    if keras.backend.backend() == "tensorflow" and onednn.asked_for():
+    if keras.backend.backend() == "tensorflow" and onednn_asked_for():
         found["onednn"] = "on"  # Sums in another order, so other last digits.
     return found
 

@@ -226,7 +226,7 @@ class _Run:
             self._save(None)
 
     def outcome(self) -> Trained:
-        """The trained network."""
+        """Return the trained network."""
         state = self._state
         with by_itself():
             model = in_float32(self._recipe.build, self._model)

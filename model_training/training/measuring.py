@@ -296,7 +296,7 @@ def _training_facts(run: Finished) -> TrainingFacts:
 
 
 def measure(probabilities: evaluation.Floats, labels: evaluation.Labels) -> Metrics:
-    """The card's figures for one part of the data."""
+    """Return the card's figures for one part of the data."""
     return Metrics(
         images=len(labels),
         accuracy=evaluation.accuracy(probabilities, labels),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; outside the main thread nothing does."""
+    """Give an event that SIGINT and SIGTERM set; outside the main thread nothing does."""
     # A flag, looked at between steps, so that no step is cut in half.  A second Ctrl-C is for
     # whoever will not wait: it stops at once, and the last saved state counts.
     asked = threading.Event()

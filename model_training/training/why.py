@@ -33,16 +33,19 @@ def why(recipe: Recipe, reached: Reached) -> str | None:
     """Return one sentence on why `reached` differs from what was reported; None if nothing was."""
     if recipe.reported is None:
         return None
-    reported = recipe.reported.test_accuracy
-    difference = reached.test - reported
+    reported = f"{recipe.reported.test_accuracy * 100:.4g}%"
+    points = (reached.test - recipe.reported.test_accuracy) * 100
     if recipe.reported.task:
-        verdict = f"The reported {reported:.3g} is of {recipe.reported.task}"
-    elif abs(difference) < SAME:
-        verdict = f"Ours agrees with the reported {reported:.3g}"
+        verdict = f"The reported {reported} is of {recipe.reported.task}"
+    elif abs(points) < SAME * 100:
+        verdict = f"Ours agrees with the reported {reported}"
     else:
-        where = "above" if difference > 0 else "below"
-        verdict = f"Ours is {abs(difference) * 100:.1f} points {where} the reported {reported:.3g}"
-    return f"{verdict}: {'; '.join(_facts(recipe, reached))}."
+        where = "above" if points > 0 else "below"
+        verdict = f"Ours is {abs(points):.1f} points {where} the reported {reported}"
+    facts = _facts(recipe, reached)
+    if recipe.reported.task or points < SAME * 100:
+        facts.append(_fit(reached))
+    return f"{verdict}: {'; '.join(facts)}."
 
 
 def _facts(recipe: Recipe, reached: Reached) -> list[str]:
@@ -55,14 +58,16 @@ def _facts(recipe: Recipe, reached: Reached) -> list[str]:
             length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"
         length += f" and has the weights of epoch {reached.best_epoch}"
     facts.append(f"{length}, on {reached.images:,} images")
-    gap = reached.train - reached.test
-    facts.append(
-        f"it is right on {reached.train:.1%} of the images that it learned from, {gap * 100:.1f} "
-        f"points more than on those of the test{_reading(gap)}"
-        if gap > 0
-        else f"it is right on {reached.train:.1%} of the images that it learned from"
-    )
     return facts
+
+
+def _fit(reached: Reached) -> str:
+    """Return how well it fits what it learned from: a reason for being no better than it is."""
+    gap = reached.train - reached.test
+    right = f"it is right on {reached.train:.1%} of the images that it learned from"
+    if gap <= 0:
+        return right
+    return f"{right}, {gap * 100:.1f} points more than on those of the test{_reading(gap)}"
 
 
 def _reading(gap: float) -> str:

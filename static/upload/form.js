@@ -30,7 +30,8 @@ function parts() {
     send: find(".drop-send"),
     other: find(".drop-other"),
     watch: find(".drop-watch"),
-    part: find(".drop-part"),
+    // On the page of an answer, beside what was answered.
+    part: document.querySelector(".told-part"),
     first: find("#crop-first"),
   };
 }
@@ -134,6 +135,21 @@ async function cropFirst() {
   offer("Classify this part", "All of it");
 }
 
+// Back to the answer that the part was asked about, or to no photo at all.
+function cancelCrop() {
+  const {form, canvas, part} = parts();
+  if (!part) {
+    clear();
+    return;
+  }
+  rest();
+  canvas.hidden = true;
+  form.classList.remove("drop-showing");
+  say("");
+  part.hidden = false;
+  part.focus();
+}
+
 // Asks about the photos that are chosen, or about a part of the one.
 async function send(part) {
   const {form, progress, bar, canvas} = parts();
@@ -226,7 +242,7 @@ async function watch() {
 
 function start() {
   page.form = document.querySelector("form.drop");
-  const {form, field, camera, watch: watchButton, part, other, progress} = parts();
+  const {form, field, camera, canvas, watch: watchButton, part, other, progress} = parts();
   form.classList.add("drop-live");
   for (const input of [field, camera]) {
     input.addEventListener("change", () => choose([...input.files]));
@@ -246,10 +262,14 @@ function start() {
   other.addEventListener("click", () => send());
   progress.querySelector(".drop-stop").addEventListener("click", () => page.upload?.abort());
   watchButton.addEventListener("click", watch);
+  form.querySelector(".drop-cancel").addEventListener("click", cancelCrop);
+  canvas.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && page.crop) cancelCrop();
+  });
+  if (!part) return;
   // After an answer the photo is still here, so a part of it can be asked about.
   part.hidden = page.files.length !== 1 || !page.pictures[0];
   part.addEventListener("click", () => {
-    const {canvas} = parts();
     part.hidden = true;
     form.classList.add("drop-showing");
     page.moment = new Moment(canvas, page.pictures);

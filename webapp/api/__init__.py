@@ -76,13 +76,13 @@ def classify() -> ResponseReturnValue:
 
 @bp.get("/openapi.json")
 def openapi() -> ResponseReturnValue:
-    """The description of this interface, in the form of OpenAPI 3.1."""
+    """Return the description of this interface, in the form of OpenAPI 3.1."""
     return jsonify(describe(get_library(), received.limits(), pictures.most()))
 
 
 @bp.errorhandler(RequestEntityTooLarge)
 def too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
-    """The upload is over the limit."""
+    """Refuse an upload that is over the limit."""
     return errors.show_refusal(received.too_large(error))
 
 

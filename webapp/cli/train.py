@@ -16,7 +16,7 @@ from flask.cli import with_appcontext
 from model_training.bundles.bundle import is_bundle
 from model_training.bundles.manage import BundleExists, free_name
 from model_training.naming import SLUG
-from model_training.networks.onednn import compute_with_onednn
+from model_training.networks.importing import compute_with_onednn
 from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning

@@ -87,13 +87,13 @@ def prepare_at_start(app: Flask) -> None:
 
 @bp.url_value_preprocessor
 def limit_form(_endpoint: str | None, _values: dict[str, Any] | None) -> None:
-    """A form here carries one small picture: more than that is not even read."""
+    """Refuse what is larger than a form with one small picture, before it is read."""
     request.max_content_length = request.max_form_memory_size = FORM_BYTES
 
 
 @bp.after_request
 def keep_out_of_caches(response: Response) -> Response:
-    """Every page here is about one visitor's photo."""
+    """Keep pages about one visitor's photo out of caches."""
     response.headers["Cache-Control"] = "no-store"
     return response
 
@@ -121,7 +121,7 @@ def flag() -> ResponseReturnValue:
 
 @bp.get("/yours")
 def link() -> ResponseReturnValue:
-    """Where a visitor's link leads: a form with the ticket, which a script fills in and sends."""
+    """Show the page of a visitor's link: a form with the ticket, which a script sends."""
     return _ask_for_ticket(TicketForm(formdata=None))
 
 
@@ -159,7 +159,7 @@ def old_link(ticket: str) -> ResponseReturnValue:
 
 @bp.errorhandler(CSRFError)
 def stale_form(error: CSRFError) -> ResponseReturnValue:
-    """The form again, fresh, as it was filled in; or what is wrong with one that is not ours."""
+    """Return the form fresh, as it was filled in, or say what is wrong with one not ours."""
     problem = errors.form_problem(error)
     if request.endpoint != "feedback.flag":
         again = "The form could not be checked. Here it is again: please send it once more."
@@ -181,7 +181,7 @@ def not_now(error: Overloaded) -> ResponseReturnValue:
 
 @bp.errorhandler(RateLimitExceeded)
 def too_many(_error: RateLimitExceeded) -> ResponseReturnValue:
-    """The form again, as it was filled in, for a visitor who has sent enough for now."""
+    """Return the form, as it was filled in, to a visitor who has sent enough for now."""
     number = current_app.config["FEEDBACK_HOURLY_CLIENT"]
     problem = (
         f"{number} photos came from your connection within the last hour, and more are not taken "
@@ -192,13 +192,13 @@ def too_many(_error: RateLimitExceeded) -> ResponseReturnValue:
 
 @bp.app_template_global()
 def feedback_form(answer: Answer) -> FlagForm:
-    """The form about `answer`, not filled in yet, for every template."""
+    """Return the form about `answer`, not filled in yet, for every template."""
     return FlagForm(answer, formdata=None)
 
 
 @bp.app_template_filter()
 def picture_uri(entry: Entry) -> str:
-    """The picture of `entry` as a `data:` address."""
+    """Return the picture of `entry` as a `data:` address."""
     encoded = base64.b64encode(entry.picture).decode("ascii")
     return f"data:image/{entry.picture_kind};base64,{encoded}"
 

@@ -87,7 +87,7 @@ def read_backup(database: Database, file: Path) -> int:
 
 
 def _rows(session: Session) -> Iterator[list[dict[str, Any]]]:
-    """The entries, a few at a time, in the order in which they came."""
+    """Yield the entries, a few at a time, in the order in which they came."""
     last = 0
     query = select(_TABLE).order_by(_TABLE.c.id).limit(AT_ONCE)
     while found := session.execute(query.where(_TABLE.c.id > last)).mappings().all():

@@ -38,7 +38,7 @@ class BadDatabase(Exception):
 
 
 def database_url(text: str, instance: Path) -> URL:
-    """The address `text` with a driver; a file of SQLite is looked for in `instance`.
+    """Return the address `text` with a driver; a file of SQLite is looked for in `instance`.
 
     Raises:
         BadDatabase: it is not the address of a database that can be used here.

@@ -107,7 +107,7 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
 
     @property
     def problem(self) -> str:
-        """The first thing that is missing, for the visitor."""
+        """Return the first thing that is missing, in words for the visitor."""
         return str(next(iter(self.errors.values()))[0])
 
     @property
@@ -157,12 +157,12 @@ class TicketForm(FlaskForm):  # type: ignore[misc]
 
     @property
     def problem(self) -> str:
-        """What is wrong with it, for the visitor."""
+        """Return what is wrong with it, in words for the visitor."""
         return str(next(iter(self.errors.values()))[0])
 
 
 def seal(answer: Answer | Seen) -> str:
-    """The signed text that a form carries about `answer`, with a ticket for its entry."""
+    """Return the signed text that a form carries about `answer`, with a ticket for its entry."""
     ticket = answer.ticket if isinstance(answer, Seen) else secrets.token_urlsafe(24)
     content = {
         "ticket": ticket,
@@ -178,7 +178,7 @@ def seal(answer: Answer | Seen) -> str:
 
 
 def read_form() -> FlagForm:
-    """The form that was sent.
+    """Return the form that was sent.
 
     Raises:
         BrokenForm: what it carries is not what our page gave it.

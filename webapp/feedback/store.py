@@ -60,7 +60,7 @@ class Store:
             return found
 
     def find(self, ticket: str) -> Entry | None:
-        """The entry of `ticket`, if it is still kept."""
+        """Return the entry of `ticket`, if it is still kept."""
         query = _with(ticket).where(Entry.kept_at >= self._oldest())
         return self.database.read("show", lambda session: session.scalar(query))
 
@@ -74,16 +74,16 @@ class Store:
             return True
 
     def entries(self) -> list[Entry]:
-        """All entries without their pictures, the oldest first."""
+        """Return all entries without their pictures, the oldest first."""
         query = select(Entry).options(defer(Entry.picture, raiseload=True)).order_by(Entry.id)
         return self.database.read("show", lambda session: list(session.scalars(query)))
 
     def count(self) -> int:
-        """The number of entries."""
+        """Return the number of entries."""
         return self.database.read("show", _number)
 
     def picture(self, number: int) -> bytes | None:
-        """The picture of the entry `number`, if it is still kept."""
+        """Return the picture of the entry `number`, if it is still kept."""
         query = select(Entry.picture).where(Entry.id == number)
         return self.database.read("show", lambda session: session.scalar(query))
 
@@ -119,7 +119,7 @@ class Store:
         return count
 
     def _look_again(self, ticket: str, uncertain: Uncertain) -> Entry | None:
-        """The entry of `ticket`, once a change that nobody answered for has come to its end."""
+        """Return the entry of `ticket` once a change that nobody answered for has ended."""
         try:
             # As a writer: it waits until the server has let go of the interrupted transaction.
             return self.database.write("show", lambda session: session.scalar(_with(ticket)))

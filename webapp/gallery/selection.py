@@ -106,7 +106,7 @@ class Filters:
         return self.order == "down"
 
     def query(self) -> dict[str, Any]:
-        """The parameters of an address that asks for the same."""
+        """Return the parameters of an address that asks for the same."""
         given = {
             "data": self.data,
             "model": self.model,
@@ -150,7 +150,7 @@ def read_filters(
     elsewhere: Mapping[str, str],
     data: str | None = None,
 ) -> Filters:
-    """The filters in the address of the request.
+    """Return the filters in the address of the request.
 
     Without a model in the address it is `default_model`, or else the first there is.
 
@@ -182,7 +182,7 @@ def select(
     results: Mapping[str, Result],
     audit: Audit | None,
 ) -> NDArray[np.int64]:
-    """The indices of the images that `filters` ask for, in their order."""
+    """Return the indices of the images that `filters` ask for, in their order."""
     keep = np.ones(len(test), bool)
     if filters.true is not None:
         keep &= test.labels == classes.index(filters.true)

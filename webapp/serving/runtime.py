@@ -28,7 +28,7 @@ def prepare() -> None:
     with absent(NOT_NEEDED):
         import tensorflow as tf  # which imports Keras
 
-    # Of what Keras and TensorFlow say in Python; `networks.quiet` silences what C++ says.
+    # Of what Keras and TensorFlow say in Python; `networks.importing` silences what C++ says.
     logging.getLogger("absl").setLevel(logging.ERROR)
     tf.get_logger().setLevel(logging.ERROR)
     gc.collect()

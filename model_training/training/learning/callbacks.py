@@ -155,12 +155,12 @@ class Between:
 
     @property
     def stops(self) -> bool:
-        """Whether the phase is to end here."""
+        """Return whether the phase is to end here."""
         return bool(self._network.stop_training)
 
     @property
     def best_epoch(self) -> int | None:
-        """The epoch of the run, from 1, whose weights early stopping keeps; None without it."""
+        """Return the epoch, from 1, whose weights early stopping keeps; None without it."""
         best = self._stopping
         return None if best is None or best.best_weights is None else best.best_epoch + 1
 

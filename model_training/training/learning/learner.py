@@ -115,7 +115,7 @@ class Learner:
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next step."""
+        """Return the learning rate of the next step."""
         return float(self.network.optimizer.learning_rate)
 
     def step(
@@ -142,7 +142,7 @@ class Learner:
         return float(logs["loss"]), float(logs["accuracy"])
 
     def validate(self) -> tuple[float, float] | None:
-        """The loss and the accuracy on the validation images, if any, without augmentation."""
+        """Return loss and accuracy on the validation images, if any, without augmentation."""
         if self._validation is None:
             return None
         assert self._validation_targets is not None

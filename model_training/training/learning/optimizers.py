@@ -158,7 +158,7 @@ class Lookahead:
 def build_optimizer(
     spec: recipes.Optimizer, schedule: recipes.Schedule, steps: int, model: keras.Model
 ) -> keras.optimizers.Optimizer:
-    """The Keras optimizer for `spec` over a phase of so many `steps`, ready for `model`."""
+    """Return the Keras optimizer for `spec` over a phase of so many `steps`, ready for `model`."""
     rate: Any = spec.learning_rate
     if schedule.warmup is not None:
         rate = OneCycle(rate, steps, schedule.warmup, schedule.start, schedule.end)

@@ -14,7 +14,7 @@ TAKE_UP = "A running site takes it up with `flask models reload`."
 
 
 def find_bundle(name: str, param_hint: str = "NAME") -> Bundle:
-    """The bundle called `name` in the models folder.
+    """Return the bundle called `name` in the models folder.
 
     Args:
         param_hint: what the command calls the name.

@@ -14,7 +14,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 
 from model_training.datasets.dataset import DataError
-from model_training.networks.onednn import compute_with_onednn
+from model_training.networks.importing import compute_with_onednn
 from model_training.recipes import Recipe
 from model_training.recipes.space import write_values
 from model_training.training.options import Options
