@@ -165,3 +165,25 @@ def test_a_command_that_is_killed_goes_on_where_it_was(
     assert not output.exists(), "nothing half-written is taken for whole"
     assert "are done already" in finished(begun(cluster, str(folder), "--output", str(output)))
     assert_same(rows_of(output), by_one_process)
+
+
+def test_what_goes_wrong_on_a_cluster_is_a_sentence(cluster: Cluster, tmp_path: Path) -> None:
+    troubles = subprocess.run(
+        [sys.executable, "-m", "tests.ray_troubles", cluster.address],
+        cwd=PROJECT,
+        env=cluster.environment,
+        capture_output=True,
+        timeout=600,
+    )
+    assert troubles.returncode == 0, troubles.stderr.decode()
+    lacking, damaged, half = troubles.stdout.decode().splitlines()
+    assert "lacks the Python package tensorflow" in lacking
+    assert "model.keras is damaged" in damaged
+    assert "half.tar is not a whole archive" in half
+
+    cluster.environment["RAY_AUTH_TOKEN"] = "0" * 32
+    (tmp_path / "a.png").write_bytes(b"")
+    running = begun(cluster, str(tmp_path), "--output", str(tmp_path / "rows.csv"))
+    errors = running.communicate(timeout=600)[1].decode()
+    assert running.returncode == 1 and "RAY_AUTH_TOKEN" in errors
+    assert "Traceback" not in errors and not (tmp_path / "rows.csv").exists()

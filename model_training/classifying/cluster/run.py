@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 
 import ray
@@ -89,9 +90,10 @@ def _explained(error: BaseException) -> ClusterError | SourceError:
     for one in chain:
         if isinstance(one, SourceError):
             return SourceError(str(one))
-        if isinstance(one, ModuleNotFoundError):
+        # Of a worker that could not begin Ray hands on what it said, and not the error itself.
+        if lacking := re.search(r"No module named '([\w.]+)'", str(one)):
             return ClusterError(
-                f"A node of the cluster lacks the Python package {one.name}: `pip install -r "
+                f"A node of the cluster lacks the Python package {lacking[1]}: `pip install -r "
                 "requirements.txt -r requirements-ray.txt` installs all, on every node."
             )
         if isinstance(one, ray.exceptions.RuntimeEnvSetupError):

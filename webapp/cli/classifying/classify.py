@@ -6,6 +6,7 @@ import errno
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -19,6 +20,9 @@ from model_training.classifying.stores import Stored, is_address
 from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
 from webapp.cli.classifying.work import Work, in_process, on_cluster
 from webapp.cli.common.bars import Bars
+
+LONG = 5.0
+"""Seconds before the first row that are told apart from the rest."""
 
 
 @click.command("classify")
@@ -89,9 +93,9 @@ def classify_command(
         with Journal(output, work.identity, restart=restart) as journal:
             if journal.done:
                 click.echo(f"{len(journal.done):,} pictures are done already.", err=True)
-            seconds, done = _work(journal, work, found, names)
+            pace = _work(journal, work, found, names)
             write_table(output, journal.rows(), work.classes)
-            _summarize(journal, output, done, seconds)
+            _summarize(journal, output, pace)
             journal.remove()
     except JournalError as error:
         raise click.ClickException(str(error)) from error
@@ -108,34 +112,60 @@ def classify_command(
         raise click.exceptions.Exit(130) from None
 
 
-def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) -> tuple[float, int]:
-    """Write a row of each picture that has none; return the seconds, and how many they were.
+@dataclass
+class _Pace:
+    """How many rows were written in how many seconds, of which so many went before the first."""
+
+    rows: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    first: int = 0
+
+    def add(self, rows: int, seconds: float) -> None:
+        """Count `rows` that were written, so many seconds after the beginning."""
+        if not self.rows:
+            self.first, self.waited = rows, seconds
+        self.rows, self.seconds = self.rows + rows, seconds
+
+    def __str__(self) -> str:
+        """Return the pace in words."""
+        words = f"{self.rows / self.seconds:,.0f} a second"
+        later = self.rows - self.first
+        # Of a cluster: its workers load the model first.
+        if self.waited > LONG and later:
+            since = later / max(self.seconds - self.waited, 1e-9)
+            words += f"; the first after {self.waited:.0f} s, then {since:,.0f} a second"
+        return words
+
+
+def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) -> _Pace:
+    """Write a row of each picture that has none.
 
     Raises:
         ClusterError: a picture was left out, of which nobody knows why.
     """
-    done, started = 0, time.perf_counter()
+    pace, started = _Pace(), time.perf_counter()
     with Bars() as bars:
         advance = bars.each("pictures", len(names - journal.done))
         advance(0)
         for rows in work.rows(places, journal.done):
             journal.add(rows)
-            done += len(rows)
+            pace.add(len(rows), time.perf_counter() - started)
             advance(len(rows))
     journal.sync()
     if lost := names - journal.done:
         raise ClusterError(
             f"{len(lost):,} pictures have no row, such as {min(lost)}. The same command asks again."
         )
-    return time.perf_counter() - started, done
+    return pace
 
 
-def _summarize(journal: Journal, output: Path, done: int, seconds: float) -> None:
+def _summarize(journal: Journal, output: Path, pace: _Pace) -> None:
     said = Counter(row.verdict or "not opened" for row in journal.rows())
     parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(said.items()))
     click.echo(f"{said.total():,} pictures: {parts}.")
-    if done:
-        click.echo(f"{done:,} of them now, {done / seconds:,.0f} a second.")
+    if pace.rows:
+        click.echo(f"{pace.rows:,} of them now, {pace}.")
     click.echo(f"Written to {output}.")
 
 
