@@ -17,6 +17,9 @@ _QUIET = {
     # Ray itself asks twenty times, each time for 41 seconds.
     "RAY_NUM_REDIS_GET_RETRIES": "2",
     "RAY_py_gcs_connect_timeout_s": "10",
+    # What it says of each trouble, in pages, is in the sentence that this process ends with.
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -77,6 +80,7 @@ def joined(
     import ray
 
     _join(ray, address, packages, variables)
+    _hush(ray)
     try:
         processors = int(ray.cluster_resources().get("CPU", 0))
         if not processors:
@@ -87,6 +91,13 @@ def joined(
         yield processors
     finally:
         ray.shutdown()
+
+
+def _hush(ray: Any) -> None:
+    """Keep Ray from printing each try that failed on standard output, which has no setting."""
+    worker = getattr(getattr(ray, "_private", None), "worker", None)
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_told, **_how: None
 
 
 def _check_address(address: str) -> None:
@@ -115,16 +126,17 @@ def _check_port(address: str, seconds: float) -> None:
 
 def _join(ray: Any, address: str, packages: tuple[Path, ...], variables: dict[str, str]) -> None:
     try:
-        ray.init(
-            address,
-            runtime_env={
-                "py_modules": [str(one) for one in packages],
-                "env_vars": variables,
-                "excludes": ["**/__pycache__/"],
-            },
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _standard_error_aside():
+            ray.init(
+                address,
+                runtime_env={
+                    "py_modules": [str(one) for one in packages],
+                    "env_vars": variables,
+                    "excludes": ["**/__pycache__/"],
+                },
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except RuntimeError as error:
         if "ersion mismatch" not in str(error):
             raise ClusterError(_not_joined(address, error)) from error
@@ -140,6 +152,23 @@ def _join(ray: Any, address: str, packages: tuple[Path, ...], variables: dict[st
         ) from error
     except (ConnectionError, ValueError, TimeoutError, OSError) as error:
         raise ClusterError(_not_joined(address, error)) from error
+
+
+@contextlib.contextmanager
+def _standard_error_aside() -> Iterator[None]:
+    """Keep from standard error what C++ writes there, that its level of logging was read first."""
+    try:
+        real = os.dup(2)
+    except OSError:  # Whoever runs us has closed it.
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(real, 2)
+        os.close(real)
 
 
 def _not_joined(address: str, error: Exception) -> str:

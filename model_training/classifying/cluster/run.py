@@ -69,7 +69,7 @@ def _read(parts: Sequence[Part], everywhere: bool, most: int, workers: int) -> D
     return ray.data.read_datasource(
         PictureSource(parts, everywhere=everywhere, most=most),
         override_num_blocks=len(parts),
-        concurrency=READING * workers if everywhere else READING,
+        concurrency=min(READING * workers if everywhere else READING, len(parts)),
         # Reading mostly waits; and the workers have all processors.
         num_cpus=0,
     )
@@ -85,29 +85,38 @@ def _configure() -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
 
 
+# An error of this project on a node, as Ray hands it on: the last line of a traceback.
+_OURS = re.compile(r"^(?:model_training|webapp)\.[\w.]*?(\w+): (.+)$", re.MULTILINE)
+_LACKING = re.compile(r"No module named '([\w.]+)'")
+_ERROR = re.compile(r"^[\w.]+(?:Error|Exception): .+$", re.MULTILINE)
+
+
 def _explained(error: BaseException) -> ClusterError | SourceError:
-    chain = list(_causes(error))
-    for one in chain:
-        if isinstance(one, SourceError):
-            return SourceError(str(one))
-        # Of a worker that could not begin Ray hands on what it said, and not the error itself.
-        if lacking := re.search(r"No module named '([\w.]+)'", str(one)):
-            return ClusterError(
-                f"A node of the cluster lacks the Python package {lacking[1]}: `pip install -r "
-                "requirements.txt -r requirements-ray.txt` installs all, on every node."
-            )
-        if isinstance(one, ray.exceptions.RuntimeEnvSetupError):
-            return ClusterError(
-                "A node of the cluster cannot take this project's code; its log, "
-                "runtime_env_setup in Ray's folder there, says why."
-            )
-        if type(one).__name__ == "ExecutionTimeoutError":
-            return ClusterError(
-                f"No node has done anything for {STILL / 60:.0f} minutes. `ray status` says "
-                "whether they are there, and whether other work has their processors."
-            )
-    last = str(chain[-1]).strip().splitlines() or [type(chain[-1]).__name__]
-    return ClusterError(f"The cluster cannot go on: {last[-1][:300]}")
+    """Return what a person can do something with of what Ray says in pages."""
+    causes = list(_causes(error))
+    text = "\n".join(str(one) for one in causes)
+    if ours := _OURS.findall(text):
+        kind, message = ours[-1]
+        if kind == SourceError.__name__:
+            return SourceError(message)
+        return ClusterError(f"A node of the cluster cannot do its work: {message}")
+    if lacking := _LACKING.search(text):
+        return ClusterError(
+            f"A node of the cluster lacks the Python package {lacking[1]}: `pip install -r "
+            "requirements.txt -r requirements-ray.txt` installs all, on every node."
+        )
+    if any(isinstance(one, ray.exceptions.RuntimeEnvSetupError) for one in causes):
+        return ClusterError(
+            "A node of the cluster cannot take this project's code; its log, runtime_env_setup in "
+            "Ray's folder there, says why."
+        )
+    if any(type(one).__name__ == "ExecutionTimeoutError" for one in causes):
+        return ClusterError(
+            f"No node has done anything for {STILL / 60:.0f} minutes. `ray status` says whether "
+            "they are there, and whether other work has their processors."
+        )
+    said = _ERROR.findall(text) or text.strip().splitlines() or [type(error).__name__]
+    return ClusterError(f"The cluster cannot go on: {said[-1][:300]}")
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
