@@ -11,6 +11,7 @@ from scipy.special import softmax
 from model_training.auditing.audit import calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
+from model_training.datasets.catalog.cifar10 import TITLE as CIFAR_10
 from model_training.datasets.dataset import ImageSet
 from model_training.judging.calibration import fit_calibrator
 from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
@@ -23,7 +24,9 @@ from webapp.library import Library, load_library
 BUNDLES, BAD = read_bundles(SHIPPED_MODELS)
 # A quick try of somebody's own is in the same folder, and none of this test's business.
 SHIPPED = [bundle for bundle in BUNDLES if bundle.name == bundle.card.recipe]
+NETWORKS = [bundle for bundle in SHIPPED if bundle.model_path is not None]
 each_bundle = pytest.mark.parametrize("bundle", SHIPPED, ids=[bundle.name for bundle in SHIPPED])
+each_network = pytest.mark.parametrize("bundle", NETWORKS, ids=[one.name for one in NETWORKS])
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,8 @@ def test_every_figure_of_the_report_comes_from_the_predictions(
 @each_bundle
 def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: ImageSet) -> None:
     stored = bundle.predictions
-    assert np.array_equal(stored.test_labels, test_images.labels)
+    if bundle.card.training.data_set == CIFAR_10:
+        assert np.array_equal(stored.test_labels, test_images.labels)
     for part in ("test", "validation"):
         labels, answers = getattr(stored, f"{part}_labels"), getattr(stored, part)
         card = bundle.card.metrics[part]
@@ -73,11 +77,12 @@ def test_the_card_says_what_the_predictions_say(bundle: Bundle, test_images: Ima
     for by, said in (("width", calibration.test_error), ("mass", calibration.test_error_by_mass)):
         error = calibration_error(stated, stored.test_labels, by=by)  # type: ignore[arg-type]
         assert f"{error:.5f}" == f"{said:.5f}"
-        assert error <= 0.01
+        # A network that answers visitors is held to it; of the others it is only told.
+        assert error <= 0.01 or bundle.model_path is None
     assert bundle.card.parameters == find_recipe(bundle.card.recipe).parameters
 
 
-@each_bundle
+@each_network
 def test_every_shipped_network_gives_its_stored_answers_again(
     bundle: Bundle, library: Library, test_images: ImageSet
 ) -> None:
