@@ -95,9 +95,9 @@ def joined(
 
 def _hush(ray: Any) -> None:
     """Keep Ray from printing each try that failed on standard output, which has no setting."""
-    worker = getattr(getattr(ray, "_private", None), "worker", None)
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = lambda *_told, **_how: None
+    # Its own name: where a later Ray has another, its lines are printed and nothing else changes.
+    with contextlib.suppress(AttributeError):
+        ray._private.worker.print_to_stdstream = lambda *_told, **_how: None
 
 
 def _check_address(address: str) -> None:
