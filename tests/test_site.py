@@ -274,8 +274,19 @@ def test_a_curve_of_one_value_is_drawn(value: float) -> None:
     chart = line_chart("Loss", [1.0], {"training": [value], "validation": [value]})
     places = [tick.place for tick in chart.y_ticks]
     assert places == sorted(places, reverse=True)
-    assert min(places) <= chart.lines[0].last[1] <= max(places)
+    assert min(places) <= chart.lines[0].dot[1] <= max(places)
     assert all(0 <= place <= 100 for place in places)
+
+
+def test_the_epoch_whose_weights_are_kept_is_the_one_that_is_marked() -> None:
+    values = {"validation": [0.5, 0.9, 0.7]}
+    last = line_chart("Accuracy", [1, 2, 3], values, as_percent=True)
+    assert (last.lines[0].value, last.notes) == ("70.0%", ())
+    kept = line_chart("Accuracy", [1, 2, 3], values, as_percent=True, kept=2, note="No more.")
+    assert kept.lines[0].value == "90.0%"
+    assert f"{kept.lines[0].dot[0]},{kept.lines[0].dot[1]}" == kept.lines[0].points.split()[1]
+    assert kept.notes == ("at epoch 2, whose weights it has", "No more.")
+    assert kept.text.endswith("at epoch 2, whose weights it has: validation 90.0%.")
 
 
 @pytest.mark.parametrize(
