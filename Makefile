@@ -39,7 +39,17 @@ sbom: .venv/serve .venv-tools/made ## Write what running needs, as CycloneDX: bu
 	.venv-tools/bin/cyclonedx-py environment $(BIN)/python --output-file build/sbom.json
 
 vulnerabilities: .venv-tools/made ## Ask which pinned packages have known faults (needs the network)
-	.venv-tools/bin/pip-audit --no-deps --disable-pip -r constraints.txt
+	@mkdir -p build
+	@# Strict: else a package that no index was asked about passes for one without faults.
+	@.venv-tools/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt \
+		>build/vulnerabilities.txt 2>&1 && found=0 || found=1; \
+	grep -v '^WARNING' build/vulnerabilities.txt | tail -n 40; \
+	if [ $$found = 0 ]; then exit 0; fi; \
+	if grep -qE 'could not be audited|ConnectionError|Failed to resolve' build/vulnerabilities.txt; then \
+		echo 'Nothing was audited: no index of vulnerabilities could be reached, or it lacks the package named above.'; \
+		echo 'That says nothing about the packages. Run this where the internet can be reached.'; exit 2; \
+	fi; \
+	echo 'Pin the versions named above that mend it, in requirements*.txt and constraints.txt, and run the tests.'; exit 1
 
 release-check: .venv/dev ## What takes minutes: every test image, large networks, JAX, determinism
 	$(BIN)/python -m pytest -m release
@@ -80,7 +90,7 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 
 .venv/dev: requirements-dev.txt requirements-audit.txt requirements-axe.txt requirements-export.txt \
 		requirements-jax.txt requirements-limits.txt requirements-parquet.txt requirements-postgresql.txt \
-		requirements-tensorboard.txt requirements-tune.txt .venv/serve
+		requirements-signing.txt requirements-tensorboard.txt requirements-tune.txt .venv/serve
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@# Alone: only the copy of axe-core in it is used, and Playwright, which it asks for, is large.
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-axe.txt

@@ -99,6 +99,8 @@ if os.environ.get("LOG_FORMAT", "text") == "json":
         "loggers": {
             "gunicorn.error": {"level": "INFO", "handlers": ["out"], "propagate": False},
             "gunicorn.access": {"level": "INFO", "handlers": ["out"], "propagate": False},
+            # Which names each of its own plugins, at every start.
+            "alembic.runtime.plugins": {"level": "WARNING"},
         },
     }
 

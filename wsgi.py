@@ -10,6 +10,7 @@ from webapp import create_app
 from webapp.feedback import prepare_at_start
 from webapp.library import open_library
 from webapp.serving.memory import keep_in_bounds
+from webapp.serving.runtime import multiply_alone
 from webapp.settings import SettingError
 
 # The commands (`flask train`, `flask data fetch` ...) import this module as well and serve nobody.
@@ -21,6 +22,7 @@ try:
     if not is_command:
         app.logger.setLevel(logging.INFO)
         keep_in_bounds()
+        multiply_alone()
         open_library(app)
 except SettingError as error:
     # Where it was noticed is of no use to whoever typed a command, or runs the server.

@@ -21,7 +21,7 @@ OPTIONS = (
     "--phases=examples,coverage,fuzzing",
     "--suppress-health-check=all",
     "--max-examples=50",
-    "--request-timeout=60",
+    "--request-timeout=300",
     "--seed=1",
 )
 

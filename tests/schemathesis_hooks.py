@@ -36,11 +36,10 @@ schemathesis.openapi.format(
 # What no schema can say: that lengths agree.
 
 
-@schemathesis.hook  # type: ignore[untyped-decorator]
-def map_body(_context: Any, body: Any) -> Any:
+def make_agree(body: Any) -> None:
     """Make the tensors of a request what their shapes say, and each output wanted once."""
     if not isinstance(body, dict):
-        return body
+        return
     for tensor in body.get("inputs", []) if isinstance(body.get("inputs"), list) else []:
         if not isinstance(tensor, dict) or not isinstance(tensor.get("data"), list):
             continue
@@ -58,7 +57,6 @@ def map_body(_context: Any, body: Any) -> Any:
         rows = body.get(name)
         if isinstance(rows, list) and rows and _is_pixels(rows):
             body[name] = [[[rows[0][0][0]]]] * len(rows)
-    return body
 
 
 def _is_shape(shape: Any, least: int, most: int) -> bool:
@@ -74,12 +72,27 @@ def _is_shape(shape: Any, least: int, most: int) -> bool:
 
 @schemathesis.hook  # type: ignore[untyped-decorator]
 def map_case(_context: Any, case: Any) -> Any:
-    """Name one model, where the address and the form each name one."""
+    """Let what belongs together agree: lengths, and the model that address and form each name.
+
+    Not `map_body`, which is asked about a part of the requests only.
+    """
+    # Never assigned: what fits the description would be judged anew, and pictures misjudged.
+    make_agree(case.body)
     named = case.query.get("model") if isinstance(case.query, dict) else None
     if isinstance(named, str) and isinstance(case.body, dict):
-        if isinstance(case.body.get("model"), str):
+        # A name that is none stays one, in either place: it is there to be refused.
+        models = _models(case)
+        if named in models and case.body.get("model") in models:
             case.body["model"] = named
     return case
+
+
+def _models(case: Any) -> list[str]:
+    """Return the names of models that the description of the operation has."""
+    for parameter in case.operation.definition.raw.get("parameters", []):
+        if parameter.get("name") == "model":
+            return list(parameter["schema"].get("enum", []))
+    return []
 
 
 def _is_pixels(rows: Any) -> bool:

@@ -147,6 +147,7 @@ def test_an_unknown_or_repeated_parameter_is_refused_wherever_it_stands(api: Fla
     for query, code, words in (
         ("model=nope", "unknown-model", "There is: tiny"),
         ("models=tiny", "unknown-parameter", "“models”"),
+        ("model=", "unknown-parameter", "Name a model, or leave it out"),
         ("model=tiny&model=tiny", "unknown-parameter", "more than once"),
     ):
         error = error_of(api.post(f"/api/classify?{query}", **photo))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import io
 import json
@@ -23,10 +24,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
 from model_training.bundles.bundle import Bundle
+from model_training.explaining.methods import METHODS
 from tests import pictures, server
 from tests.conftest import PROJECT
 from tests.test_server import upload
 from webapp import create_app
+from webapp.library import load_library
 from webapp.settings import SettingError
 
 
@@ -98,6 +101,24 @@ def test_an_answer_says_what_its_time_went_into(site: Flask) -> None:
     answer = site.test_client().post("/", data=photo)
     stages = re.findall(r"(\w+);dur=[\d.]+", answer.headers["Server-Timing"])
     assert stages == ["receive", "wait", "decode", "network", "render"]
+
+
+def test_the_map_of_an_answer_is_time_of_the_network(
+    site: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = load_library(site).classifiers["tiny"]
+    method = METHODS[classifier.quick_method]
+
+    def slowly(*asked: Any) -> Any:
+        time.sleep(0.3)
+        return method.explain(*asked)
+
+    slow = {classifier.quick_method: dataclasses.replace(method, explain=slowly)}
+    monkeypatch.setattr("webapp.serving.classifier.METHODS", dict(METHODS) | slow)
+    photo = {"image": (io.BytesIO(pictures.jpeg()), "a.jpg")}
+    answer = site.test_client().post("/", data=photo)
+    (network,) = re.findall(r"network;dur=([\d.]+)", answer.headers["Server-Timing"])
+    assert float(network) >= 300
 
 
 def test_only_this_machine_reads_the_counts_or_who_has_the_token(
@@ -229,7 +250,8 @@ def test_static_files_are_named_by_what_is_in_them(site: Flask) -> None:
 
 
 def test_the_site_answers_under_its_own_names_only(tiny_site: Callable[..., Flask]) -> None:
-    client = tiny_site(TRUSTED_HOSTS="one.example .two.example").test_client()
+    client = tiny_site(TRUSTED_HOSTS="one.example .two.example localhost").test_client()
+    before = series(client.get("/metrics").get_data(as_text=True))
     for host, status in (
         ("one.example", 200),
         ("www.two.example", 200),
@@ -237,6 +259,9 @@ def test_the_site_answers_under_its_own_names_only(tiny_site: Callable[..., Flas
         ("three.example", 400),
     ):
         assert client.get("/about", base_url=f"http://{host}").status_code == status
+    after = series(client.get("/metrics").get_data(as_text=True))
+    refused = [value(one, "refusals_total", code="bad-request") for one in (before, after)]
+    assert refused[1] - refused[0] == 2
 
 
 # Settings and the log.

@@ -473,6 +473,7 @@ def test_settings_come_from_the_instance_folder_and_the_environment(
         ("SESSION_COOKIE_SAMESITE", "no"),
         ("DEFAULT_MODEL", '["a"]'),
         ("DEFAULT_MODEL", "null"),
+        ("DEFAULT_MODEL", ""),
         ("MAX_PHOTO_PIXEL", "5"),
         ("SOURCE_URL", "javascript:alert(1)"),
     ],

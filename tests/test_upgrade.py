@@ -31,7 +31,7 @@ from model_training.judging.fitting import fit_judge
 from model_training.judging.judge import Judge
 from model_training.networks.backend import KerasBackend
 from tests.conftest import make_site
-from webapp.cli.upgrade import upgrade_command
+from webapp.cli.models.upgrade import upgrade_command
 from webapp.serving.classifier import Classifier
 
 SCALE = 1 / 8

@@ -85,6 +85,8 @@ def show_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if status < 400 or isinstance(error, (BadHost, SecurityError)):
         # Without a valid host name no address can be made, and so no page.
+        if status >= 400:
+            metrics.count_refusal(_code(error.name))
         return error.get_response()
     own_words = error.description if error.description != type(error).description else None
     if status == 413:

@@ -55,6 +55,14 @@ SETTINGS = (
         "networks take no memory. Unset, all.",
     ),
     Setting("MODELS_FOLDER", "models", "", "Where the bundles are, relative to `instance/`."),
+    Setting(
+        "MODELS_PUBLIC_KEY",
+        None,
+        "",
+        "The file with the public key (PEM, relative to `instance/`) by which bundles must be "
+        "signed (`flask models sign`): any other is left out, or not taken up. It needs "
+        "`requirements-signing.txt`. Unset, signatures are not looked at.",
+    ),
     Setting("DATA_FOLDER", "data", "", "Where the data sets are, relative to `instance/`."),
     Setting(
         "TRAINING_FOLDER",
@@ -272,6 +280,8 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     app.config["MODELS"] = _chosen(app.config["MODELS"], app.config["DEFAULT_MODEL"])
     for name in FOLDERS:
         app.config[name] = Path(app.instance_path) / app.config[name]
+    if key := app.config["MODELS_PUBLIC_KEY"]:
+        app.config["MODELS_PUBLIC_KEY"] = Path(app.instance_path) / key
     if not app.config["SECRET_KEY"]:
         app.config["SECRET_KEY"] = kept_secret(Path(app.instance_path) / "secret_key")
     if proxies := app.config["TRUSTED_PROXIES"]:
@@ -303,7 +313,7 @@ def _checked(setting: Setting, value: Any) -> Any:
         raise SettingError(f"{setting.name} must be text, not {value!r}.")
     if setting.choices and value not in setting.choices:
         raise SettingError(f"{setting.name} must be {' or '.join(setting.choices)}, not {value!r}.")
-    if value is None and setting.default is not None:
+    if value in (None, "") and setting.default is not None:
         raise SettingError(f"{setting.name} must not be empty.")
     if setting.name == "SECRET_KEY" and value is not None and len(value) < LEAST_KEY:
         raise SettingError(

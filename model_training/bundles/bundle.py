@@ -5,6 +5,7 @@
     history.csv       one row per epoch
     predictions.npz   probabilities on the validation and test images, with their labels
     judge.npz         what turns the network's features into answers (see `judging.judge`)
+    model.sig         a signature of all of these, where somebody signed it (see `bundles.signing`)
 
 A bundle without a network is a report: everything but the network and its judge.
 `bundles.reading` checks what a folder holds; `bundles.writing` makes one.
@@ -23,6 +24,7 @@ from model_training.judging.judge import Judge
 
 MODEL, CARD, HISTORY, PREDICTIONS = "model.keras", "card.json", "history.csv", "predictions.npz"
 JUDGE = "judge.npz"
+SIGNATURE = "model.sig"
 FILES = (MODEL, JUDGE, PREDICTIONS, CARD, HISTORY)
 
 
@@ -61,6 +63,11 @@ class Bundle:
         """Return every file of the bundle by its name, the largest first."""
         there = [self.path / name for name in FILES]
         return {path.name: path for path in there if path.is_file()}
+
+    @property
+    def is_signed(self) -> bool:
+        """Return whether there is a signature now, of whomever."""
+        return (self.path / SIGNATURE).is_file()
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from model_training.bundles.bundle import CARD, MODEL, Bundle, BundleError, is_bundle
+from model_training.bundles.bundle import CARD, MODEL, SIGNATURE, Bundle, BundleError, is_bundle
 from model_training.bundles.reading import read_bundle
 from model_training.files import whole_folder
 from model_training.naming import SLUG
@@ -107,7 +107,8 @@ def remove_bundle(path: Path) -> None:
 
 
 def rename_bundle(bundle: Bundle, name: str) -> Bundle:
-    """Call `bundle` `name`: its folder and its card; every other file stays, byte for byte.
+    """Call `bundle` `name`: its folder and its card; every other file stays, byte for byte, but a
+    signature, which is none of this card.
 
     Raises:
         ValueError: that is no name, or something has it already.
@@ -126,6 +127,7 @@ def rename_bundle(bundle: Bundle, name: str) -> Bundle:
         # The card names everything but itself, so its own text is all that changes.
         card = json.loads((bundle.path / CARD).read_text(encoding="utf-8"))
         (folder / CARD).unlink()
+        (folder / SIGNATURE).unlink(missing_ok=True)
         (folder / CARD).write_text(
             json.dumps(card | {"name": name}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -40,6 +40,9 @@ MOST_IMAGES = 200_000
 MOST_JUDGE_BYTES = 256 * 2**20
 MOST_EPOCHS = 100_000
 
+Check = Callable[[Path], None]
+"""Raises a `BundleError` where the bundle in a folder must not be used."""
+
 
 def read_bundle(path: Path, name: str | None = None) -> Bundle:
     """Read the bundle in the folder `path` and check it: schema, sizes, digests.
@@ -62,13 +65,16 @@ def read_bundle(path: Path, name: str | None = None) -> Bundle:
     return Bundle(card, history, predictions, model_path, path, judge)
 
 
-def read_bundles(folder: Path) -> tuple[list[Bundle], dict[str, str]]:
+def read_bundles(folder: Path, check: Check | None = None) -> tuple[list[Bundle], dict[str, str]]:
     """Read every bundle in `folder`, in the order of their names.
+
+    Args:
+        check: is asked about each before anything of it is read.
 
     Returns:
         The valid ones, and what is wrong with each invalid one, by its name.
     """
-    found = read_changed(folder, {})
+    found = read_changed(folder, {}, check)
     return found.good, found.bad
 
 
@@ -88,11 +94,12 @@ class Found:
     digests: dict[str, str] = field(default_factory=dict)
 
 
-def read_changed(folder: Path, known: Mapping[str, str]) -> Found:
+def read_changed(folder: Path, known: Mapping[str, str], check: Check | None = None) -> Found:
     """Read the bundles in `folder` that are not known yet, in the order of their names.
 
     Args:
         known: the digests of the cards of bundles that need not be read again, by name.
+        check: is asked about each that is read, before anything of it is.
     """
     found = Found()
     children = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -107,6 +114,8 @@ def read_changed(folder: Path, known: Mapping[str, str]) -> Found:
         if found.digests[path.name] and found.digests[path.name] == known.get(path.name):
             continue
         try:
+            if check is not None:
+                check(path)
             found.good.append(read_bundle(path))
         except BundleError as error:
             found.bad[path.name] = str(error)

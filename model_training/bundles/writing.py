@@ -18,6 +18,7 @@ from model_training.bundles.bundle import (
     JUDGE,
     MODEL,
     PREDICTIONS,
+    SIGNATURE,
     Bundle,
     Predictions,
 )
@@ -62,7 +63,8 @@ def write_bundle(
 
 
 def replace_judge(bundle: Bundle, judge: Judge, calibration: Calibration | None = None) -> Bundle:
-    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit.
+    """Give `bundle` another judge; every file but this and the card stays the same, bit by bit, and
+    a signature is left out.
 
     Args:
         calibration: what the card says of it, where that is another.
@@ -79,16 +81,21 @@ def replace_judge(bundle: Bundle, judge: Judge, calibration: Calibration | None 
 
 
 def replace_explanation(bundle: Bundle, explanation: Explanation) -> Bundle:
-    """Say in the card of `bundle` how well it can be explained; every other file stays the same."""
+    """Say in the card of `bundle` how well it can be explained; every other file stays the same.
+
+    A signature is removed, for it is none of this card.
+    """
     card = bundle.card.model_copy(update={"explanation": explanation})
+    # First, so that a reader meets an unsigned bundle rather than one that seems forged.
+    (bundle.path / SIGNATURE).unlink(missing_ok=True)
     with whole_file(bundle.path / CARD) as temporary:
         temporary.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return read_bundle(bundle.path)
 
 
 def make_report(bundle: Bundle) -> Bundle:
-    """Leave out the network and the judge of `bundle`; its other files but the card stay the same,
-    bit by bit.
+    """Leave out the network, the judge and a signature of `bundle`; its other files but the card
+    stay the same, bit by bit.
 
     Raises:
         OSError: a file cannot be written; `bundle` is whole.

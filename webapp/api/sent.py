@@ -85,12 +85,15 @@ def model_wanted() -> str | None:
     """Return the name of the model that is asked, from the form, the address, or both.
 
     Raises:
-        UnknownParameter: it is there more than once, or they name different ones.
+        UnknownParameter: it is empty or there more than once, or they name different ones.
     """
     places = [request.form.getlist("model"), request.args.getlist("model")]
     if any(len(names) > 1 for names in places) or len({*places[0], *places[1]}) > 1:
         raise UnknownParameter("The parameter “model” is there more than once. Name one model.")
-    return next((name for names in places for name in names), None)
+    wanted = next((name for names in places for name in names), None)
+    if wanted == "":
+        raise UnknownParameter("The parameter “model” is empty. Name a model, or leave it out.")
+    return wanted
 
 
 def _body() -> FileStorage:

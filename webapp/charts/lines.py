@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from webapp.charts.axes import Chart, LinearScale, Tick, across, round_ticks, up
@@ -30,7 +30,7 @@ class LineChart(Chart):
 def line_chart(
     title: str,
     epochs: Sequence[float],
-    series: dict[str, Sequence[float]],
+    series: Mapping[str, Sequence[float]],
     *,
     as_percent: bool = False,
     note: str = "",

@@ -12,13 +12,14 @@ from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
 from webapp.cli.classifying.classify import classify_command
 from webapp.cli.data import data_commands
-from webapp.cli.explain import explain_command
 from webapp.cli.export import export_command
-from webapp.cli.models import models_commands
+from webapp.cli.models.explain import explain_command
+from webapp.cli.models.manage import models_commands
+from webapp.cli.models.sign import sign_command, verify_command
+from webapp.cli.models.upgrade import upgrade_command
 from webapp.cli.predict import predict_command
 from webapp.cli.train import train_command
 from webapp.cli.tuning.tune import tune_command
-from webapp.cli.upgrade import upgrade_command
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -53,6 +54,8 @@ def init_app(app: Flask) -> None:
     app.cli.add_command(classify_command)
     models_commands.add_command(upgrade_command)
     models_commands.add_command(explain_command)
+    models_commands.add_command(sign_command)
+    models_commands.add_command(verify_command)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
         # Flask loads the app when it comes to list its commands, and has written an introduction
         # of its own by then.  What it writes last is a method that can still be ours.

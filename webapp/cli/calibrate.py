@@ -17,7 +17,7 @@ from model_training.bundles.writing import replace_judge
 from model_training.datasets.dataset import split
 from model_training.judging.calibration import Calibrator, fit_calibrator
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import TAKE_UP, find_bundle
+from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
 from webapp.cli.common.data_sources import data_options, data_set_of, find_source
 from webapp.cli.common.photos import PhotoFiles, judged_features
 
@@ -111,6 +111,7 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
     except ValueError as error:
         raise click.ClickException(f"{error}.") from error
     said = Calibration.of(calibrator, *_tested(bundle))
+    was_signed = bundle.is_signed
     replace_judge(bundle, replace(judge, threshold=threshold), said)
     click.echo(f"{bundle.name}: set on {threshold.set_on}.")
     counted = f"{rates.photos:,} photos of the classes, {rates.strangers:,} strangers"
@@ -122,6 +123,7 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
             f"{rates.of_strangers[number]:6.1%} of the strangers"
         )
     click.echo(TAKE_UP)
+    say_unsigned(bundle.name, was_signed)
 
 
 def _tested(bundle: Bundle) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -172,6 +174,7 @@ def _fit_again(
             )
         except ValueError as error:
             raise click.ClickException(f"{name}: {error}.") from error
+    was_signed = bundle.is_signed
     bundle = replace_judge(bundle, judge, Calibration.of(calibrator, *_tested(bundle)))
     size = sum(file.stat().st_size for file in bundle.files.values())
     click.echo(
@@ -180,3 +183,4 @@ def _fit_again(
         f"{len(validation):,} validation images."
     )
     click.echo(f"Written to {bundle.path}, {size / 1e6:.1f} MB. {TAKE_UP}")
+    say_unsigned(bundle.name, was_signed)

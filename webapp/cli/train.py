@@ -21,6 +21,7 @@ from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
+from webapp.cli.common.bundles import say_unsigned
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
 from webapp.cli.common.preparing import recipe_called, say_what_is_resized, weights_for
 from webapp.cli.common.results import print_outcome, print_recipes
@@ -197,6 +198,7 @@ def train_command(
         place = _place(bundle_path, tensorboard)
         bundle = train_shown(recipe, data, asked, bundle_path, place, calibrated, told, together)
     print_outcome(bundle)
+    say_unsigned(bundle.name, False)
     keep_data(data)
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from flask import Flask
 
-from model_training.bundles.bundle import MODEL, Bundle
+from model_training.bundles.bundle import MODEL, Bundle, BundleError
 from model_training.bundles.reading import read_changed
+from model_training.bundles.signing import SigningError, Verifier
 from webapp.data_sets import ServedDataSet, known_by_results, read_data_sets
 from webapp.library.content import Library, ModelState, Result, in_order
 from webapp.serving.classifier import Classifier, ClassifierError
@@ -48,6 +49,7 @@ class Inventory:
         self._data_problems: dict[str, str] = {}
         self._stamps: Stamps | None = None
         self._default: str | None = None
+        self._verifier: Verifier | None = None
 
     def has_networks(self) -> bool:
         """Return whether there is a network to be loaded here, without reading any."""
@@ -66,6 +68,7 @@ class Inventory:
         found = read_changed(
             self._app.config["MODELS_FOLDER"],
             {name: one.digest for name, one in self._held.items()},
+            self._check_signature if self._app.config["MODELS_PUBLIC_KEY"] else None,
         )
         for name in set(self._held) - set(found.digests):
             del self._held[name]
@@ -142,10 +145,31 @@ class Inventory:
                     f"{', '.join(there) or 'none'}."
                 )
 
+    def check_key(self) -> None:
+        """Raise an error if bundles must be signed, and nothing can be verified.
+
+        Raises:
+            SettingError: so it is; the message says why.
+        """
+        public_key = self._app.config["MODELS_PUBLIC_KEY"]
+        if public_key is not None and self._verifier is None:
+            try:
+                self._verifier = Verifier(public_key)
+            except SigningError as error:
+                raise SettingError(f"MODELS_PUBLIC_KEY cannot be used: {error}.") from error
+
     @property
     def problems(self) -> dict[str, str]:
         """Return what is wrong with each bundle that was not taken up, by its name."""
         return self._left_out | self._not_taken_up
+
+    def _check_signature(self, path: Path) -> None:
+        try:
+            self.check_key()
+        except SettingError as error:
+            raise BundleError(str(error).rstrip(".")) from error
+        assert self._verifier is not None
+        self._verifier.check(path)
 
     def _is_chosen(self, name: str) -> bool:
         chosen = self._app.config["MODELS"]

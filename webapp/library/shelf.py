@@ -69,12 +69,13 @@ class Shelf:
         up what changes whenever that is asked.
 
         Raises:
-            SettingError: `MODELS` names a model that is not there.
+            SettingError: `MODELS` names a model that is not there, or `MODELS_PUBLIC_KEY` is none.
         """
         begun = time.perf_counter()
         # A request that is there already is fulfilled by what is read now.
         seen = {path: number_of(path) for path in request_files(Path(self._app.instance_path))}
         with self._lock:
+            self._inventory.check_key()
             with ThreadPoolExecutor(1) as beside:
                 # TensorFlow takes half of a start, and reading is mostly done outside of Python.
                 looking = beside.submit(self._inventory.look)

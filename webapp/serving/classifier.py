@@ -187,7 +187,8 @@ class Classifier:
             raise ValueError(f"{label!r} cannot be set against itself")
         number = self.classes.index(label)
         other = None if against is None else self.classes.index(against)
-        return METHODS[method].explain(self.backend, view, Target(self.judge, number, other))
+        with stage("network"):
+            return METHODS[method].explain(self.backend, view, Target(self.judge, number, other))
 
     @property
     def quick_method(self) -> str:

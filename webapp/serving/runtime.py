@@ -1,4 +1,4 @@
-"""TensorFlow as serving needs it: without what it imports only because it is installed.
+"""TensorFlow and NumPy as serving needs them.
 
 Keras and TensorFlow look for JAX, pandas and scikit-learn, and import each that is there to support
 its types.  The site asks none of them, and where it shares an environment with training they take
@@ -15,6 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+
+from threadpoolctl import threadpool_limits
 
 NOT_NEEDED = frozenset({"jax", "jaxlib", "pandas", "sklearn"})
 
@@ -33,6 +35,15 @@ def prepare() -> None:
     tf.get_logger().setLevel(logging.ERROR)
     gc.collect()
     gc.freeze()
+
+
+def multiply_alone() -> None:
+    """Let every product of matrices in NumPy and SciPy be computed by the thread that wants it.
+
+    A judge's are small.  Threads that share one wait for each other whenever a network keeps the
+    processors busy (`benchmarks.products`).  TensorFlow has threads of its own.
+    """
+    threadpool_limits(1, user_api="blas")
 
 
 @contextlib.contextmanager

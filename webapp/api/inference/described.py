@@ -105,15 +105,20 @@ def _input(most: Most) -> dict[str, Any]:
 _BINARY = {
     "application/octet-stream": {"schema": {"description": "JSON, and binary data behind it"}}
 }
+_FLAG = {"type": "boolean"}
 
 
 def _infer(library: Library, most: Most) -> dict[str, Any]:
     """Describe a request of the Open Inference Protocol whose tensors are JSON."""
     default = library.classifiers.get(library.default_model or "")
-    names = {"enum": list(outputs_of(default))} if default else {}
-    wanted = _object(
-        {"name": {"type": "string"} | names, "parameters": _flag("binary_data")}, ["name"]
-    )
+    others = [name for name in outputs_of(default) if name != "probabilities"] if default else []
+    most_probable = {"type": "integer", "minimum": 1}
+    wanted = {
+        "anyOf": [
+            _wanted({"const": "probabilities"}, most_probable),
+            _wanted({"enum": others} if others else {"type": "string"}, False),
+        ]
+    }
     side = {"type": "integer", "minimum": 1, "maximum": LONGEST_SIDE}
     number = {"type": "integer", "minimum": 1, "maximum": most.arrays}
     colours = _listed({"type": "integer", "minimum": 0, "maximum": 255})
@@ -126,10 +131,11 @@ def _infer(library: Library, most: Most) -> dict[str, Any]:
     ]
     return _object(
         {
-            "id": {"type": "string"},
-            "parameters": _flag("binary_data_output"),
+            "id": {"type": ["string", "null"]},
+            "parameters": _parameters({"binary_data_output": _FLAG}),
             "inputs": _listed({"oneOf": inputs}, 1),
-            "outputs": _listed(wanted) | {"description": "Each at most once; without it, all"},
+            "outputs": _listed(wanted)
+            | {"type": ["array", "null"], "description": "Each at most once; without it, all"},
         },
         ["inputs"],
     )
@@ -144,11 +150,22 @@ def _tensor(
         "shape": shape,
         "data": data | {"description": "As many as the shape says"},
     }
-    return _object(properties, list(properties))
+    more = {"parameters": _parameters({"binary_data_size": False})}
+    return _object(properties | more, list(properties))
 
 
-def _flag(name: str) -> dict[str, Any]:
-    return _object({name: {"type": "boolean"}}, [])
+def _wanted(name: dict[str, Any], classification: dict[str, Any] | bool) -> dict[str, Any]:
+    """Describe an output that is wanted; of probabilities, so many of the most probable classes."""
+    known = {"binary_data": _FLAG, "classification": classification}
+    return _object({"name": name, "parameters": _parameters(known)}, ["name"])
+
+
+def _parameters(known: dict[str, Any]) -> dict[str, Any]:
+    """Describe parameters; those that are not `known` may have any name, and are ignored."""
+    scalar = {"type": ["boolean", "number", "string"]}
+    return _object(dict.fromkeys(schemas.FLAGS, _FLAG) | known, []) | {
+        "additionalProperties": scalar
+    }
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -273,6 +273,7 @@ def _classified(
     output: outputs.Output, array: NDArray[Any], most: Any, classifier: Classifier
 ) -> NDArray[Any]:
     """Return the `most` probable classes of each image as texts, “probability:number:name”."""
+    most = schemas.whole(most)
     if output.name != "probabilities" or type(most) is not int or most < 1:
         raise BadRequest("“classification” is a whole number from 1, and for “probabilities” only.")
     order = np.argsort(-array, axis=1, kind="stable")[:, :most]

@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
-Parameters = dict[str, bool | int | float | str]
+FLAGS = ("binary_data", "binary_data_output")
+Scalar = bool | int | float | str
 
 
-def _whole(value: Any) -> Any:
+def _with_flags(parameters: dict[str, Scalar]) -> dict[str, Scalar]:
+    for name in FLAGS:
+        if not isinstance(parameters.get(name, True), bool):
+            raise PydanticCustomError("flag", f"“{name}” is true or false, and nothing else")
+    return parameters
+
+
+Parameters = Annotated[dict[str, Scalar], AfterValidator(_with_flags)]
+
+
+def whole(value: Any) -> Any:
     """Return 3.0 as 3: JSON does not tell them apart."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Length = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
+Length = Annotated[int, Field(ge=0), BeforeValidator(whole)]
 
 
 class _Sent(BaseModel):
@@ -46,7 +58,7 @@ class InferRequest(_Sent):
     id: str | None = None
     parameters: Parameters = {}
     inputs: Annotated[list[InferInput], Field(min_length=1, max_length=16)]
-    outputs: list[RequestedOutput] | None = Field(
+    outputs: Annotated[list[RequestedOutput], Field(min_length=1)] | None = Field(
         None, description="Which are wanted; without it, all"
     )
 

@@ -13,6 +13,28 @@ from model_training.bundles.reading import read_bundle
 TAKE_UP = "A running site takes it up with `flask models reload`."
 
 
+def folders() -> dict[str, Path]:
+    """Return the folder of every bundle, sound or not, by its name."""
+    folder: Path = current_app.config["MODELS_FOLDER"]
+    paths = sorted(folder.iterdir()) if folder.is_dir() else ()
+    return {path.name: path for path in paths if path.is_dir() and path.name[0] != "."}
+
+
+def find_folder(name: str, param_hint: str = "NAME") -> Path:
+    """Return the folder of the bundle called `name`, sound or not.
+
+    Raises:
+        click.ClickException: it is not there.
+    """
+    there = folders()
+    if name not in there:
+        known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
+        raise click.BadParameter(
+            f"there is no model called {name!r} here. There is: {known}.", param_hint=param_hint
+        )
+    return there[name]
+
+
 def find_bundle(name: str, param_hint: str = "NAME") -> Bundle:
     """Return the bundle called `name` in the models folder.
 
@@ -22,15 +44,15 @@ def find_bundle(name: str, param_hint: str = "NAME") -> Bundle:
     Raises:
         click.ClickException: it is not there, or it is damaged.
     """
-    folder: Path = current_app.config["MODELS_FOLDER"]
-    paths = folder.iterdir() if folder.is_dir() else ()
-    there = sorted(path.name for path in paths if path.is_dir() and path.name[0] != ".")
-    if name not in there:
-        known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
-        raise click.BadParameter(
-            f"there is no model called {name!r} here. There is: {known}.", param_hint=param_hint
-        )
+    path = find_folder(name, param_hint)
     try:
-        return read_bundle(folder / name)
+        return read_bundle(path)
     except (BundleError, OSError) as error:
         raise click.ClickException(f"The bundle {name} is damaged: {error}.") from error
+
+
+def say_unsigned(name: str, was_signed: bool) -> None:
+    """Say of the bundle `name`, which has just been changed, that its signature is gone."""
+    if was_signed or current_app.config["MODELS_PUBLIC_KEY"]:
+        gone = "Its signature is gone, since it was changed" if was_signed else "It is not signed"
+        click.echo(f"{gone}: `flask models sign {name} --key FILE` signs it.")

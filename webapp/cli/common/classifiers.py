@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 from flask import current_app
 
-from model_training.bundles.reading import read_bundles
-from webapp.cli.common.bundles import find_bundle
+from model_training.bundles.bundle import BundleError
+from model_training.bundles.reading import Check, read_bundles
+from model_training.bundles.signing import SigningError, Verifier
+from webapp.cli.common.bundles import find_bundle, find_folder
 from webapp.serving.classifier import Classifier, ClassifierError
 
 
@@ -17,8 +19,10 @@ def named_classifier(name: str) -> Classifier:
         click.ClickException: it is not here, or cannot answer.
     """
     try:
+        if check := _check():
+            check(find_folder(name, param_hint="--model"))
         return Classifier(find_bundle(name, param_hint="--model"))
-    except ClassifierError as error:
+    except (BundleError, ClassifierError) as error:
         raise click.ClickException(f"{name} cannot answer: {error}.") from error
 
 
@@ -28,7 +32,7 @@ def default_classifier() -> Classifier:
     Raises:
         click.ClickException: nothing can.
     """
-    bundles, problems = read_bundles(current_app.config["MODELS_FOLDER"])
+    bundles, problems = read_bundles(current_app.config["MODELS_FOLDER"], _check())
     wanted: str = current_app.config["DEFAULT_MODEL"]
     for bundle in sorted(bundles, key=lambda one: one.name != wanted):
         try:
@@ -46,3 +50,16 @@ def default_classifier() -> Classifier:
     raise click.ClickException(
         f"No model can answer ({named or 'none is here'}). `flask train custom-cnn` trains one."
     )
+
+
+def _check() -> Check | None:
+    """Return what refuses bundles that are not signed as the setting says; None if it says nothing.
+
+    Raises:
+        click.ClickException: nothing can be verified.
+    """
+    public_key = current_app.config["MODELS_PUBLIC_KEY"]
+    try:
+        return Verifier(public_key).check if public_key else None
+    except SigningError as error:
+        raise click.ClickException(f"MODELS_PUBLIC_KEY cannot be used: {error}.") from error

@@ -27,7 +27,7 @@ from model_training.bundles.writing import make_report
 from model_training.networks.features import kept
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError, Unfinished
-from webapp.cli.common.bundles import TAKE_UP, find_bundle
+from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
 from webapp.library import reloading
 
 FEATURES = "features"
@@ -100,9 +100,11 @@ def rename_command(name: str, new_name: str) -> None:
     Its network stays as it is, byte for byte.
     """
     bundle = find_bundle(name)
+    was_signed = bundle.is_signed
     with _explained(name):
         rename_bundle(bundle, new_name)
     click.echo(f"{name} is called {new_name} now. {TAKE_UP}")
+    say_unsigned(new_name, was_signed)
     _say_if_default(name)
     if checkpoint.exists(current_app.config["TRAINING_FOLDER"] / name):
         click.echo(f"An unfinished training of {name} is there too, and keeps that name.")
@@ -126,9 +128,11 @@ def report_only_command(names: tuple[str, ...], yes: bool) -> None:
     if bundles and not yes:
         click.confirm("Remove the networks for good?", abort=True)
     for bundle in bundles:
+        was_signed = bundle.is_signed
         with _explained(bundle.name):
             report = make_report(bundle)
         click.echo(f"{report.name} is a report now, {_megabytes(size(report.path))}.")
+        say_unsigned(report.name, was_signed)
         _say_if_default(report.name)
 
 

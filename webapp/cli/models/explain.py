@@ -14,7 +14,7 @@ from model_training.bundles.card import Explanation
 from model_training.bundles.writing import replace_explanation
 from model_training.datasets.kept import find_description, read_kept
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import TAKE_UP, find_bundle
+from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
 
 IMAGES = 40
 
@@ -86,6 +86,7 @@ def explain_command(name: str, photos: Path | None, images: int) -> None:
         set_on=set_on,
         command=command,
     )
+    was_signed = bundle.is_signed
     bundle = replace_explanation(bundle, explanation)
     click.echo(f"{'':22}{'score':>8}{'lead over the blob':>22}{'ms':>8}")
     for one, score in sorted(explanation.scores.items(), key=lambda item: -item[1]):
@@ -99,6 +100,7 @@ def explain_command(name: str, photos: Path | None, images: int) -> None:
         beats = "beats" if explanation.beats_blob(one) else "does not beat"
         click.echo(f"{said}: {METHODS[one].title}, which {beats} the blob beyond chance.")
     click.echo(f"Written to {bundle.path}. {TAKE_UP}")
+    say_unsigned(bundle.name, was_signed)
 
 
 def _kept_folder(bundle: Bundle) -> Path:

@@ -8,8 +8,9 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from model_training.bundles.bundle import BundleError
+from model_training.bundles.bundle import SIGNATURE, BundleError
 from model_training.bundles.upgrade import is_outdated, upgrade
+from webapp.cli.common.bundles import say_unsigned
 
 
 @click.command("upgrade")
@@ -44,6 +45,7 @@ def upgrade_command(name: str | None) -> None:
 
 def _upgraded(path: Path) -> bool:
     """Bring the bundle in `path` up to date and say so, or say why not."""
+    was_signed = (path / SIGNATURE).is_file()
     try:
         bundle = upgrade(path)
     except BundleError as error:
@@ -58,6 +60,7 @@ def _upgraded(path: Path) -> bool:
         return False
     size = sum(file.stat().st_size for file in bundle.files.values())
     click.echo(f"{path.name}: brought up to date, {size / 1e6:.1f} MB.")
+    say_unsigned(path.name, was_signed)
     if bundle.judge is None and bundle.model_path is not None:
         click.echo(
             f"It cannot answer photos before it has a judge: `flask calibrate {path.name}` makes "
