@@ -1,6 +1,6 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-api test-serving lint bench release-check sbom \
+.PHONY: help serve test test-api test-ray test-serving lint bench release-check sbom \
 	vulnerabilities
 
 PORT ?= 8000
@@ -19,6 +19,9 @@ test: .venv/dev ## Check style and types, and run the tests
 
 test-serving: .venv/dev .venv-serving/ready ## Ask a model server that nobody here wrote (KServe's)
 	$(BIN)/python -m pytest -m serving tests/test_independent_server.py
+
+test-ray: .venv/dev .venv/ray ## Classify on a Ray cluster of two nodes, and kill one (minutes)
+	$(BIN)/python -m pytest -m release tests/test_classify_on_ray.py
 
 lint: .venv/dev ## Check style, types, and which room imports which
 	$(BIN)/ruff check .
@@ -69,6 +72,10 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 
 .venv/serve: requirements.txt requirements-site.txt constraints.txt | .venv/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/ray: requirements-ray.txt constraints.txt .venv/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-ray.txt
 	@touch $@
 
 .venv-tools/made: requirements-tools.txt

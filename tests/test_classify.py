@@ -22,6 +22,7 @@ from flask import Flask
 from flask.testing import FlaskCliRunner
 from PIL import Image
 
+from model_training.classifying import journal
 from model_training.classifying.journal import Journal
 from model_training.classifying.rows import Row
 from model_training.datasets.dataset import ImageSet
@@ -172,7 +173,7 @@ def test_an_output_is_refused_that_is_there_or_is_of_no_known_kind(
 def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
     site: Flask, folder: Path, tmp_path: Path, cli: FlaskCliRunner
 ) -> None:
-    output, journal = tmp_path / "rows.jsonl", tmp_path / "rows.jsonl.rows"
+    output, kept = tmp_path / "rows.jsonl", tmp_path / "rows.jsonl.rows"
     command = ["classify", str(folder), "--output", str(output), "--batch", "2"]
     models = site.config["MODELS_FOLDER"]
     running = subprocess.Popen(
@@ -182,7 +183,7 @@ def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
         stderr=subprocess.DEVNULL,
     )
     try:
-        while not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
+        while not (kept.exists() and kept.read_bytes().count(b"\n") > 3):
             assert running.poll() is None
             time.sleep(0.005)
         running.send_signal(signal.SIGKILL)
@@ -191,7 +192,7 @@ def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
         running.wait()
     assert not output.exists(), "nothing half-written is taken for whole"
     # The kill may have come in the middle of a line.
-    journal.write_bytes(journal.read_bytes() + b'{"file": "half')
+    kept.write_bytes(kept.read_bytes() + b'{"file": "half')
     done = cli.invoke(args=command)
     assert done.exit_code == 0, done.output
     assert "are done already" in done.output
@@ -230,6 +231,7 @@ def test_a_full_disk_keeps_what_was_done(
     command = ["classify", str(folder), "--output", str(output), "--batch", "4"]
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
+        patch.setattr(journal, "EVERY", 0.0)
         done = cli.invoke(args=command)
     assert done.exit_code == 1 and "The disk is full" in done.output and "goes on" in done.output
     assert not output.exists()

@@ -1,8 +1,9 @@
 """Rows on disk while they are made: a run that is killed goes on, and no row is lost or doubled.
 
 A journal lies beside the file that is asked for, as `NAME.rows`.  Its first line says what the run
-is; then comes a line for each row.  Every batch is on the disk before the next one is begun, and a
-last line that a kill cut off is cut off whole.
+is; then comes a line for each row.  A batch is with the system before the next one is begun, so
+that a kill takes none, and on the disk within a second, so that a power cut takes a second's work,
+which is done again.  A last line that was cut off is cut off whole.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from model_training.classifying.rows import Row
+
+EVERY = 1.0
+"""Seconds after which what was written is on the disk: to wait for it takes milliseconds."""
 
 
 class JournalError(Exception):
@@ -40,6 +45,7 @@ class Journal:
     def __init__(self, output: Path, run: dict[str, str], *, restart: bool = False) -> None:
         self.path = output.with_name(f"{output.name}.rows")
         self.done: set[str] = set()
+        self._synced, self._on_disk = 0.0, 0
         self._file: BinaryIO = self.path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,17 +74,35 @@ class Journal:
         self._file.close()
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Write `rows`; they are on the disk when this returns."""
+        """Write `rows`; a kill does not take them any more when this returns.
+
+        Raises:
+            OSError: they cannot be written; then none of them is.
+        """
         start = self._file.seek(0, os.SEEK_END)
         try:
             self._file.write("".join(f"{row.to_json()}\n" for row in rows).encode())
             self._file.flush()
-            os.fsync(self._file.fileno())
         except OSError:
             # Half a batch, on a disk that is full, is none.
             self._file.truncate(start)
             raise
+        if time.monotonic() - self._synced >= EVERY:
+            self.sync()
         self.done.update(row.file for row in rows)
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk.
+
+        Raises:
+            OSError: it cannot be; then what was not there before is taken back.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(self._on_disk)
+            raise
+        self._on_disk, self._synced = self._file.tell(), time.monotonic()
 
     def rows(self) -> Iterator[Row]:
         """Yield every row, in order."""
@@ -98,6 +122,7 @@ class Journal:
             self._file.truncate(0)
             self._file.write(json.dumps(run).encode() + b"\n")
             self._file.flush()
+            self._on_disk = self._file.tell()
             return
         if _header(first) != run:
             raise JournalError(
@@ -114,6 +139,7 @@ class Journal:
                 break
             whole += len(line)
         self._file.truncate(whole)
+        self._on_disk = whole
 
 
 def _header(line: bytes) -> object:

@@ -1,4 +1,8 @@
-"""Judge pictures as they come: decoder threads before, and the network in batches behind them."""
+"""Judge pictures as they come, in three steps that go on at the same time.
+
+Threads read and decode, another runs the network, and the caller's own judges what the network said
+of the batch before: a network that waits for none of the rest is what a run's time goes to.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_training.classifying.rows import Row
@@ -16,12 +22,21 @@ from model_training.classifying.sources import Picture, Unreadable
 from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_at_once
 from model_training.datasets.pictures.views import View
 from model_training.judging.backend import Backend
-from model_training.judging.judge import Judge
+from model_training.judging.judge import Judge, mean_features
 
 BATCH = 64
-"""Pictures that go through the network together: more is hardly faster, and holds more memory."""
-AHEAD = 3
+"""Pictures that go through the network and the judge together: more holds more memory."""
+SMALL_BATCH = 256
+"""The same of a network of 32 pixels: its judge takes half as long for each of so many."""
+AHEAD = 4
 """Batches that are read and decoded before the network asks for them."""
+RUNNING = 2
+"""Batches that the network has been given: one that it looks at, and one that comes next."""
+TOGETHER = 8
+"""Pictures that one decoder opens in turn: to hand over each by itself takes as long as to read it,
+and of photos, which take long, other decoders have some too."""
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ def classify(
     backend: Backend,
     limits: Limits,
     *,
-    batch: int = BATCH,
+    batch: int | None = None,
     threads: int | None = None,
 ) -> Iterator[list[Row]]:
     """Yield the rows of `pictures`, in their order, a batch at a time.
@@ -46,60 +61,114 @@ def classify(
     A picture that cannot be opened is a row that says why.
 
     Args:
+        batch: pictures that are judged together; by default as `batch_of` has it.
         threads: that decode; by default as many as there are processors.
     """
-    found = iter(pictures)
     # The judge's products are small: on cores that the network keeps busy, threads for them mostly
     # wait for each other (0.04 ms an image by one thread, 1.3 by two, measured on two busy cores).
     one_thread = threadpool_limits(1, user_api="blas")
-    with one_thread, ThreadPoolExecutor(threads or os.cpu_count()) as decoders:
-
-        def opening() -> Iterator[tuple[str, Future[list[View] | Row]]]:
-            for picture in found:
-                # What is in an archive is read in its order, so reading stays in this thread.
-                opened = _read(picture, limits)
-                if isinstance(opened, Row):
-                    done: Future[list[View] | Row] = Future()
-                    done.set_result(opened)
-                    yield picture.name, done
-                else:
-                    yield picture.name, decoders.submit(_cut, picture.name, opened, judge, limits)
-
-        coming = opening()
-        waiting = deque(islice(coming, batch * AHEAD))
-        while waiting:
-            now = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
-            opened = [(name, future.result()) for name, future in now]
-            # Before the network runs, so that decoders are busy while it does.
-            waiting.extend(islice(coming, batch))
-            yield _judged(opened, judge, backend)
+    with (
+        one_thread,
+        ThreadPoolExecutor(threads or os.cpu_count()) as decoders,
+        ThreadPoolExecutor(1) as network,
+    ):
+        running: deque[tuple[list[_Opened], Future[Floats | None]]] = deque()
+        for opened in _opened(pictures, judge, limits, decoders, batch or batch_of(judge)):
+            running.append((opened, network.submit(_features, opened, backend)))
+            if len(running) == RUNNING:
+                yield _judged(*running.popleft(), judge)
+        for opened, features in running:
+            yield _judged(opened, features, judge)
 
 
-def _read(picture: Picture, limits: Limits) -> bytes | Row:
+@dataclass(frozen=True)
+class _File:
+    """A picture that was read: its bytes, or the row that says why it was not."""
+
+    name: str
+    content: bytes | Row
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A picture that was opened: its views, or the row that says why it was not."""
+
+    name: str
+    views: list[View] | Row
+
+
+def batch_of(judge: Judge) -> int:
+    """Return how many pictures are judged together, unless somebody asks for another number."""
+    return max(BATCH, SMALL_BATCH * 32**2 // judge.plan.side**2)
+
+
+def _opened(
+    pictures: Iterable[Picture],
+    judge: Judge,
+    limits: Limits,
+    decoders: ThreadPoolExecutor,
+    batch: int,
+) -> Iterator[list[_Opened]]:
+    """Yield batches of pictures, opened, in their order; the next ones are being opened."""
+
+    def opening() -> Iterator[Future[list[_Opened]]]:
+        # What is in an archive is read in its order, so in this thread.
+        found = (_read(one, limits) if one.ordered else one for one in pictures)
+        while some := list(islice(found, TOGETHER)):
+            yield decoders.submit(_open, some, judge, limits)
+
+    coming = opening()
+    waiting = deque(islice(coming, -(-batch * AHEAD // TOGETHER)))
+    ready: list[_Opened] = []
+    while waiting:
+        ready += waiting.popleft().result()
+        waiting.extend(islice(coming, 1))
+        while len(ready) >= batch:
+            yield ready[:batch]
+            ready = ready[batch:]
+    if ready:
+        yield ready
+
+
+def _read(picture: Picture, limits: Limits) -> _File:
     try:
         data = picture.read(limits.file_bytes + 1)
     except Unreadable as error:
-        return Row(picture.name, error="unreadable-file", detail=str(error))
+        return _File(picture.name, Row(picture.name, error="unreadable-file", detail=str(error)))
     if len(data) > limits.file_bytes:
-        return _refused(picture.name, PhotoTooLarge.for_bytes(limits.file_bytes))
-    return data
+        return _File(
+            picture.name, _refused(picture.name, PhotoTooLarge.for_bytes(limits.file_bytes))
+        )
+    return _File(picture.name, data)
 
 
-def _cut(name: str, data: bytes, judge: Judge, limits: Limits) -> list[View] | Row:
+def _open(some: list[Picture | _File], judge: Judge, limits: Limits) -> list[_Opened]:
+    read = (_read(one, limits) if isinstance(one, Picture) else one for one in some)
+    return [_Opened(one.name, _cut(one, judge, limits)) for one in read]
+
+
+def _cut(file: _File, judge: Judge, limits: Limits) -> list[View] | Row:
+    if isinstance(file.content, Row):
+        return file.content
     try:
-        return judge.views(open_at_once(data, max_pixels=limits.pixels).image)
+        return judge.views(open_at_once(file.content, max_pixels=limits.pixels).image)
     except PhotoError as error:
-        return _refused(name, error)
+        return _refused(file.name, error)
 
 
-def _judged(
-    opened: list[tuple[str, list[View] | Row]], judge: Judge, backend: Backend
-) -> list[Row]:
-    views = [one for _, one in opened if not isinstance(one, Row)]
-    judgements = iter(judge.judge(views, backend) if views else ())
+def _features(opened: list[_Opened], backend: Backend) -> Floats | None:
+    views = [one.views for one in opened if not isinstance(one.views, Row)]
+    return mean_features(views, backend) if views else None
+
+
+def _judged(opened: list[_Opened], features: Future[Floats | None], judge: Judge) -> list[Row]:
+    found = features.result()
+    judgements = iter(() if found is None else judge.judge_features(found))
     return [
-        one if isinstance(one, Row) else Row.of(name, next(judgements), judge.classes)
-        for name, one in opened
+        one.views
+        if isinstance(one.views, Row)
+        else Row.of(one.name, next(judgements), judge.classes)
+        for one in opened
     ]
 
 

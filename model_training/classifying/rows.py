@@ -40,17 +40,17 @@ class Row:
     @classmethod
     def of(cls, file: str, judgement: Judgement, classes: tuple[str, ...]) -> Row:
         """Return the row that says what `judgement` does."""
-        best = int(judgement.probabilities.argmax())
-        share = float(judgement.probabilities[best])
+        shares = judgement.probabilities.tolist()
+        share = max(shares)
         familiarity = 1.0 if judgement.familiarity is None else judgement.familiarity
         return cls(
             file,
             judgement.verdict,
-            classes[best],
+            classes[shares.index(share)],
             round(share * familiarity, 6),
             round(judgement.novelty, 6),
             judgement.resembles,
-            tuple(round(float(one), 6) for one in judgement.probabilities),
+            tuple([round(one, 6) for one in shares]),
         )
 
     def flat(self, classes: tuple[str, ...]) -> dict[str, Any]:

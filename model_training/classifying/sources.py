@@ -1,7 +1,8 @@
-"""Find pictures to classify, in files, folders and archives, without unpacking anything."""
+"""Find pictures to classify, in files, folders, archives and object stores, unpacking nothing."""
 
 from __future__ import annotations
 
+import os
 import stat
 import tarfile
 import zipfile
@@ -10,7 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from model_training.classifying.stores import Stored, StoreError, find_stored, read_stored
+
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+
+_AT_ONCE = 2**20
+"""Bytes; more memory is not set aside before it is known what is read."""
 
 
 class SourceError(Exception):
@@ -28,6 +34,7 @@ class Picture:
     Args:
         name: its path; of a picture in an archive, the archive's path, `!/`, and its path in there.
         read: returns at most so many of its bytes.
+        ordered: whether it has to be read before the next one is asked for, as in an archive.
 
     Raises:
         Unreadable: by `read`.
@@ -35,69 +42,112 @@ class Picture:
 
     name: str
     read: Callable[[int], bytes]
+    ordered: bool = False
 
 
-def find_pictures(paths: Iterable[Path]) -> Iterator[Picture]:
-    """Yield what is to be classified under `paths`, in order; files of a folder by their names.
+Place = Path | Stored
+"""A file, a folder or an archive, or what an address such as `s3://bucket/photos` leads to."""
+
+
+def find_pictures(places: Iterable[Place]) -> Iterator[Picture]:
+    """Yield what is to be classified in `places`, in order; files of a folder by their names.
 
     Hidden files and folders are left out, and so are links to folders, which may lead in circles.
     Every other file counts as a picture: whether it is one is told by its bytes.
 
     Raises:
-        SourceError: a path is not there, an archive is damaged, or a file in one has a name that
+        SourceError: a place is not there, an archive is damaged, or a file in one has a name that
             leads out of it.
     """
-    for path in paths:
-        if path.is_dir():
-            yield from _in_folder(path)
-        elif not path.exists():
-            raise SourceError(f"There is no file or folder {path}.")
-        elif path.name.lower().endswith(ARCHIVES):
-            yield from _in_archive(path)
+    for place in find_files(places):
+        yield from pictures_of(place)
+
+
+def find_files(places: Iterable[Place]) -> Iterator[Place]:
+    """Yield each file and each archive of `places`, in order, without looking into any.
+
+    Raises:
+        SourceError: a place is not there.
+    """
+    for place in places:
+        if isinstance(place, Stored):
+            try:
+                yield from find_stored(place)
+            except StoreError as error:
+                raise SourceError(str(error)) from error
+        elif place.is_dir():
+            yield from _in_folder(place)
+        elif not place.exists():
+            raise SourceError(f"There is no file or folder {place}.")
         else:
-            yield _file(path)
+            yield place
 
 
-def count_pictures(paths: Iterable[Path]) -> int:
-    """Return how many pictures `find_pictures` finds, and raise what it raises.
+def pictures_of(file: Place) -> Iterator[Picture]:
+    """Yield the picture that `file` is, or those that it holds, being an archive.
+
+    Raises:
+        SourceError: the archive is damaged, or a file in it has a name that leads out of it.
+    """
+    if is_archive(file):
+        assert isinstance(file, Path)
+        yield from _in_archive(file)
+    else:
+        yield Picture(str(file), partial(read_file, file))
+
+
+def is_archive(file: Place) -> bool:
+    """Return whether `file` is looked into; in an object store no archive is."""
+    return isinstance(file, Path) and file.name.lower().endswith(ARCHIVES)
+
+
+def picture_names(places: Iterable[Place]) -> Iterator[str]:
+    """Yield the name of each picture that `find_pictures` finds, and raise what it raises.
 
     So a damaged archive is told before an hour's work, not after it.
     """
-    return sum(1 for _ in find_pictures(paths))
+    return (picture.name for picture in find_pictures(places))
 
 
-def _in_folder(folder: Path) -> Iterator[Picture]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
+def _in_folder(folder: Path) -> Iterator[Path]:
+    # Not with `iterdir`, which asks the disk about every file again.
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
+    for entry in entries:
+        if entry.name.startswith("."):
             continue
-        if path.is_dir():
-            if not path.is_symlink():
-                yield from _in_folder(path)
-        elif path.name.lower().endswith(ARCHIVES):
-            yield from _in_archive(path)
-        else:
-            yield _file(path)
+        if not entry.is_dir():
+            yield Path(entry.path)
+        elif not entry.is_symlink():
+            yield from _in_folder(Path(entry.path))
 
 
-def read_file(path: Path, most: int) -> bytes:
+def read_file(file: Place, most: int) -> bytes:
     """Return at most so many bytes of a file.
 
     Raises:
         Unreadable: it is no file, or cannot be read.
     """
     try:
+        if isinstance(file, Stored):
+            return read_stored(file, most)
         # A pipe or a device would be waited for, or read without end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise Unreadable("That is no file.")
-        with path.open("rb") as file:
-            return file.read(most)
-    except (OSError, ValueError) as error:
+        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            about = os.fstat(opened)
+            if not stat.S_ISREG(about.st_mode):
+                raise Unreadable("That is no file.")
+            # One call reads nearly every file; a large one, or one that grows, takes more.
+            data = os.read(opened, min(most, about.st_size + 1, _AT_ONCE))
+            if len(data) < min(most, about.st_size):
+                with os.fdopen(os.dup(opened), "rb") as rest:
+                    data += rest.read(most - len(data))
+            return data
+        finally:
+            os.close(opened)
+    except (OSError, ValueError, StoreError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Unreadable(f"It cannot be read: {why}.") from error
-
-
-def _file(path: Path) -> Picture:
-    return Picture(str(path), partial(read_file, path))
 
 
 def _in_archive(path: Path) -> Iterator[Picture]:
@@ -118,7 +168,7 @@ def _in_tar(path: Path) -> Iterator[Picture]:
                 continue
             content = archive.extractfile(member)
             assert content is not None
-            yield Picture(_named(path, member.name), _once(content.read))
+            yield Picture(_named(path, member.name), _once(content.read), ordered=True)
 
 
 def _in_zip(path: Path) -> Iterator[Picture]:
@@ -131,7 +181,7 @@ def _in_zip(path: Path) -> Iterator[Picture]:
                 with archive.open(member) as content:
                     return content.read(most)
 
-            yield Picture(_named(path, member.filename), _once(read))
+            yield Picture(_named(path, member.filename), _once(read), ordered=True)
 
 
 def _once(read: Callable[[int], bytes]) -> Callable[[int], bytes]:

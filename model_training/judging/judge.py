@@ -32,6 +32,8 @@ KEPT = 0.95
 """The share of the validation images that the threshold keeps."""
 AT_A_TIME = 32
 """The most views in one call of a backend: more of 161 pixels take memory and save no time."""
+SMALL_AT_A_TIME = 64
+"""The same of 32 pixels: 256 take a tenth more of a processor's time for each."""
 
 Spread = tuple[float, Annotated[float, Field(gt=0)]]
 
@@ -278,12 +280,16 @@ def mean_features(images: Sequence[Sequence[View]], backend: Backend) -> Floats:
     for side in {len(views[0].pixels) for views in images}:
         places = [place for place, views in enumerate(images) if len(views[0].pixels) == side]
         pixels = np.stack([view.pixels for place in places for view in images[place]])
+        most = max(AT_A_TIME, SMALL_AT_A_TIME * 32**2 // side**2)
         found = np.concatenate(
             [
-                backend.features(pixels[start : start + AT_A_TIME])
-                for start in range(0, len(pixels), AT_A_TIME)
+                backend.features(pixels[start : start + most])
+                for start in range(0, len(pixels), most)
             ]
         )
+        if len(pixels) == len(places):  # One view of each, as of small pictures.
+            features[places] = found
+            continue
         ends = np.cumsum([len(images[place]) for place in places])
         for place, part in zip(places, np.split(found, ends[:-1]), strict=True):
             features[place] = part.mean(axis=0)

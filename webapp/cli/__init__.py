@@ -10,7 +10,7 @@ import flask.cli
 
 from webapp.cli.audit import audit_command
 from webapp.cli.calibrate import calibrate_command
-from webapp.cli.classify import classify_command
+from webapp.cli.classifying.classify import classify_command
 from webapp.cli.data import data_commands
 from webapp.cli.export import export_command
 from webapp.cli.models.explain import explain_command

@@ -211,6 +211,16 @@ class Classifier:
         return nearest(self.judge.reference, features, count) if self.judge.reference else None
 
 
+def load_for_many(bundle: Bundle) -> tuple[Judge, Backend]:
+    """Return what answers of `bundle`, for who asks about many pictures at a time.
+
+    Raises:
+        ClassifierError: it cannot be loaded.
+    """
+    classifier = Classifier(bundle)
+    return classifier.judge, classifier.backend
+
+
 def _time(run: Callable[[], object], rounds: int = 5) -> float:
     """Return the shortest time of a few runs, in milliseconds: other load only adds to it."""
     times = []

@@ -123,4 +123,6 @@ def reduced(image: Image.Image, side: int) -> Pixels:
 
     An image that already has that size is returned unchanged.
     """
+    if image.size == (side, side):
+        return np.array(image)
     return np.array(image.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0))

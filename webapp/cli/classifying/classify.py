@@ -1,0 +1,200 @@
+"""`flask classify`: any number of pictures, a row for each."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from model_training.classifying.cluster.joining import ClusterError
+from model_training.classifying.journal import Journal, JournalError
+from model_training.classifying.pipeline import BATCH, SMALL_BATCH
+from model_training.classifying.sources import Place, SourceError, picture_names
+from model_training.classifying.stores import Stored, is_address
+from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
+from webapp.cli.classifying.work import Work, in_process, on_cluster
+from webapp.cli.common.bars import Bars
+
+LONG = 5.0
+"""Seconds before the first row that are told apart from the rest."""
+
+
+@click.command("classify")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Where the rows go; its ending says how: .jsonl, .csv or .parquet.",
+)
+@click.option(
+    "--model", "name", metavar="NAME", help="The model that answers; by default the site's."
+)
+@click.option("--force", is_flag=True, help="Write over a FILE that is there.")
+@click.option("--restart", is_flag=True, help="Throw away what an interrupted run has done.")
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="How many decode, by default as many as there are processors; with --ray, how many "
+    "processors each worker has, by default 1.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    metavar="N",
+    help=f"Pictures that are judged together, by default {BATCH}, of a network of 32 pixels "
+    f"{SMALL_BATCH}.",
+)
+@click.option(
+    "--ray",
+    "address",
+    metavar="HOST:PORT",
+    help="Classify on the Ray cluster whose head node is there (requirements-ray.txt).",
+)
+@with_appcontext
+def classify_command(
+    paths: tuple[str, ...],
+    output: Path,
+    name: str | None,
+    force: bool,
+    restart: bool,
+    threads: int | None,
+    batch: int | None,
+    address: str | None,
+) -> None:
+    """Classify every picture under each PATH: a file, a folder, or an archive (.tar, .zip).
+
+    A PATH of `-` stands for a list of paths on standard input, one a line; s3://, gs:// and file://
+    lead to object stores. A picture that cannot be opened is a row that says why. The same command
+    goes on where an interrupted one ended.
+    """
+    _check_output(output, force)
+    found = _places(paths)
+    try:
+        work = (
+            in_process(name, batch, threads)
+            if address is None
+            else on_cluster(address, name, batch, threads or 1)
+        )
+        names = set(picture_names(found))
+    except (SourceError, ClusterError) as error:
+        raise click.ClickException(str(error)) from error
+    if not names:
+        raise click.ClickException("There is no file under what was named.")
+    try:
+        with Journal(output, work.identity, restart=restart) as journal:
+            if journal.done:
+                click.echo(f"{len(journal.done):,} pictures are done already.", err=True)
+            pace = _work(journal, work, found, names)
+            write_table(output, journal.rows(), work.classes)
+            _summarize(journal, output, pace)
+            journal.remove()
+    except JournalError as error:
+        raise click.ClickException(str(error)) from error
+    except (SourceError, ClusterError) as error:
+        raise click.ClickException(f"{error} What was done is kept.") from error
+    except OSError as error:
+        full = " The disk is full." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise click.ClickException(
+            f"{error.filename or output} cannot be written ({error.strerror or error}).{full} What "
+            "was done is kept: the same command goes on from there."
+        ) from error
+    except KeyboardInterrupt:
+        click.echo("Stopped. The same command goes on from there.", err=True)
+        raise click.exceptions.Exit(130) from None
+
+
+@dataclass
+class _Pace:
+    """How many rows were written in how many seconds, of which so many went before the first."""
+
+    rows: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+    first: int = 0
+
+    def add(self, rows: int, seconds: float) -> None:
+        """Count `rows` that were written, so many seconds after the beginning."""
+        if not self.rows:
+            self.first, self.waited = rows, seconds
+        self.rows, self.seconds = self.rows + rows, seconds
+
+    def __str__(self) -> str:
+        """Return the pace in words."""
+        words = f"{self.rows / self.seconds:,.0f} a second"
+        later = self.rows - self.first
+        # Of a cluster: its workers load the model first.
+        if self.waited > LONG and later:
+            since = later / max(self.seconds - self.waited, 1e-9)
+            words += f"; the first after {self.waited:.0f} s, then {since:,.0f} a second"
+        return words
+
+
+def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) -> _Pace:
+    """Write a row of each picture that has none.
+
+    Raises:
+        ClusterError: a picture was left out, of which nobody knows why.
+    """
+    pace, started = _Pace(), time.perf_counter()
+    with Bars() as bars:
+        advance = bars.each("pictures", len(names - journal.done))
+        advance(0)
+        for rows in work.rows(places, journal.done):
+            journal.add(rows)
+            pace.add(len(rows), time.perf_counter() - started)
+            advance(len(rows))
+    journal.sync()
+    if lost := names - journal.done:
+        raise ClusterError(
+            f"{len(lost):,} pictures have no row, such as {min(lost)}. The same command asks again."
+        )
+    return pace
+
+
+def _summarize(journal: Journal, output: Path, pace: _Pace) -> None:
+    said = Counter(row.verdict or "not opened" for row in journal.rows())
+    parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(said.items()))
+    click.echo(f"{said.total():,} pictures: {parts}.")
+    if pace.rows:
+        click.echo(f"{pace.rows:,} of them now, {pace}.")
+    click.echo(f"Written to {output}.")
+
+
+def _places(paths: tuple[str, ...]) -> list[Place]:
+    listed: list[str] = []
+    for path in paths:
+        if path == "-":
+            listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+        else:
+            listed.append(path)
+    return [Stored(path) if is_address(path) else Path(path) for path in listed]
+
+
+def _check_output(output: Path, force: bool) -> None:
+    """Say what is wrong with `output` before anything is done for it."""
+    if output.suffix.lower() not in FORMATS:
+        raise click.BadParameter(
+            f"{output} ends in none of {', '.join(FORMATS)}.", param_hint="--output"
+        )
+    try:
+        check_format(output)
+    except NoParquet as error:
+        raise click.ClickException(str(error)) from error
+    if output.exists() and not force:
+        raise click.BadParameter(
+            f"{output} is there already. Name another, or write over it with --force.",
+            param_hint="--output",
+        )
+    if not output.absolute().parent.is_dir():
+        raise click.BadParameter(
+            f"there is no folder {output.parent}: make it first.", param_hint="--output"
+        )

@@ -1,0 +1,117 @@
+"""Where pictures are classified: in this process, or on a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flask import current_app
+
+import model_training
+import webapp
+from model_training.bundles.bundle import Bundle
+from model_training.bundles.packing import pack
+from model_training.classifying.cluster.joining import ClusterError, check, joined
+from model_training.classifying.cluster.parts import divide
+from model_training.classifying.pipeline import Limits, classify
+from model_training.classifying.rows import Row
+from model_training.classifying.sources import Picture, Place, find_pictures
+from webapp.answering.received import limits
+from webapp.cli.common.bundles import find_bundle
+from webapp.cli.common.classifiers import default_classifier, named_classifier
+from webapp.serving.classifier import Classifier, ClassifierError, load_for_many
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model that is ready to classify pictures.
+
+    Args:
+        classes: of the model.
+        identity: what decides what is said of a picture; a run with another is another run.
+        rows: yields a row of each picture under some places that has none yet, some at a time.
+    """
+
+    classes: tuple[str, ...]
+    identity: dict[str, str]
+    rows: Callable[[list[Place], set[str]], Iterator[list[Row]]]
+
+
+def in_process(name: str | None, batch: int | None, threads: int | None) -> Work:
+    """Load the model called `name`, or the site's own, for work in this process.
+
+    Raises:
+        click.ClickException: it is not here, or cannot answer.
+    """
+    classifier = named_classifier(name) if name else default_classifier()
+    size = _limits()
+
+    def rows(places: list[Place], done: set[str]) -> Iterator[list[Row]]:
+        left = _left(places, done)
+        judge, backend = classifier.judge, classifier.backend
+        return classify(left, judge, backend, size, batch=batch, threads=threads)
+
+    return Work(classifier.classes, _identity(classifier.bundle), rows)
+
+
+def on_cluster(address: str, name: str | None, batch: int | None, processors: int) -> Work:
+    """Prepare work with the model called `name`, or the site's own, on a Ray cluster.
+
+    Args:
+        address: HOST:PORT of the cluster's head node.
+        processors: of each worker.
+
+    Raises:
+        ClusterError: nobody can enter a cluster there, or the model cannot answer.
+        click.ClickException: the model is not here.
+    """
+    check(address)
+    bundle = find_bundle(name or current_app.config["DEFAULT_MODEL"], param_hint="--model")
+    try:
+        judge = Classifier.judge_of(bundle)
+    except ClassifierError as error:
+        raise ClusterError(f"{bundle.name} cannot answer: {error}.") from error
+    size = _limits()
+
+    def rows(places: list[Place], done: set[str]) -> Iterator[list[Row]]:
+        packages = tuple(Path(one.__path__[0]) for one in (model_training, webapp))
+        with joined(address, packages, _environment(processors)) as total:
+            # Once there is a cluster: Ray takes seconds to be imported.
+            from model_training.classifying.cluster.run import classify_on_cluster
+            from model_training.classifying.cluster.worker import Task
+
+            task = Task(bundle.name, load_for_many, size, batch, processors)
+            parts = list(divide(places, done))
+            workers = max(total // processors, 1)
+            yield from classify_on_cluster(parts, task, pack(bundle), workers)
+
+    return Work(judge.classes, _identity(bundle), rows)
+
+
+def _environment(processors: int) -> dict[str, str]:
+    """Return variables by which a worker keeps to its processors."""
+    return {
+        "KERAS_BACKEND": "tensorflow",
+        "OPENBLAS_NUM_THREADS": "1",
+        "TF_NUM_INTEROP_THREADS": "1",
+        "TF_NUM_INTRAOP_THREADS": str(processors),
+    }
+
+
+def _limits() -> Limits:
+    allowed = limits()
+    return Limits(allowed.photo_bytes, allowed.photo_pixels)
+
+
+def _left(places: list[Place], done: set[str]) -> Iterator[Picture]:
+    seen = set(done)
+    for picture in find_pictures(places):
+        if picture.name not in seen:  # Two paths may lead to one picture.
+            seen.add(picture.name)
+            yield picture
+
+
+def _identity(bundle: Bundle) -> dict[str, str]:
+    files = bundle.card.files
+    return {"model": bundle.name, "network": files["model.keras"], "judge": files["judge.npz"]}
