@@ -45,7 +45,7 @@ def site_with(
         if not (tmp_path / "data").exists():
             shutil.copytree(garden_home / "data", tmp_path / "data")
         there = Found([sprout, *others], digests={one.name: "0" for one in (sprout, *others)})
-        monkeypatch.setattr("webapp.library.inventory.read_changed", lambda _folder, _known: there)
+        monkeypatch.setattr("webapp.library.inventory.read_changed", lambda *_: there)
         return PageClient(make_site(tmp_path).test_client())
 
     return make
