@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import ClickException
 from flask.testing import FlaskCliRunner
 
 from model_training.bundles import signing
@@ -19,6 +20,7 @@ from model_training.bundles.signing import SigningError, Verifier, sign
 from tests import pictures
 from tests.conftest import PROJECT, make_site
 from tests.test_live_models import change, change_card, shelf_of
+from webapp.cli.classifying.work import on_cluster
 from webapp.library import load_library, open_library
 from webapp.settings import SettingError
 
@@ -205,6 +207,19 @@ def test_where_nothing_can_be_verified_nothing_is_used(
     assert not library.results and "model-signing is not installed" in library.problems["tiny"]
     refused = app.test_cli_runner().invoke(args=["predict", "nothing.jpg"])
     assert refused.exit_code and "model-signing is not installed" in refused.output
+
+
+def test_no_cluster_is_given_a_model_that_the_site_would_refuse(
+    instance: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.cli.classifying.work.check", lambda _address: None)
+    app = make_site(instance, MODELS_PUBLIC_KEY="models.pub")
+    with app.app_context():
+        (instance / "models" / "tiny" / SIGNATURE).unlink(missing_ok=True)
+        with pytest.raises(ClickException, match="tiny cannot answer: it is not signed"):
+            on_cluster("127.0.0.1:6379", "tiny", None, 1)
+        sign(instance / "models" / "tiny", keys[0])
+        assert on_cluster("127.0.0.1:6379", "tiny", None, 1).identity["model"] == "tiny"
 
 
 def test_the_commands_sign_verify_and_say_what_is_to_be_signed_again(

@@ -18,8 +18,7 @@ from model_training.classifying.pipeline import Limits, classify
 from model_training.classifying.rows import Row
 from model_training.classifying.sources import Picture, Place, find_pictures
 from webapp.answering.received import limits
-from webapp.cli.common.bundles import find_bundle
-from webapp.cli.common.classifiers import default_classifier, named_classifier
+from webapp.cli.common.classifiers import answering_bundle, default_classifier, named_classifier
 from webapp.serving.classifier import Classifier, ClassifierError, load_for_many
 
 
@@ -64,10 +63,10 @@ def on_cluster(address: str, name: str | None, batch: int | None, processors: in
 
     Raises:
         ClusterError: nobody can enter a cluster there, or the model cannot answer.
-        click.ClickException: the model is not here.
+        click.ClickException: the model is not here, or not signed as the site wants it.
     """
     check(address)
-    bundle = find_bundle(name or current_app.config["DEFAULT_MODEL"], param_hint="--model")
+    bundle = answering_bundle(name or current_app.config["DEFAULT_MODEL"])
     try:
         judge = Classifier.judge_of(bundle)
     except ClassifierError as error:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import click
 from flask import current_app
 
-from model_training.bundles.bundle import BundleError
+from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.reading import Check, read_bundles
 from model_training.bundles.signing import SigningError, Verifier
 from webapp.cli.common.bundles import find_bundle, find_folder
 from webapp.serving.classifier import Classifier, ClassifierError
+
+
+def answering_bundle(name: str) -> Bundle:
+    """Return the bundle called `name`, if the site may answer with it.
+
+    Raises:
+        click.ClickException: it is not here, or is damaged, or is not signed as the setting says.
+    """
+    if check := _check():
+        try:
+            check(find_folder(name, param_hint="--model"))
+        except BundleError as error:
+            raise click.ClickException(f"{name} cannot answer: {error}.") from error
+    return find_bundle(name, param_hint="--model")
 
 
 def named_classifier(name: str) -> Classifier:
@@ -19,10 +33,8 @@ def named_classifier(name: str) -> Classifier:
         click.ClickException: it is not here, or cannot answer.
     """
     try:
-        if check := _check():
-            check(find_folder(name, param_hint="--model"))
-        return Classifier(find_bundle(name, param_hint="--model"))
-    except (BundleError, ClassifierError) as error:
+        return Classifier(answering_bundle(name))
+    except ClassifierError as error:
         raise click.ClickException(f"{name} cannot answer: {error}.") from error
 
 
