@@ -17,10 +17,15 @@ from model_training.mapping import map_arrays
 if TYPE_CHECKING:
     import keras
 
-_ARENA_MAX, _MMAP_THRESHOLD = -8, -3  # of `mallopt`, as glibc's malloc.h has them
+# Of `mallopt`, as glibc's malloc.h has them.
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
 ARENAS = 2
-LARGE = 256 * 1024
-"""Bytes; what is at least so large is given back as soon as it is free."""
+LARGE = 8 * 1024**2
+"""Bytes; what is at least so large is given back as soon as it is free.  What a network computes
+between its layers is smaller: to have the kernel clear it anew for each call took as long as the
+call (`python -m benchmarks.heap`)."""
+KEPT = 64 * 1024**2
+"""Bytes that may be free at the end of a heap until memory is trimmed, every few seconds."""
 
 
 def map_weights(model: keras.Model) -> None:
@@ -43,16 +48,21 @@ def map_judge(judge: Judge) -> Judge:
     return Judge.from_arrays({"header": header} | dict(zip(arrays, mapped, strict=True)))
 
 
-def keep_in_bounds() -> None:
+def keep_in_bounds(large: int = LARGE, kept: int = KEPT) -> None:
     """Let all threads of this process share a few heaps; elsewhere than on glibc, do nothing.
 
     Each of a worker's forty threads would have one of its own, and what is free in one is of no use
     to another.
+
+    Args:
+        large: bytes; what is at least so large lies in no heap.
+        kept: bytes that may be free at the end of a heap.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(_ARENA_MAX, ARENAS)
-        library.mallopt(_MMAP_THRESHOLD, LARGE)
+        library.mallopt(_MMAP_THRESHOLD, large)
+        library.mallopt(_TRIM_THRESHOLD, kept)
 
 
 def give_back() -> None:
