@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.conftest import PROJECT, make_site
 from tests.test_live_models import change, change_card, shelf_of
 from webapp.cli.classifying.work import on_cluster
 from webapp.library import load_library, open_library
+from webapp.library.inventory import Inventory
 from webapp.settings import SettingError
 
 OPENSSL = shutil.which("openssl")
@@ -176,6 +178,17 @@ def test_a_version_that_was_tampered_with_is_not_taken_up(
     sign(path, keys[0])
     assert shelf_of(app).take_up().loaded == ["tiny"]
     assert client.open("/api/classify", **SENT).get_json()["threshold"] == 5.0
+
+
+def test_a_network_that_is_replaced_before_it_is_loaded_does_not_answer(instance: Path) -> None:
+    app = make_site(instance, MODELS_PUBLIC_KEY="models.pub")
+    inventory = Inventory(app)
+    assert inventory.look() == ["tiny"], "what was read is what was signed"
+    with zipfile.ZipFile(instance / "models" / "tiny" / MODEL, "a") as network:
+        network.comment = b"still a network, and another one"
+    assert not inventory.load("tiny")
+    assert inventory.problems == {"tiny": f"it is not what was signed ({MODEL} changed)"}
+    assert not inventory.library().classifiers
 
 
 @pytest.mark.parametrize(

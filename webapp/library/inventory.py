@@ -95,6 +95,9 @@ class Inventory:
                 self._app.config["MODEL_SERVER_URL"],
                 self._app.config["MODEL_SERVER_SECONDS"],
             )
+            if self._app.config["MODELS_PUBLIC_KEY"]:
+                # Others may have been loaded since it was read, and its file is opened only now.
+                self._check_signature(bundle.path)
         except NotServed as error:
             self._app.logger.warning(
                 "model %s is a report only: the model server %s", name, error.why
@@ -104,7 +107,7 @@ class Inventory:
             return False
         except Exception as error:  # One that cannot be used must not keep the others from it.
             self._app.logger.error("model %s cannot be loaded", name, exc_info=error)
-            known = isinstance(error, ClassifierError)
+            known = isinstance(error, (ClassifierError, BundleError))
             self._fail(name, str(error) if known else "it cannot be loaded (the log says why)")
             return False
         seconds = time.perf_counter() - started
