@@ -23,7 +23,7 @@ from model_training.classifying.pipeline import batch_of
 from model_training.classifying.rows import Row
 from model_training.classifying.sources import find_pictures
 from model_training.datasets.catalog.cifar10 import NAME
-from model_training.datasets.pictures.opener import open_at_once
+from model_training.datasets.pictures.opener import open_photo
 from model_training.datasets.pictures.sprites import read_test_images
 
 IMAGES, ROUNDS = 2048, 5
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _open(file: bytes) -> Image.Image:
-    return open_at_once(file, max_pixels=MAX_PIXELS).image
+    return open_photo(file, max_pixels=MAX_PIXELS).image
 
 
 def _step(name: str, run: Callable[[], Result]) -> Result:

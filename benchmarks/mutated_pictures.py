@@ -50,7 +50,6 @@ def main() -> None:
     parser.add_argument("--decoders", type=int, default=4 * (os.cpu_count() or 1))
     given = parser.parse_args()
     logging.disable()
-    opener._DECODING = threading.BoundedSemaphore(given.decoders)  # none waits for another
     begun = time.monotonic()
     found, lock, done = Found(), threading.Lock(), Counter[str]()
 
@@ -88,9 +87,7 @@ def one(decoder: Decoder, seed: int, number: int, found: Found, lock: threading.
     _forget_most_memory(process)
     before, fault = _processor_seconds(process), None
     try:
-        photo = opener.open_photo(
-            data, max_pixels=MOST_PIXELS, longest_wait=600, decode=decoder.open
-        )
+        photo = opener.open_photo(data, max_pixels=MOST_PIXELS, decode=decoder.open)
         outcome = "opened"
         if photo.image.mode != "RGB" or max(photo.image.size) > opener.WORKING_SIDE:
             fault = f"opened as {photo.image.mode} of {photo.image.size}"

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 
 import numpy as np
@@ -21,6 +22,7 @@ from tests.page_client import PageClient
 from tests.test_api import ask, error_of
 from tests.test_photos import assert_quarters
 from tests.test_server import connect, upload
+from webapp.limits.admission import DECODED_AT_ONCE
 
 LIMIT = 64_000_000
 LONGEST = 2.0  # seconds for any of them
@@ -210,13 +212,13 @@ def test_of_a_phones_two_pictures_only_the_first_reaches_the_decoder() -> None:
 
 @pytest.fixture
 def nothing_free(site: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """All decoders are at work, and nobody waits for long."""
-    monkeypatch.setattr(site.extensions["admission"], "seconds", 0.05)
-    for _ in range(photos.DECODED_AT_ONCE):
-        assert photos._DECODING.acquire(blocking=False)
-    yield
-    for _ in range(photos.DECODED_AT_ONCE):
-        photos._DECODING.release()
+    """All decoders are at work for others, and nobody waits for long."""
+    admission = site.extensions["admission"]
+    monkeypatch.setattr(admission, "seconds", 0.05)
+    with ExitStack() as turns:
+        for _ in range(DECODED_AT_ONCE):
+            assert turns.enter_context(admission.decoders.turn("others", 0))
+        yield
 
 
 @pytest.mark.usefixtures("nothing_free")
@@ -253,33 +255,6 @@ def test_of_several_photos_only_one_waits(
     begun = time.perf_counter()
     assert client.post("/", data={"image": files}).status == 503
     assert time.perf_counter() - begun < 16 * 0.3
-
-
-@pytest.mark.usefixtures("nothing_free")
-def test_too_many_do_not_even_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "LONGEST_WAIT", 60)
-    for _ in range(photos.WAITING_AT_ONCE):
-        assert photos._WAITING.acquire(blocking=False)
-    try:
-        begun = time.perf_counter()
-        with pytest.raises(photos.Busy):
-            photos.open_photo(pictures.jpeg(), max_pixels=LIMIT)
-        assert time.perf_counter() - begun < 1
-    finally:
-        for _ in range(photos.WAITING_AT_ONCE):
-            photos._WAITING.release()
-
-
-@pytest.mark.usefixtures("nothing_free")
-def test_who_waits_is_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "LONGEST_WAIT", 60)
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(photos.open_photo, pictures.jpeg(), max_pixels=LIMIT)
-        time.sleep(0.1)
-        assert not waiting.done()
-        photos._DECODING.release()
-        assert waiting.result(timeout=10).original_size == (96, 64)
-        assert photos._DECODING.acquire(timeout=1), "it was given back"
 
 
 # A real server

@@ -14,7 +14,7 @@ from benchmarks.scaling import check, costs, plan
 from benchmarks.scaling.autoscaling import Rule, simulate_scaling
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
 from benchmarks.scaling.training import Link, Network
-from model_training.datasets.pictures.opener import DECODED_AT_ONCE
+from webapp.limits.admission import DECODED_AT_ONCE
 from webapp.serving.batching import MOST
 
 NOTHING = Costs(decode=0, rest=0, batch=0, image=0, views=1, spread=0)

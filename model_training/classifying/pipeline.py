@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from model_training.classifying.rows import Row
 from model_training.classifying.sources import Picture, Unreadable
-from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_at_once
+from model_training.datasets.pictures.opener import PhotoError, PhotoTooLarge, open_photo
 from model_training.datasets.pictures.views import View
 from model_training.judging.backend import Backend
 from model_training.judging.judge import Judge, mean_features
@@ -151,7 +151,7 @@ def _cut(file: _File, judge: Judge, limits: Limits) -> list[View] | Row:
     if isinstance(file.content, Row):
         return file.content
     try:
-        return judge.views(open_at_once(file.content, max_pixels=limits.pixels).image)
+        return judge.views(open_photo(file.content, max_pixels=limits.pixels).image)
     except PhotoError as error:
         return _refused(file.name, error)
 

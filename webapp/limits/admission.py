@@ -15,13 +15,16 @@ from contextlib import contextmanager
 
 from flask import Flask, current_app, g, request
 
-from model_training.datasets.pictures.opener import DECODED_AT_ONCE, Busy
+from model_training.datasets.pictures.opener import Busy
 from webapp.errors import Refusal
 from webapp.limits.by_client import client
 from webapp.limits.fair import FairTurns
 from webapp.operating.metrics import count_admitted, stage
 
 RETRY_AFTER = 5  # seconds
+DECODED_AT_ONCE = 2
+"""A pixel takes up to 23 bytes while a photo is decoded and converted: a small file can ask for a
+gigabyte, and a server with many threads must not grant that to all of them at once."""
 SHARE = 0.4
 """Of the places, so many are left to clients that have fewer than so many: none takes all."""
 

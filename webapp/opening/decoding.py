@@ -27,19 +27,10 @@ def open_photo(data: bytes, **options: int) -> opener.Photo:
             deadline.
     """
     decode = _DECODERS.open if current_app.config["DECODE_APART"] else opener.open_here
-    with ExitStack() as waiting:
-        waiting.enter_context(stage("wait"))
-
-        def timed(data: bytes, kind: str, max_pixels: int, working_side: int) -> opener.Photo:
-            waiting.close()
-            with stage("decode"):
-                return decode(data, kind, max_pixels, working_side)
-
-        with admission.decoder():
+    with ExitStack() as turn:
+        with stage("wait"):
+            turn.enter_context(admission.decoder())
+        with stage("decode"):
             return opener.open_photo(
-                data,
-                max_pixels=current_app.config["MAX_PHOTO_PIXELS"],
-                longest_wait=admission.seconds_left(),
-                decode=timed,
-                **options,
+                data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"], decode=decode, **options
             )

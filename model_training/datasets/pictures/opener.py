@@ -6,10 +6,8 @@ Whatever the bytes are, the result is a Photo or a PhotoError with a sentence fo
 import io
 import math
 import re
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Self
@@ -34,9 +32,6 @@ ACCEPTED = "JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF"
 LONGEST_SIDE = 30_000  # pixels: longer than any photo
 WORKING_SIDE = 1024  # pixels: views of an opened photo are cut from this
 NEARLY = Fraction(31, 32)  # of the working side is enough for a JPEG decoded straight to it
-DECODED_AT_ONCE = 2
-WAITING_AT_ONCE = 8  # the site admits fewer of any one client than would take all of these
-LONGEST_WAIT = 5.0  # seconds for a decoder: the largest photos take about two
 
 
 class PhotoError(ValueError):
@@ -95,7 +90,7 @@ class Busy(PhotoError):
     message = (
         "The site is opening as many photos as it can at a time. Please try again in a few seconds."
     )
-    retry_after = math.ceil(LONGEST_WAIT)
+    retry_after = 5  # the largest photos take about two
 
 
 class PhotoTooLarge(PhotoError):
@@ -165,11 +160,6 @@ _REFUSED = {
     "PDF": "That is a PDF document, not a picture. Please save the picture in it as JPEG or PNG.",
     "VIDEO": "That is a video, not a picture. Please save one moment of it as a photo.",
 }
-# A pixel takes up to 23 bytes while a photo is decoded and converted: a small file can ask for a
-# gigabyte, and a server with many threads must not grant that to all of them at once.
-_DECODING = threading.BoundedSemaphore(DECODED_AT_ONCE)
-# Whoever waits keeps a thread of the server, and the pages need some too.
-_WAITING = threading.BoundedSemaphore(WAITING_AT_ONCE)
 _T = Image.Transpose
 _TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE}
 _TURNS |= {6: _T.ROTATE_270, 7: _T.TRANSVERSE, 8: _T.ROTATE_90}
@@ -204,29 +194,17 @@ def open_photo(
     *,
     max_pixels: int,
     working_side: int = WORKING_SIDE,
-    longest_wait: float | None = None,
     decode: Callable[[bytes, str, int, int], Photo] = open_here,
 ) -> Photo:
     """Open `data`, the bytes of a picture file, whatever the file was called.
 
     `max_pixels` is compared with width x height before anything is decoded. The long side of the
     returned image is reduced to `working_side` pixels if it was longer; it is never enlarged.
-    `longest_wait`, in seconds, is how long it waits for a decoder at most; None: LONGEST_WAIT.
     `decode` is `open_here`, or the same in a process that can be killed (`decoders`).
-    Raises EmptyFile, NotAnImage, PhotoTooLarge, TooMuchWork, DamagedPhoto or Busy, and nothing
-    else.
+    Raises EmptyFile, NotAnImage, PhotoTooLarge, TooMuchWork or DamagedPhoto, and nothing else but
+    what `decode` adds: a process may be Busy.
     """
-    kind = _accepted(data)
-    with _decoder(LONGEST_WAIT if longest_wait is None else longest_wait):
-        return decode(data, kind, max_pixels, working_side)
-
-
-def open_at_once(data: bytes, *, max_pixels: int) -> Photo:
-    """Open `data` as `open_photo` does, without waiting for a turn: for whoever serves nobody.
-
-    Raises what `open_photo` raises, but never Busy.
-    """
-    return open_here(data, _accepted(data), max_pixels, WORKING_SIDE)
+    return decode(data, _accepted(data), max_pixels, working_side)
 
 
 def _accepted(data: bytes) -> str:
@@ -238,24 +216,6 @@ def _accepted(data: bytes) -> str:
     if kind not in _OPENERS:
         raise NotAnImage
     return kind
-
-
-@contextmanager
-def _decoder(longest: float) -> Iterator[None]:
-    """Wait for a turn to decode.  Raises Busy after `longest` seconds, or if too many wait."""
-    if not _DECODING.acquire(blocking=False):
-        if not _WAITING.acquire(blocking=False):
-            raise Busy
-        try:
-            free = _DECODING.acquire(timeout=longest)
-        finally:
-            _WAITING.release()
-        if not free:
-            raise Busy
-    try:
-        yield
-    finally:
-        _DECODING.release()
 
 
 def _kind(data: bytes) -> str:
