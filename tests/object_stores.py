@@ -81,7 +81,13 @@ class ObjectStore:
 def s3(log: Path) -> Iterator[ObjectStore]:
     """Run moto's server, which lets in by one key, with a bucket."""
     host = f"127.0.0.1:{_free_port()}"
-    command = [BIN / "moto_server", "-H", "127.0.0.1", "-p", host.rpartition(":")[2]]
+    command: list[Path | str] = [
+        BIN / "moto_server",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        host.rpartition(":")[2],
+    ]
     with _running(command, host, log):
         made = subprocess.run(
             [BIN / "python", "-c", _OWNER, f"http://{host}", BUCKET], capture_output=True
@@ -126,13 +132,13 @@ class Relay:
 
     def mend(self) -> None:
         """Hand on again whatever comes."""
+        self.close()
         self._most = 10**9
-        if not self._silent:
-            self._listen(int(self.host.rpartition(":")[2]))
         self.cut.clear()
+        self._listen(int(self.host.rpartition(":")[2]))
 
     def close(self) -> None:
-        """Let go of every connection."""
+        """Let go of every connection, and take none."""
         for one in [self._listening, *self._open]:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
