@@ -78,6 +78,8 @@ def test_addresses_are_listed_and_read_as_folders_are(folder: Path) -> None:
         list(divide([Stored(f"{address}/nowhere")], ()))
     with pytest.raises(SourceError, match="nonsense://bucket/a cannot be read .*nrecognized"):
         list(divide([Stored("nonsense://bucket/a")], ()))
+    with pytest.raises(SourceError, match="names no bucket"):
+        list(divide([Stored("s3:///photos")], ()))
 
 
 @pytest.mark.parametrize("name", ["a b+c&d=é ü.png", "100%.png", "%41?#[1].png", "me@home:1.png"])
@@ -99,8 +101,8 @@ SECRET = "wJalr/XUtn+FEMI/K7MDENG%bPx=RfiCY"
     "address",
     [
         f"s3://AKIDEXAMPLE:{SECRET}@bucket/me@home.png?endpoint_override={{nobody}}&region=x",
-        f"S3://AKIDEXAMPLE:{SECRET.replace('/', '%2F')}@bucket?endpoint_override={{nobody}}",
-        f"s3://AKIDEXAMPLE:{SECRET}@bucket/a?nonsense={SECRET}",
+        f"S3://AKIDEXAMPLE:{SECRET.replace('/', '%2F')}@bucket?nonsense={SECRET}",
+        f"s3://AKIDEXAMPLE:{SECRET}@bucket/a b?nonsense={SECRET}",
         f"s3://AKIDEXAMPLE:{SECRET}@/",
         f"abfss://AKIDEXAMPLE:{SECRET}@bucket/a?nonsense={SECRET}",
     ],

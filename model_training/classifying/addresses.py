@@ -19,6 +19,8 @@ _ADDRESS = re.compile(
 )
 _OPEN = ("scheme", "endpoint_override", "region")
 """Parameters that say where a store is.  Of the others nobody knows what is secret."""
+_SECRET = 8
+"""Letters of a parameter's value that may be a secret; a shorter one is `true`, or a number."""
 _UNQUOTED = "/:=&+,;@!$'()*~-._"
 """What may stand in the path of an address as it is, beside letters and digits."""
 
@@ -87,10 +89,12 @@ class Address:
 
     def hide(self, text: str) -> str:
         """Return `text` without the credentials of this address, in whatever form it has them."""
-        if self.secret:
-            for part in (self.secret, self.user):
-                for form in {part, unquote(part), _login(part), quote(unquote(part), safe="")}:
-                    text = text.replace(form, "...") if form else text
+        named = (one.partition("=") for one in self.query.split("&"))
+        hidden = [value for name, _, value in named if name not in _OPEN and len(value) >= _SECRET]
+        hidden += [self.secret, self.user] if self.secret else []
+        for part in filter(None, hidden):
+            for form in {part, unquote(part), _login(part), quote(unquote(part), safe="")}:
+                text = text.replace(form, "...")
         return text
 
 

@@ -23,7 +23,7 @@ CONNECT, ANSWER, TRIES = 5.0, 10.0, 3
 """Seconds for which S3 is waited for, and how often it is asked.  As an address alone sets it up,
 PyArrow asks a server that says nothing thirty times, a hundred seconds long."""
 GOOGLE = 10
-"""Seconds for which GCS is asked again after a failure; PyArrow asks for a quarter of an hour."""
+"""Seconds for which GCS is asked again after a failure; PyArrow alone asks for more than five minutes."""
 
 _UNCOPIED = re.compile(r"\b(tls_ca_dir_path|tls_verify_certificates|smart_defaults)=")
 """Parameters of S3 that a file system made of another's options does not have."""
@@ -145,6 +145,8 @@ def _opened(address: str) -> tuple[Any, str]:
     """Return the file system of `address`, and the path in it."""
     parts = Address.parse(address)
     if parts.scheme in ("s3", "gs", "gcs"):
+        if not parts.bucket:  # PyArrow would take every bucket.
+            raise ValueError("it names no bucket")
         # One for all files of a bucket: to make one may take a question to the store.
         return _store(parts.root)[0], (parts.bucket + parts.path).rstrip("/")
     if parts.scheme == "file" and not parts.bucket:
