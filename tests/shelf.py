@@ -63,6 +63,7 @@ def make_shelf(tiny: Bundle, garden_home: Path, folder: Path) -> Flask:
     library = load_library(app)
     for number, name in enumerate(NAMES):
         wrong, training = 0.05 + 0.01 * number, tiny.card.training
+        training = training.model_copy(update={"command": f"{training.command} --report-only"})
         if name.startswith("carried"):
             training = training.model_copy(update={"pretrained": "ImageNet weights"})
         one = report_of(

@@ -144,6 +144,6 @@ def test_the_review_says_what_the_source_looked_at(
 def test_the_small_network_is_the_sources_for_ten_classes() -> None:
     base = find_recipe("animals-base")
     assert base.build(classes=10).count_params() == 4_354_378
-    assert base.reported is not None and "ten classes, another task" in base.reported.source
+    assert base.reported is not None and base.reported.task == "ten classes, another task"
     of_animals = [one for one in RECIPES.values() if one.name.startswith("animals-")]
     assert {one.data_set for one in of_animals} == {"animals7"} and len(of_animals) == 7

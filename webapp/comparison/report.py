@@ -102,7 +102,7 @@ class Report:
     @property
     def remake(self) -> str:
         """Return the command that makes its network again, where only its results are here."""
-        return f"{self.model_card.command} --force"
+        return f"{self.model_card.command.replace(' --report-only', '')} --force"
 
     @property
     def wrong(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,13 @@ class PretrainedHead:
 
     def log_probabilities(self, features: Floats) -> Doubles:
         """Return the logarithm of the probability of each kind, float64 (count, kinds)."""
-        logits = np.square(features) @ self.kernel.astype(np.float32) + self.bias
+        logits = np.square(features) @ self._kernel + self.bias
         return np.asarray(log_softmax(logits.astype(np.float64), axis=1))
+
+    @cached_property
+    def _kernel(self) -> Floats:
+        # To convert it for each image takes longer than all other arithmetic of its judgement.
+        return self.kernel.astype(np.float32)
 
     def combined(self, logits: Floats, shares: Doubles) -> Floats:
         """Return the logits of both heads together, float32 (count, classes).
@@ -129,9 +135,9 @@ class PretrainedHead:
         Returns:
             float64 (count, classes).
         """
-        count = len(self.offsets)
-        shares = [logsumexp(kinds[:, self.classes == number], axis=1) for number in range(count)]
-        return np.asarray(np.maximum(np.stack(shares, axis=1), np.log(_LEAST_SHARE)))
+        members = self.classes[:, np.newaxis] == np.arange(len(self.offsets))
+        # They are probabilities, at most 1: nothing overflows, and what is lost is below the least.
+        return np.asarray(np.log(np.maximum(np.exp(kinds) @ members, _LEAST_SHARE)))
 
     def novelty(self, shares: Doubles) -> Doubles:
         """Return how little of the probability of all kinds is of any class, (count,): 0 is all.

@@ -44,9 +44,9 @@ def build(widths: tuple[int, ...], classes: int = 7) -> keras.Model:
 def reported(what: str, accuracy: float, late: float) -> Reported:
     """Return what the source reports of `what`: first, and after late changes."""
     return Reported(
-        f"A course project's report on Animals-10, {what}: {TEN}; {late:.3f} after late changes",
+        f"A course project's report on Animals-10, {what}; {late:.3f} after late changes",
         accuracy,
-        task="ten classes, another task",
+        task=TEN,
     )
 
 
