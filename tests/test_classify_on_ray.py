@@ -220,6 +220,7 @@ def _dies_in_the_middle(store: ObjectStore, cluster: Cluster, output: Path) -> N
 def assert_secret(store: ObjectStore, cluster: Cluster, said: str, output: Path) -> None:
     """Check that the credentials of `store` stand nowhere: neither in the rows nor in a log."""
     logs = [path for path in cluster.folder.rglob("*") if path.is_file()]
+    assert logs
     texts = [said.encode(), output.read_bytes(), *(path.read_bytes() for path in logs)]
     assert not store.secret or not any(store.secret.encode() in text for text in texts)
 

@@ -66,6 +66,17 @@ def test_a_file_that_is_gone_when_it_is_read_is_told(folder: Path) -> None:
     assert there.data == pictures.png()[:10]
 
 
+def test_a_stored_file_that_cannot_be_read_is_told_while_its_store_answers(folder: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (part,) = divide([Stored(f"file://{folder}/b")], ())
+    (folder / "b" / "c.png").unlink()
+    (folder / "b" / "d.png").unlink()
+    (folder / "b" / "d.png").mkdir()
+    gone, folder_now = part.read(10)
+    assert gone.data is None and gone.why == "It cannot be read: it is not there any more."
+    assert folder_now.data is None and "d.png" in str(folder_now.why)
+
+
 def test_addresses_are_listed_and_read_as_folders_are(folder: Path) -> None:
     pytest.importorskip("pyarrow")
     address = f"file://{folder}"

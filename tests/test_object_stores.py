@@ -89,13 +89,11 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def assert_same(
-    rows: list[dict[str, Any]], expected: list[dict[str, Any]], folder: Path, bucket: str = BUCKET
-) -> None:
+def assert_same(rows: list[dict[str, Any]], expected: list[dict[str, Any]], folder: Path) -> None:
     """Check that what a store holds got the rows of the folder, in its order."""
     places = [Address.parse(row["file"]) for row in rows]
     names = [f"{place.bucket}{place.path}" for place in places]
-    assert names == [f"{bucket}/{Path(row['file']).relative_to(folder)}" for row in expected]
+    assert names == [f"{BUCKET}/{Path(row['file']).relative_to(folder)}" for row in expected]
     for row, other in zip(rows, expected, strict=True):
         assert row.keys() == other.keys()
         for name in row.keys() - {"file"}:

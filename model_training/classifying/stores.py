@@ -23,7 +23,7 @@ CONNECT, ANSWER, TRIES = 5.0, 10.0, 3
 """Seconds for which S3 is waited for, and how often it is asked.  As an address alone sets it up,
 PyArrow asks a server that says nothing thirty times, a hundred seconds long."""
 GOOGLE = 10
-"""Seconds for which GCS is asked again after a failure; PyArrow alone asks for more than five minutes."""
+"""Seconds for which GCS is asked again after a failure; PyArrow alone does so for many minutes."""
 
 _UNCOPIED = re.compile(r"\b(tls_ca_dir_path|tls_verify_certificates|smart_defaults)=")
 """Parameters of S3 that a file system made of another's options does not have."""
