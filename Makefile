@@ -1,6 +1,6 @@
 # `make` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-api test-ray test-serving lint bench release-check sbom \
+.PHONY: help serve test test-api test-ray test-serving test-stores lint bench release-check sbom \
 	vulnerabilities
 
 PORT ?= 8000
@@ -20,7 +20,10 @@ test: .venv/dev ## Check style and types, and run the tests
 test-serving: .venv/dev .venv-serving/ready ## Ask a model server that nobody here wrote (KServe's)
 	$(BIN)/python -m pytest -m serving tests/test_independent_server.py
 
-test-ray: .venv/dev .venv/ray ## Classify on a Ray cluster of two nodes, and kill one (minutes)
+test-stores: .venv/dev .venv-stores/ready ## Classify from object stores that nobody here wrote
+	$(BIN)/python -m pytest -m stores tests/test_object_stores.py
+
+test-ray: .venv/dev .venv/ray .venv-stores/ready ## Classify on a Ray cluster of two nodes, and kill one (minutes)
 	$(BIN)/python -m pytest -m release tests/test_classify_on_ray.py
 
 lint: .venv/dev ## Check style, types, and which room imports which

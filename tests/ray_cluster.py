@@ -25,11 +25,13 @@ class Cluster:
         address: HOST:PORT of its head node.
         environment: what a process needs to join it.
         other: what runs the node that is not the head.
+        folder: where its nodes keep their logs.
     """
 
     address: str
     environment: dict[str, str]
     other: subprocess.Popen[bytes]
+    folder: Path
 
     def kill_other(self) -> None:
         """Let the node that is not the head die at once, with all that runs on it."""
@@ -72,7 +74,7 @@ def two_nodes(log: Path) -> Iterator[Cluster]:
         _wait(address, 1, environment)
         other = start(f"--address={address}", f"--node-ip-address={OTHER}")
         _wait(address, 2, environment)
-        yield Cluster(address, environment, other)
+        yield Cluster(address, environment, other, Path(folder))
 
 
 def _wait(address: str, nodes: int, environment: dict[str, str]) -> None:

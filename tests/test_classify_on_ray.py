@@ -22,6 +22,7 @@ from PIL import Image
 
 from model_training.datasets.dataset import ImageSet
 from tests.conftest import PROJECT
+from tests.object_stores import BIN, BUCKET, ObjectStore, Relay, gcs, s3
 from tests.ray_cluster import Cluster, two_nodes
 
 pytestmark = [
@@ -165,6 +166,63 @@ def test_a_command_that_is_killed_goes_on_where_it_was(
     assert not output.exists(), "nothing half-written is taken for whole"
     assert "are done already" in finished(begun(cluster, str(folder), "--output", str(output)))
     assert_same(rows_of(output), by_one_process)
+
+
+@pytest.mark.skipif(not BIN.exists(), reason="`make test-ray` installs the object stores")
+def test_the_nodes_read_from_object_stores_which_may_die(
+    cluster: Cluster, test_images: ImageSet, tmp_path: Path
+) -> None:
+    folder, here = tmp_path / "few", tmp_path / "here.jsonl"
+    folder.mkdir()
+    for number, image in enumerate(test_images.images[:60]):
+        Image.fromarray(image).save(folder / f"ü {number:05}.png")
+    (folder / "text.jpg").write_bytes(b"no picture")
+    command = [*CLASSIFY, str(folder), "--output", str(here)]
+    subprocess.run(command, cwd=PROJECT, capture_output=True, check=True)
+    expected = rows_of(here)
+    with s3(tmp_path / "s3.log") as amazon, gcs(tmp_path / "gcs.log") as google:
+        for store in (amazon, google):
+            for path in folder.iterdir():
+                store.put(path.name, path.read_bytes())
+        output = tmp_path / "rows.jsonl"
+        places = (amazon.address(), google.address())
+        said = finished(begun(cluster, *places, "--output", str(output)))
+        assert "122 pictures" in said and "2 not opened" in said
+        assert_same(
+            rows_of(output),
+            [
+                row | {"file": f"{store.scheme}://{BUCKET}/{name}?{store.query()}"}
+                for store in (amazon, google)
+                for row, name in ((row, Path(row["file"]).name) for row in expected)
+            ],
+        )
+        assert_secret(amazon, cluster, said, output)
+        for store in (amazon, google):
+            _dies_in_the_middle(store, cluster, tmp_path / f"{store.scheme}.jsonl")
+
+
+def _dies_in_the_middle(store: ObjectStore, cluster: Cluster, output: Path) -> None:
+    relay = Relay(store.host, 40)
+    try:
+        running = begun(cluster, store.address(host=relay.host), "--output", str(output))
+        errors = running.communicate(timeout=300)[1].decode()
+        assert relay.cut.is_set() and running.returncode == 1, errors
+        assert "cannot be read any more" in errors and "goes on from there" in errors
+        assert "Traceback" not in errors and not output.exists()
+        assert_secret(store, cluster, errors, output.with_name(f"{output.name}.rows"))
+        relay.mend()
+        finished(begun(cluster, store.address(host=relay.host), "--output", str(output)))
+        assert len({row["file"] for row in rows_of(output)}) == 61
+    finally:
+        relay.close()
+
+
+def assert_secret(store: ObjectStore, cluster: Cluster, said: str, output: Path) -> None:
+    """Check that the credentials of `store` stand nowhere: neither in the rows nor in a log."""
+    logs = [path for path in cluster.folder.rglob("*") if path.is_file()]
+    assert logs
+    texts = [said.encode(), output.read_bytes(), *(path.read_bytes() for path in logs)]
+    assert not store.secret or not any(store.secret.encode() in text for text in texts)
 
 
 def test_what_goes_wrong_on_a_cluster_is_a_sentence(cluster: Cluster, tmp_path: Path) -> None:

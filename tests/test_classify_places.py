@@ -15,6 +15,7 @@ from flask import Flask
 
 from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.packing import pack, unpack
+from model_training.classifying.addresses import Address, is_address
 from model_training.classifying.cluster.joining import ClusterError, check, joined
 from model_training.classifying.cluster.parts import Part, divide
 from model_training.classifying.sources import Place, SourceError
@@ -65,6 +66,17 @@ def test_a_file_that_is_gone_when_it_is_read_is_told(folder: Path) -> None:
     assert there.data == pictures.png()[:10]
 
 
+def test_a_stored_file_that_cannot_be_read_is_told_while_its_store_answers(folder: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (part,) = divide([Stored(f"file://{folder}/b")], ())
+    (folder / "b" / "c.png").unlink()
+    (folder / "b" / "d.png").unlink()
+    (folder / "b" / "d.png").mkdir()
+    gone, folder_now = part.read(10)
+    assert gone.data is None and gone.why == "It cannot be read: it is not there any more."
+    assert folder_now.data is None and "d.png" in str(folder_now.why)
+
+
 def test_addresses_are_listed_and_read_as_folders_are(folder: Path) -> None:
     pytest.importorskip("pyarrow")
     address = f"file://{folder}"
@@ -75,8 +87,59 @@ def test_addresses_are_listed_and_read_as_folders_are(folder: Path) -> None:
     assert read([part]) == [f"{address}/{name}" for name in names]
     with pytest.raises(SourceError, match="There is nothing at"):
         list(divide([Stored(f"{address}/nowhere")], ()))
-    with pytest.raises(SourceError, match="no address that can be read"):
+    with pytest.raises(SourceError, match="nonsense://bucket/a cannot be read .*nrecognized"):
         list(divide([Stored("nonsense://bucket/a")], ()))
+    with pytest.raises(SourceError, match="names no bucket"):
+        list(divide([Stored("s3:///photos")], ()))
+
+
+@pytest.mark.parametrize("name", ["a b+c&d=é ü.png", "100%.png", "%41?#[1].png", "me@home:1.png"])
+def test_the_name_of_a_stored_picture_is_an_address_that_leads_to_it(
+    name: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    (tmp_path / name).write_bytes(pictures.png())
+    (part,) = divide([Stored(f"file://{tmp_path}")], ())
+    (found,) = part.files
+    assert str(found) == f"file://{tmp_path}/{name.replace('%', '%25').replace('?', '%3F')}"
+    assert read(list(divide([Stored(str(found))], ()))) == [str(found)]
+
+
+SECRET = "wJalr/XUtn+FEMI/K7MDENG%bPx=RfiCY"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"s3://AKIDEXAMPLE:{SECRET}@bucket/me@home.png?endpoint_override={{nobody}}&region=x",
+        f"S3://AKIDEXAMPLE:{SECRET.replace('/', '%2F')}@bucket?nonsense={SECRET}",
+        f"s3://AKIDEXAMPLE:{SECRET}@bucket/a b?nonsense={SECRET}",
+        f"s3://AKIDEXAMPLE:{SECRET}@/",
+        f"abfss://AKIDEXAMPLE:{SECRET}@bucket/a?nonsense={SECRET}",
+    ],
+)
+def test_credentials_in_an_address_are_shown_to_nobody(address: str) -> None:
+    pytest.importorskip("pyarrow")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"127.0.0.1:{free.getsockname()[1]}&scheme=http"
+    place = Stored(address.format(nobody=nobody))
+    assert is_address(place.address)
+    with pytest.raises(SourceError, match="cannot be read") as told:
+        list(divide([place], ()))
+    for text in (str(told.value), str(place), repr(place), repr(Part((place,)))):
+        assert "AKIDEXAMPLE" not in text and "FEMI" not in text
+    if nobody in place.address:
+        assert "Could not connect" in str(told.value)
+
+
+def test_a_secret_of_aws_may_stand_in_an_address_as_it_is() -> None:
+    fs = pytest.importorskip("pyarrow.fs")
+    for secret in (SECRET, SECRET.replace("/", "%2F").replace("+", "%2B")):
+        address = Address.parse(f"s3://KEY:{secret}@bucket/a b/é.png?region=eu-west-1")
+        store, path = fs.FileSystem.from_uri(address.whole)
+        _make, (options,) = store.__reduce__()
+        assert (options["access_key"], options["secret_key"]) == ("KEY", SECRET)
+        assert path == "bucket/a b/é.png" and options["region"] == "eu-west-1"
 
 
 def test_a_bundle_arrives_whole_or_not_at_all(tiny_bundle: Bundle, tmp_path: Path) -> None:

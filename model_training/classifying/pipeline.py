@@ -63,6 +63,9 @@ def classify(
     Args:
         batch: pictures that are judged together; by default as `batch_of` has it.
         threads: that decode; by default as many as there are processors.
+
+    Raises:
+        SourceError: what holds the pictures cannot be read any more.
     """
     # The judge's products are small: on cores that the network keeps busy, threads for them mostly
     # wait for each other (0.04 ms an image by one thread, 1.3 by two, measured on two busy cores).
@@ -73,12 +76,16 @@ def classify(
         ThreadPoolExecutor(1) as network,
     ):
         running: deque[tuple[list[_Opened], Future[Floats | None]]] = deque()
-        for opened in _opened(pictures, judge, limits, decoders, batch or batch_of(judge)):
-            running.append((opened, network.submit(_features, opened, backend)))
-            if len(running) == RUNNING:
-                yield _judged(*running.popleft(), judge)
-        for opened, features in running:
-            yield _judged(opened, features, judge)
+        try:
+            for opened in _opened(pictures, judge, limits, decoders, batch or batch_of(judge)):
+                running.append((opened, network.submit(_features, opened, backend)))
+                if len(running) == RUNNING:
+                    yield _judged(*running.popleft(), judge)
+            for opened, features in running:
+                yield _judged(opened, features, judge)
+        finally:
+            # Where a store is gone, each that was still to be read would be waited for.
+            decoders.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)

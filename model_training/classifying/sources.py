@@ -9,9 +9,17 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path, PurePosixPath
+from typing import cast
 
-from model_training.classifying.stores import Stored, StoreError, find_stored, read_stored
+from model_training.classifying.stores import (
+    Stored,
+    StoreError,
+    StoreGone,
+    find_all_stored,
+    read_stored,
+)
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
@@ -38,6 +46,7 @@ class Picture:
 
     Raises:
         Unreadable: by `read`.
+        SourceError: by `read`, where no other picture of that place can be read either.
     """
 
     name: str
@@ -69,13 +78,19 @@ def find_files(places: Iterable[Place]) -> Iterator[Place]:
     Raises:
         SourceError: a place is not there.
     """
-    for place in places:
-        if isinstance(place, Stored):
+    for stored, some in groupby(places, lambda place: isinstance(place, Stored)):
+        if stored:
             try:
-                yield from find_stored(place)
+                yield from find_all_stored(cast(Iterator[Stored], some))
             except StoreError as error:
                 raise SourceError(str(error)) from error
-        elif place.is_dir():
+        else:
+            yield from _on_disk(cast(Iterator[Path], some))
+
+
+def _on_disk(places: Iterable[Path]) -> Iterator[Path]:
+    for place in places:
+        if place.is_dir():
             yield from _in_folder(place)
         elif not place.exists():
             raise SourceError(f"There is no file or folder {place}.")
@@ -127,6 +142,7 @@ def read_file(file: Place, most: int) -> bytes:
 
     Raises:
         Unreadable: it is no file, or cannot be read.
+        SourceError: the object store that it lies in cannot be read any more.
     """
     try:
         if isinstance(file, Stored):
@@ -145,6 +161,8 @@ def read_file(file: Place, most: int) -> bytes:
             return data
         finally:
             os.close(opened)
+    except StoreGone as error:
+        raise SourceError(str(error)) from error
     except (OSError, ValueError, StoreError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise Unreadable(f"It cannot be read: {why}.") from error

@@ -15,12 +15,10 @@ from model_training.classifying.sources import (
     is_archive,
     pictures_of,
 )
-from model_training.classifying.stores import Stored
+from model_training.classifying.stores import AT_ONCE, Stored
 
 PICTURES = 512
 """Of a part: two seconds of a processor.  More is hardly faster, and what a node loses is more."""
-READ_AT_ONCE = 32
-"""Of an object store, which takes long to answer and does not mind."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ class Part:
             # What is in an archive is read in its order.
             yield from (Read.of(picture, most) for picture in pictures)
             return
-        with ThreadPoolExecutor(READ_AT_ONCE) as readers:
-            while some := list(islice(pictures, READ_AT_ONCE)):
+        with ThreadPoolExecutor(AT_ONCE) as readers:
+            while some := list(islice(pictures, AT_ONCE)):
                 yield from readers.map(Read.of, some, [most] * len(some))
 
     def _pictures(self) -> Iterator[Picture]:

@@ -12,11 +12,12 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from model_training.classifying.addresses import is_address
 from model_training.classifying.cluster.joining import ClusterError
 from model_training.classifying.journal import Journal, JournalError
 from model_training.classifying.pipeline import BATCH, SMALL_BATCH
 from model_training.classifying.sources import Place, SourceError, picture_names
-from model_training.classifying.stores import Stored, is_address
+from model_training.classifying.stores import Stored
 from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
 from webapp.cli.classifying.work import Work, in_process, on_cluster
 from webapp.cli.common.bars import Bars
@@ -100,7 +101,9 @@ def classify_command(
     except JournalError as error:
         raise click.ClickException(str(error)) from error
     except (SourceError, ClusterError) as error:
-        raise click.ClickException(f"{error} What was done is kept.") from error
+        raise click.ClickException(
+            f"{error} What was done is kept: the same command goes on from there."
+        ) from error
     except OSError as error:
         full = " The disk is full." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise click.ClickException(
@@ -154,9 +157,7 @@ def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) ->
             advance(len(rows))
     journal.sync()
     if lost := names - journal.done:
-        raise ClusterError(
-            f"{len(lost):,} pictures have no row, such as {min(lost)}. The same command asks again."
-        )
+        raise ClusterError(f"{len(lost):,} pictures have no row, such as {min(lost)}.")
     return pace
 
 
