@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from contextlib import ExitStack
+from typing import Any
 
 from flask import current_app
 
@@ -27,10 +28,14 @@ def open_photo(data: bytes, **options: int) -> opener.Photo:
             deadline.
     """
     decode = _DECODERS.open if current_app.config["DECODE_APART"] else opener.open_here
+
+    def timed(*asked: Any) -> opener.Photo:
+        with stage("decode"):
+            return decode(*asked)
+
     with ExitStack() as turn:
         with stage("wait"):
             turn.enter_context(admission.decoder())
-        with stage("decode"):
-            return opener.open_photo(
-                data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"], decode=decode, **options
-            )
+        return opener.open_photo(
+            data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"], decode=timed, **options
+        )
