@@ -109,6 +109,15 @@ def assert_secret(store: ObjectStore, *texts: str) -> None:
         assert not store.secret or (store.secret not in text and store.user not in text)
 
 
+def assert_goes_on(cli: FlaskCliRunner, command: list[str], relay: Relay, before: int) -> None:
+    """Check that the same command does the rest, once the store answers again."""
+    relay.mend()
+    done = cli.invoke(args=command)
+    relay.close()
+    assert done.exit_code == 0, done.output
+    assert f"{before} pictures are done already" in done.output
+
+
 def test_a_bucket_gives_the_rows_of_the_same_folder(
     store: ObjectStore,
     cli: FlaskCliRunner,
@@ -191,11 +200,7 @@ def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
     assert not output.exists(), "nothing half-written is taken for whole"
     assert_secret(store, kept.read_text())
     before = kept.read_bytes().count(b"\n") - 1
-    relay.mend()
-    done = cli.invoke(args=command)
-    relay.close()
-    assert done.exit_code == 0, done.output
-    assert f"{before} pictures are done already" in done.output
+    assert_goes_on(cli, command, relay, before)
     assert_same(rows_of(output), on_disk, folder)
 
 
@@ -220,11 +225,7 @@ def test_a_store_that_dies_in_the_middle_ends_a_run_that_can_be_gone_on_with(
     assert lines and not output.exists()
     assert "unreadable-file" not in kept.read_text(), "no picture is blamed for it"
     assert_secret(store, done.output, kept.read_text())
-    relay.mend()
-    done = cli.invoke(args=command)
-    relay.close()
-    assert done.exit_code == 0, done.output
-    assert f"{len(lines)} pictures are done already" in done.output
+    assert_goes_on(cli, command, relay, len(lines))
     assert_same(rows_of(output), on_disk, folder)
 
 

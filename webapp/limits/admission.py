@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from flask import Flask, current_app, g, request
 
@@ -143,7 +143,9 @@ def decoder() -> Iterator[None]:
     Raises:
         Busy: none was free until the deadline.
     """
-    with _admission().decoders.turn(client(), seconds_left()) as free:
+    with ExitStack() as turn:
+        with stage("wait"):
+            free = turn.enter_context(_admission().decoders.turn(client(), seconds_left()))
         if not free:
             raise Busy
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-from contextlib import ExitStack
 from typing import Any
 
 from flask import current_app
@@ -33,9 +32,7 @@ def open_photo(data: bytes, **options: int) -> opener.Photo:
         with stage("decode"):
             return decode(*asked)
 
-    with ExitStack() as turn:
-        with stage("wait"):
-            turn.enter_context(admission.decoder())
+    with admission.decoder():
         return opener.open_photo(
             data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"], decode=timed, **options
         )
