@@ -32,10 +32,10 @@ def apart(one: Box, other: Box) -> float:
 @pytest.mark.parametrize("count", [1, 5, 30])
 def test_names_lie_neither_on_each_other_nor_on_a_point(count: int, width: int) -> None:
     draw = random.Random(count)
-    points = [
+    points = tuple(
         (f"model-{number}" * draw.randrange(1, 3), draw.uniform(0, 100), draw.uniform(0, 100))
         for number in range(count)
-    ]
+    )
     labels = place_labels(points, width, HEIGHT)
     boxes = [
         (point, box(point, label, width))
@@ -53,12 +53,12 @@ def test_names_lie_neither_on_each_other_nor_on_a_point(count: int, width: int) 
 
 
 def test_a_name_that_fits_stands_beside_its_point() -> None:
-    assert place_labels([("alone", 40.0, 50.0)], 386, HEIGHT) == [Label(9, 4, "start")]
-    assert place_labels([("x" * 90, 40.0, 50.0)], 386, HEIGHT) == [None]
+    assert place_labels((("alone", 40.0, 50.0),), 386, HEIGHT) == (Label(9, 4, "start"),)
+    assert place_labels((("x" * 90, 40.0, 50.0),), 386, HEIGHT) == (None,)
 
 
 def test_no_name_seems_to_be_that_of_another_point() -> None:
-    points = [("custom-cnn", 2.5, 60.0), ("fast-cnn", 16.0, 16.5), ("tuned", 19.5, 11.0)]
+    points = (("custom-cnn", 2.5, 60.0), ("fast-cnn", 16.0, 16.5), ("tuned", 19.5, 11.0))
     label = place_labels(points, 386, HEIGHT)[1]
     assert label is not None
     tuned = (0.195 * 386, 0.11 * HEIGHT)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 LETTER = 6.8
 """About the width of a letter of a name, in CSS pixels, as all lengths here."""
@@ -34,7 +34,11 @@ Place = tuple[str, float, float]
 _Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def place_labels(points: Sequence[Place], width: float, height: float) -> list[Label | None]:
+# A page draws the same points for everybody, and each against each is most of drawing them.
+@lru_cache(maxsize=256)
+def place_labels(
+    points: tuple[Place, ...], width: float, height: float
+) -> tuple[Label | None, ...]:
     """Find a free place for the name of each point, beside, above or below it.
 
     A free place a little away from the other points is taken first, so that no name seems to be
@@ -62,7 +66,7 @@ def place_labels(points: Sequence[Place], width: float, height: float) -> list[L
         labels.append(label)
         if box is not None:
             names.append(box)
-    return labels
+    return tuple(labels)
 
 
 def _candidates(on_the_right: bool) -> list[Label]:

@@ -191,7 +191,7 @@ def _share_ticks(scale: LinearScale) -> list[Tick]:
 def _points(
     values: Sequence[Value], x: LinearScale | LogScale | Span, y: LinearScale, height: int
 ) -> list[Point]:
-    places = [(one.name, across(x.share(one.x)), up(y.share(one.y))) for one in values]
+    places = tuple((one.name, across(x.share(one.x)), up(y.share(one.y))) for one in values)
     labels = {size: place_labels(places, width, height) for size, width in WIDTHS.items()}
     return [
         Point(

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from model_training.datasets.registry import KnownDataSet, find_known, known_data_sets
-from model_training.judging.metrics import calibration_error
 from model_training.recipes import RECIPES, Recipe
 from webapp.comparison.columns import Column
 from webapp.data_sets import ServedDataSet
@@ -159,7 +158,7 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         "loss": result.loss,
         "f1": scores.macro_f1,
         "recall": scores.macro_recall,
-        "calibration": calibration_error(result.probabilities, stored.test_labels),
+        "calibration": result.calibrated_error,
         "parameters": card.parameters,
         "layers": sum(layer.parameters > 0 for layer in card.layers),
         "dense": kinds.count("Dense"),

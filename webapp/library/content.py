@@ -17,6 +17,7 @@ from model_training.auditing.audit import Audit, calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.judging.metrics import (
     ClassificationReport,
+    calibration_error,
     classification_report,
     confusion_matrix,
     cross_entropy,
@@ -55,6 +56,11 @@ class Result:
     def loss(self) -> float:
         """Return the test loss of the probabilities before calibration."""
         return cross_entropy(self.bundle.predictions.test, self.bundle.predictions.test_labels)
+
+    @cached_property
+    def calibrated_error(self) -> float:
+        """Return the expected calibration error after calibration, on the test images."""
+        return calibration_error(self.probabilities, self.bundle.predictions.test_labels)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
