@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -102,6 +105,24 @@ def test_a_trained_network_is_explained_whatever_the_class(tiny_bundle: Bundle) 
         found = classifier.heat(image, label)
         assert found.shape == (15, 15)
         assert 0 <= found.min() and found.max() in (0, 1)
+
+
+def test_all_who_ask_for_a_first_map_at_once_wait_for_one_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, view = TensorFlowBackend(red_or_blue(32)), np.full((32, 32, 3), 200, np.uint8)
+    trace, traced = TensorFlowBackend._differentiated_by_maps, []
+
+    def slowly(*asked: Any) -> Any:
+        traced.append(asked)
+        time.sleep(0.2)
+        return trace(*asked)
+
+    monkeypatch.setattr(TensorFlowBackend, "_differentiated_by_maps", slowly)
+    with ThreadPoolExecutor(4) as visitors:
+        target = Target(head_of(network), 0)
+        maps = list(visitors.map(lambda _: grad_cam(network, view, target), range(4)))
+    assert len(traced) == 1 and all((one == maps[0]).all() for one in maps)
 
 
 def test_a_network_without_maps_has_no_heat() -> None:

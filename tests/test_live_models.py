@@ -40,6 +40,7 @@ from webapp.library import get_library, load_library, open_library, reloading
 from webapp.library.shelf import Shelf
 from webapp.serving.classifier import Classifier
 from webapp.serving.runtime import absent
+from webapp.serving.tensorflow_backend import TensorFlowBackend
 from webapp.settings import SettingError
 
 SENT: dict[str, Any] = {"method": "POST", "data": pictures.jpeg(), "content_type": "image/jpeg"}
@@ -223,6 +224,26 @@ def test_the_default_model_answers_while_the_others_are_loading(
         go_on.set()
     until(lambda: not load_library(app).loading, "the other model is loaded")
     assert app.test_client().open("/api/classify?model=other", **SENT).status_code == 200
+
+
+def test_no_visitor_waits_for_the_gradients_of_a_network(
+    folder: Path, opened: Callable[[Flask], Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace, traced = TensorFlowBackend._differentiated_by_maps, []
+
+    def noted(*asked: Any) -> Any:
+        traced.append(asked)
+        return trace(*asked)
+
+    monkeypatch.setattr(TensorFlowBackend, "_differentiated_by_maps", noted)
+    app = opened(make_site(folder))
+    until(lambda: len(traced) == 2, "both models can be explained")
+    change(folder / "models" / "other", 5.0)
+    shelf_of(app).take_up()
+    assert len(traced) == 3, "the new one could be explained before it answered"
+    for name in ("tiny", "other"):
+        load_library(app).classifiers[name].heat(np.zeros((32, 32, 3), np.uint8), "airplane")
+    assert len(traced) == 3
 
 
 # The command.

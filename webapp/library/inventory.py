@@ -115,6 +115,16 @@ class Inventory:
         self._app.logger.info("model %s loaded in %.1f s", name, seconds)
         return True
 
+    def warm_maps(self, name: str) -> None:
+        """Make the model `name` quick to explain, if it is loaded."""
+        held = self._held.get(name)
+        if held is None or held.classifier is None:
+            return
+        try:
+            held.classifier.warm_maps()
+        except Exception as error:  # It answers all the same; whoever wants a map is told.
+            self._app.logger.error("model %s cannot be explained", name, exc_info=error)
+
     def library(self) -> Library:
         """Return all that there is now."""
         classifiers = {

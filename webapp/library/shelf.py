@@ -109,6 +109,7 @@ class Shelf:
             loaded = []
             for name in names:
                 if self._inventory.load(name):
+                    self._inventory.warm_maps(name)
                     loaded.append(name)
                 self._put()
             now, problems = self._put(), self._inventory.problems
@@ -128,12 +129,19 @@ class Shelf:
 
     def _keep(self, waiting: list[str], begun: float, seen: dict[Path, str | None]) -> None:
         with self._lock:
+            # The default's come first: most visitors wait for its answer.
+            if (default := self.library.default_model) is not None:
+                self._inventory.warm_maps(default)
             for name in waiting:
                 if self._ending.is_set():
                     return
                 self._inventory.load(name)
                 self._put()
             self._say_all(self._put(), begun)
+            for name in waiting:
+                if self._ending.is_set():
+                    return
+                self._inventory.warm_maps(name)
         give_back()
         trimmed = time.monotonic()
         while not self._ending.wait(SECONDS_BETWEEN_LOOKS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from model_training.bundles.card import Explanation
 from model_training.datasets.pictures.views import View
 from model_training.explaining.methods import GRAD_CAM, METHODS
 from model_training.explaining.neighbours import NEAREST, Neighbours, nearest
-from model_training.explaining.target import Heat, Target
+from model_training.explaining.target import Heat, NoExplanation, Target
 from model_training.judging.backend import Backend
 from model_training.judging.judge import Judge, Judgement, mean_features
 from model_training.networks.loading import load_network
@@ -194,6 +195,13 @@ class Classifier:
     def quick_method(self) -> str:
         """Return the method of a map that is made without being asked for."""
         return self.explanation.quick if self.explanation is not None else GRAD_CAM
+
+    def warm_maps(self) -> None:
+        """Make a quick map of a blank, so that no visitor waits for the gradients to be traced."""
+        if self.no_maps is None:
+            blank = np.zeros((self.input_size, self.input_size, 3), np.uint8)
+            with contextlib.suppress(NoExplanation):
+                METHODS[self.quick_method].explain(self.backend, blank, Target(self.judge, 0, None))
 
     def heat(self, view: Pixels, label: str) -> Heat:
         """Return the quick map for `label` (see `explain`)."""

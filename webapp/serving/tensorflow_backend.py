@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property
 from itertools import dropwhile, groupby
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,9 @@ class TensorFlowBackend:
             input_signature=[self._images],
             autograph=False,
         ).get_concrete_function()
-        # Not traced before somebody asks: most never do, and it takes a second.
+        # Not traced before somebody asks: it takes a second, and a program never does.
         self._by_maps: dict[int, Any] = {}
+        self._tracing = threading.Lock()
 
     def features(self, pixels: NDArray[np.uint8]) -> Floats:
         """Return the features of `pixels`, uint8 RGB (count, side, side, 3): (count, width)."""
@@ -68,9 +70,12 @@ class TensorFlowBackend:
         ends = self._ends[:stages]
         if not ends:
             raise NoExplanation("this network has no feature maps")
-        if len(ends) not in self._by_maps:
-            self._by_maps[len(ends)] = self._differentiated_by_maps(ends)
-        found = self._by_maps[len(ends)](view[np.newaxis].astype(np.float32), direction)
+        with self._tracing:  # Or all who ask in that second would trace it, each more slowly.
+            if len(ends) not in self._by_maps:
+                self._by_maps[len(ends)] = self._differentiated_by_maps(ends)
+        found = self._by_maps[len(ends)](
+            tf.constant(view[np.newaxis].astype(np.float32)), tf.constant(direction, tf.float32)
+        )
         return [MapGradient(np.asarray(maps)[0], np.asarray(slope)[0]) for maps, slope in found]
 
     def pixel_gradients(self, images: Floats, directions: Floats) -> Floats:
@@ -129,7 +134,7 @@ class TensorFlowBackend:
             differentiate,
             input_signature=[self._images, tf.TensorSpec((self.width,), tf.float32)],
             autograph=False,
-        )
+        ).get_concrete_function()
 
     @cached_property
     def _by_pixels(self) -> Any:
