@@ -1,20 +1,17 @@
 """The server's time for each page about results: `python -m benchmarks.pages`
 
-Serves the shipped models, copied until there are six, in one process, and requests the pages in
-turns, again and again.  No network is run for any of them.
+Serves the shipped models in one process, and requests the pages in turns, again and again.  No
+network is run for any of them.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import statistics
 import time
 
 from webapp import create_app
-from webapp.library import Library, Result, load_library
-
-MODELS = 6
+from webapp.library import load_library
 
 
 def main() -> None:
@@ -25,8 +22,7 @@ def main() -> None:
 
     app = create_app({"TESTING": True})
     library = load_library(app)
-    _fill(library)
-    first, second, *_ = library.results
+    first, second, *_ = library.results_on(next(iter(library.data_sets.values())))
     addresses = [
         "/models/",
         "/models/?sort=calibration&order=up",
@@ -56,15 +52,6 @@ def main() -> None:
     print(f"{'':64} {'median ms':>10} {'most':>8}")
     for address, values in seconds.items():
         print(f"{address:64} {statistics.median(values) * 1e3:10.1f} {max(values) * 1e3:8.1f}")
-
-
-def _fill(library: Library) -> None:
-    shipped = list(library.results.values())
-    for number in range(MODELS - len(shipped)):
-        bundle = shipped[number % len(shipped)].bundle
-        name = f"{bundle.name}-copy-{number}"
-        card = bundle.card.model_copy(update={"name": name, "title": f"Copy {number}"})
-        library.results[name] = Result(dataclasses.replace(bundle, card=card))
 
 
 if __name__ == "__main__":
