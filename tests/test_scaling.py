@@ -56,6 +56,12 @@ def test_a_call_that_cores_share_is_over_sooner() -> None:
     assert [alone, shared] == pytest.approx([0.1, 0.05])
 
 
+def test_only_who_finds_the_machine_idle_waits_until_it_is_awake() -> None:
+    photo = dataclasses.replace(NOTHING, decode=0.1, waking=0.05)
+    found = simulate([0.0, 0.1, 5.0], photo, dataclasses.replace(ROOMY, cores=2)).seconds
+    assert found == pytest.approx([0.15, 0.1, 0.15])
+
+
 def test_no_more_are_admitted_than_the_settings_say() -> None:
     found = simulate(
         [0.0] * 30, dataclasses.replace(NOTHING, decode=1.0), dataclasses.replace(ROOMY, admitted=8)

@@ -28,7 +28,7 @@ LOADS = (0.3, 0.5, 0.7)
 """Of what the machine can answer, by the arithmetic."""
 MODELS = ("efficientnet-lite0", "custom-cnn")
 """One that answers each photo for itself, and one that answers them in batches."""
-TIMES = ("decode", "rest", "batch", "image", "client")
+TIMES = ("decode", "rest", "batch", "image", "client", "waking")
 BAR = 0.15
 QUIET = 0.05
 

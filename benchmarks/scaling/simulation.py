@@ -41,6 +41,8 @@ class Costs:
         together: whether photos that come meanwhile share a call.
         spread: how much of a call several cores can share, from 0 to 1.
         client: sending the photo and reading the answer, where the client is on this machine.
+        waking: how much longer a photo takes that finds the machine idle: its cores sleep, its
+            caches hold something else.  Nobody else waits for that.
     """
 
     decode: float
@@ -51,6 +53,7 @@ class Costs:
     spread: float
     together: bool = True
     client: float = 0.0
+    waking: float = 0.0
 
     @property
     def photo(self) -> float:
@@ -302,6 +305,8 @@ def visit(
     """Send a photo to whichever machine, and then worker, has fewest; by chance among equals."""
     sent = env.now
     machine = min(machines, key=lambda one: (one.admitted, rng.random()))
+    if costs.waking and not machine.admitted:
+        yield env.timeout(costs.waking)
     if costs.client:
         yield from machine.cores.compute(costs.client)
     worker = min(machine.workers, key=lambda one: (one.admitted, rng.random()))
