@@ -12,6 +12,7 @@ from model_training.datasets.augmentation import Augmentation
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
 from model_training.recipes.scratch.deep_cnns import CNN_DEEP as _DEEP
+from model_training.recipes.scratch.mish_cnn import CNN_MISH as _MISH
 from model_training.recipes.scratch.plain_cnn import CNN_AUGMENTED as _AUGMENTED
 
 OUR_TRAINING = Phase(
@@ -40,4 +41,4 @@ def better(recipe: Recipe) -> Recipe:
     )
 
 
-BETTER = (better(_AUGMENTED), better(_DEEP))
+BETTER = (better(_AUGMENTED), better(_DEEP), better(_MISH))
