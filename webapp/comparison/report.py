@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_training.auditing.audit import Audit, PartAccuracy, accuracies
 from model_training.bundles.card import Card
@@ -149,20 +147,21 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             note=_no_validation(bundle.card, history),
             kept=bundle.card.training.best_epoch,
         ),
-        uncalibrated=_diagram("Before", probabilities, labels),
-        calibrated=_diagram("After temperature scaling", result.probabilities, labels),
+        uncalibrated=reliability_diagram(
+            "Before",
+            calibration_bins(probabilities, labels),
+            calibration_error(probabilities, labels),
+        ),
+        calibrated=reliability_diagram(
+            "After temperature scaling",
+            calibration_bins(result.probabilities, labels),
+            result.calibrated_error,
+        ),
         model_card=make_model_card(bundle.card, result.classification, RECIPES),
         files={name: path.stat().st_size for name, path in bundle.files.items()},
         clean=accuracies(audit, result.predicted == labels) if audit else None,
         judges=list(audit.provenance.models) if audit else [],
     )
-
-
-def _diagram(
-    title: str, probabilities: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]]
-) -> ReliabilityDiagram:
-    bins, error = calibration_bins(probabilities, labels), calibration_error(probabilities, labels)
-    return reliability_diagram(title, bins, error)
 
 
 def _most_confident_mistakes(
