@@ -2,10 +2,11 @@
 
 Both serve `custom-cnn`, a network of 32 pixels, to clients of this process over real sockets: the
 site under gunicorn as `make serve` runs it, Gradio as its documentation has it, asked by its
-HTTP interface (upload, call, result), which is less work than its own client does.  They take
-turns; what counts are the ratios of neighbouring turns.  Where others use the machine too, a server
-that mostly sleeps loses less to them: the processor's time for a request says what each costs (on
-Linux, all processes of a server together).  `make bench` installs Gradio.
+HTTP interface (upload, call, result), which is less work than its own client does.  It stands there
+twice: asking the network compiled, as the site does, and by `model.predict`, as its own example for
+Keras does.  They take turns; what counts are the ratios of neighbouring turns.  Where others use
+the machine too, a server that mostly sleeps loses less to them: the processor's time for a request
+says what each costs (on Linux, all processes of a server together).  `make bench` installs Gradio.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 BUNDLE = PROJECT / "instance" / "models" / MODEL
 GRADIO = PROJECT / ".venv-bench" / "bin" / "python"
 CLIENTS = (1, 4)
-WORDS = ("gunicorn", "benchmarks.gradio_app")
+WAYS = {"Gradio, compiled": "compiled", "Gradio, model.predict": "predict"}
 BARS = {"small": 30.0, "12 megapixels": 6.0}
 """How many times as many requests a second as Gradio the site is to answer."""
 Ask = Callable[[http.client.HTTPConnection], None]
@@ -54,16 +55,16 @@ def main() -> None:
     if not GRADIO.exists():
         raise SystemExit("Gradio is not installed: `make bench` does that (.venv-bench).")
     photos = {"small": small_photo(), "12 megapixels": large_photo()}
-    with tempfile.TemporaryDirectory() as folder, _site(Path(folder)) as ours, _gradio() as theirs:
-        site, gradio = (next(iter(_children(os.getpid(), word))) for word in WORDS)
+    with ExitStack() as running:
+        folder = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        site = running.enter_context(_site(folder)), next(_children(os.getpid(), "gunicorn"))
+        others = {name: running.enter_context(_gradio(way)) for name, way in WAYS.items()}
         for kind, photo in photos.items():
             print(f"\n{kind}: {len(photo):,} bytes, {MODEL}")
+            ours = _Asked(*site, _ask_the_site(photo))
+            theirs = {name: _Asked(*other, _ask_gradio(photo)) for name, other in others.items()}
             for clients in CLIENTS:
-                asks = {
-                    "the site": _Asked(ours, site, _ask_the_site(photo)),
-                    "Gradio": _Asked(theirs, gradio, _ask_gradio(photo)),
-                }
-                _compare(asks, BARS[kind], clients, arguments)
+                _compare(ours, theirs, BARS[kind], clients, arguments)
 
 
 class _Asked(NamedTuple):
@@ -75,30 +76,42 @@ class _Asked(NamedTuple):
 
 
 def _compare(
-    asks: Mapping[str, _Asked], bar: float, clients: int, arguments: argparse.Namespace
+    ours: _Asked,
+    others: Mapping[str, _Asked],
+    bar: float,
+    clients: int,
+    arguments: argparse.Namespace,
 ) -> None:
-    rates: dict[str, list[float]] = {name: [] for name in asks}
-    spent: dict[str, list[float]] = {name: [] for name in asks}
+    asked = {"": ours, **others}
+    rates: dict[str, list[float]] = {name: [] for name in asked}
+    spent: dict[str, list[float]] = {name: [] for name in asked}
     for number in range(arguments.rounds + 1):
-        for name, one in asks.items():
+        for name, one in asked.items():
             seconds = arguments.seconds if number else 1.0  # The first turn warms up.
             before = _processor_seconds(one.process)
             rate, count = _rate(one.address, one.ask, clients, seconds)
             if number:
                 rates[name].append(rate)
                 spent[name].append((_processor_seconds(one.process) - before) / count)
-    ratios = [mine / other for mine, other in zip(*rates.values(), strict=True)]
-    saved = [other / mine for mine, other in zip(*spent.values(), strict=True)]
-    rate, theirs = (statistics.median(one) for one in rates.values())
-    cost, their_cost = (1000 * statistics.median(one) for one in spent.values())
-    ratio = statistics.median(ratios)
-    print(
-        f"  {clients} client{'s' if clients > 1 else ' '}: {rate:7.1f} requests/s, Gradio "
-        f"{theirs:6.1f}: {ratio:5.1f} times as many ({min(ratios):.1f} to {max(ratios):.1f}); "
-        f"at least {bar:g} wanted: {'yes' if ratio >= bar else 'NO'}\n"
-        f"             {cost:7.1f} ms of a processor each, Gradio {their_cost:.1f}: "
-        f"{statistics.median(saved):.1f} times ({min(saved):.1f} to {max(saved):.1f})"
-    )
+    print(f"  {clients} client{'s' if clients > 1 else ''}: {_each(rates[''], spent[''])}")
+    for name in others:
+        ratios = [mine / other for mine, other in zip(rates[""], rates[name], strict=True)]
+        saved = [other / mine for mine, other in zip(spent[""], spent[name], strict=True)]
+        enough = "yes" if statistics.median(ratios) >= bar else "NO"
+        print(
+            f"    {name}: {_each(rates[name], spent[name])}\n"
+            f"      {_range(ratios)} times as many; at least {bar:g} wanted: {enough}\n"
+            f"      {_range(saved)} times as much of a processor"
+        )
+
+
+def _each(rates: list[float], spent: list[float]) -> str:
+    rate, cost = statistics.median(rates), 1000 * statistics.median(spent)
+    return f"{rate:.1f} requests/s, {cost:.1f} ms of a processor each"
+
+
+def _range(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
 
 
 def _children(process: int, word: str = "") -> Iterator[int]:
@@ -216,16 +229,17 @@ def _site(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _gradio() -> Iterator[str]:
+def _gradio(way: str) -> Iterator[tuple[str, int]]:
+    """Give the address of a Gradio that asks the network in that `way`, and its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [str(GRADIO), "-m", "benchmarks.gradio_app", str(BUNDLE), str(port)]
+    command = [str(GRADIO), "-m", "benchmarks.gradio_app", str(BUNDLE), str(port), way]
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False"}
     process = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, env=environment)
     try:
         _wait(f"http://127.0.0.1:{port}/config", process)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{port}", process.pid
     finally:
         process.terminate()
         process.wait(timeout=60)

@@ -1,11 +1,14 @@
 """The same network in Gradio, as its documentation builds such a site: for `against_gradio`.
 
-.venv-bench/bin/python -m benchmarks.gradio_app BUNDLE PORT
+.venv-bench/bin/python -m benchmarks.gradio_app BUNDLE PORT {compiled,predict}
+
+`compiled` asks the network as the site does, `predict` as Gradio's example for Keras does.
 """
 
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +23,23 @@ from model_training.networks.cutting import split_network
 from model_training.networks.loading import load_network
 
 
-class Compiled:
-    """The judge's backend, compiled as the site compiles it."""
+class Lower:
+    """The judge's backend: the network below its head, asked in one of two ways."""
 
-    def __init__(self, path: Path, width: int) -> None:
+    def __init__(self, path: Path, width: int, *, compiled: bool) -> None:
         model = load_network(path)
         lower, _upper, _name = split_network(model)
         self.width = width
-        self._look: Any = tf.function(
-            lambda images: tf.cast(lower(images, training=False), tf.float32),
-            input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
-        )
+        self._look: Any = partial(lower.predict, verbose=0)
+        if compiled:  # as the site compiles it
+            self._look = tf.function(
+                lambda images: tf.cast(lower(images, training=False), tf.float32),
+                input_signature=[tf.TensorSpec(model.input_shape, tf.float32)],
+            )
 
     def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of `pixels`, uint8 RGB (count, side, side, 3): (count, width)."""
-        return np.asarray(self._look(pixels.astype(np.float32)))
+        return np.asarray(self._look(pixels.astype(np.float32)), np.float32)
 
 
 def main() -> None:
@@ -42,7 +47,7 @@ def main() -> None:
     bundle = read_bundle(Path(sys.argv[1]))
     assert bundle.model_path is not None and bundle.judge is not None
     judge = bundle.judge
-    backend = Compiled(bundle.model_path, judge.width)
+    backend = Lower(bundle.model_path, judge.width, compiled=sys.argv[3] == "compiled")
 
     def classify(picture: Image.Image) -> dict[str, float]:
         (judgement,) = judge.judge([judge.views(picture)], backend)
