@@ -461,6 +461,20 @@ def test_settings_come_from_the_instance_folder_and_the_environment(
     assert app.config["MAX_CONTENT_LENGTH"] == 7_000
 
 
+def test_a_misspelt_setting_in_the_instance_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text("_MB = 2**20\nmegabyte = _MB\nMAX_PHOTO_PIXEL = _MB\n")
+    with pytest.raises(SettingError, match="config.py: there is no setting called MAX_PHOTO_PIXEL"):
+        create_app(instance_path=tmp_path)
+
+
+def test_the_variables_of_a_training_together_are_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COORDINATOR", "PROCESSES", "RANK"):
+        monkeypatch.setenv(f"TENCLASSES_{name}", "1")
+    create_app(instance_path=tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

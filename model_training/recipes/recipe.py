@@ -87,8 +87,8 @@ class Recipe:
         space: what a search for better settings may change of it, beside its phases.
         change: what one run changes of it (`recipes.variants`), in words.
         tuned: the trial that found its settings, where a search did.
-        reproduced: False for a network that is built exactly and too large to be trained here;
-            the site shows what its source reported.
+        not_trained: why a network that is built exactly is not trained here, as the end of "it can
+            be trained, but ..."; the site shows what its source reported.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Recipe:
     precision: Precision = "float32"
     pretrained: Pretrained | PretrainedFile | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
-    reproduced: bool = True
+    not_trained: str = ""
     data_set: str = "cifar10"
     use: Use = Use()
     averaged: bool = True
@@ -124,6 +124,11 @@ class Recipe:
             )
         if not self.phases:
             raise ValueError(f"the recipe {self.name} has no phase, so nothing would be learned")
+
+    @property
+    def reproduced(self) -> bool:
+        """Return whether it is meant to be trained here."""
+        return not self.not_trained
 
     @property
     def augmentation(self) -> str:

@@ -122,6 +122,11 @@ def _print(done: Exported, form: Format, title: str) -> None:
         f"Says     classes, temperature ({metadata.temperature:.3f}), views and threshold: "
         "docs/using-an-export.md"
     )
+    if metadata.second_head:
+        click.echo(
+            "Needs    the bundle's judge.npz for the site's answer: it asks a second head, which "
+            "is there"
+        )
 
 
 def _place(to: Path | None, form: Format, name: str) -> Path:

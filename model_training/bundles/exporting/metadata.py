@@ -44,6 +44,8 @@ class ExportMetadata(_Part):
             a last softmax (C. Guo et al., 2017).
         steps: largest probability after that, and what it is replaced by, the others scaled to fit;
             between two steps it is interpolated (isotonic regression).
+        second_head: whether the judge asks a second head too, which is not in the export: what it
+            gives is the site's answer only through `judge.npz` then.
         plan: the views of a picture that the network is to be shown.
         interpolation: by which the network enlarges a picture of another size than it works at, as
             Keras calls it; None for a network that takes one size only.  Where the export takes
@@ -59,6 +61,7 @@ class ExportMetadata(_Part):
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=256)]
     temperature: Temperature
     steps: Steps = ()
+    second_head: bool = False
     plan: ViewPlan
     interpolation: str | None
     threshold: Threshold
@@ -92,6 +95,7 @@ def metadata_of(bundle: Bundle, judge: Judge, interpolation: str | None) -> Expo
         classes=judge.classes,
         temperature=judge.calibration.temperature,
         steps=judge.calibration.steps,
+        second_head=judge.pretrained is not None,
         plan=judge.plan,
         interpolation=interpolation,
         threshold=judge.threshold,

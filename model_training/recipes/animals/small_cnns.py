@@ -1,8 +1,8 @@
 """Small networks from scratch on photographs of 100 pixels: 4,354,378 parameters for ten classes.
 
 Not given in the source: the optimizer of the first three (Adam at its usual rate here), the
-patience of early stopping (10 here), what the augmentation does, and how the deep network pools
-(after each convolution here).
+patience of early stopping (10 here), what the augmentation does, whether the deep network learned
+with it (here it does), and how that one pools (after each convolution here).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The reference's own CNN: six convolutions in three blocks, 1,117,514 parameters.
 
-The network is the reference's, layer by layer.  Not given in the source: epochs, optimizer, batch
-size and the form of the learning-rate schedule; those are ours, chosen on validation (see
-`docs/training-log.md`).
+The network is the reference's, layer by layer, but for its shifts: up to 3 pixels (9.4 %) here, 5 %
+there.  Not given in the source: epochs, optimizer, batch size and the form of the learning-rate
+schedule; those are ours, chosen on validation (see `docs/training-log.md`), and so is how its
+convolutions begin: the first whitens, the others are the identity.
 """
 
 from __future__ import annotations
@@ -150,7 +151,10 @@ CUSTOM_CNN = Recipe(
     reported=Reported(
         source="A course project's report on CIFAR-10, its hand-built CNN",
         test_accuracy=0.91,
-        differs=("the source stopped early, by a schedule and after a time that it does not give",),
+        differs=(
+            "the source stopped early, by a schedule and after a time that it does not give, and "
+            "moved images by 5 % where ours moved by up to 3 pixels",
+        ),
         class_f1=CLASS_F1,
     ),
     build=build,

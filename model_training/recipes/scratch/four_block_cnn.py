@@ -1,4 +1,7 @@
-"""Four pairs of convolutions, each with more dropout than the one before."""
+"""Four pairs of convolutions, each with more dropout than the one before.
+
+Not given in the source: Adam's rate; its usual one here.
+"""
 
 from __future__ import annotations
 

@@ -33,6 +33,10 @@ COARSE = (
     "The best figure on CIFAR-10: its layers stayed as they were for large photographs, and a "
     "picture of 32 pixels is none, enlarged or not."
 )
+TOO_LARGE = (
+    "not in a few hours without a graphics card, and it begins with weights that have to be "
+    "downloaded"
+)
 USE_FROZEN = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB, COARSE))
 """The use of a network whose pretrained layers stayed frozen here."""
 USE_FINETUNED = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB,))

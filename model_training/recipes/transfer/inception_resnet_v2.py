@@ -10,7 +10,13 @@ from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.space import DROPOUT
-from model_training.recipes.transfer.imagenet import SOURCE, USE_FROZEN, freeze, scaled_input
+from model_training.recipes.transfer.imagenet import (
+    SOURCE,
+    TOO_LARGE,
+    USE_FROZEN,
+    freeze,
+    scaled_input,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +26,7 @@ def build(classes: int = 10) -> keras.Model:
     """Build the reference's network: RGB of any size, 0 to 255, enlarged to 299, to probabilities.
 
     The pretrained layers are frozen in the network itself, as images vary from epoch to epoch.
-    Not given in the source: the dropout rates; 0.5 and 0.3 here.
+    Not given in the source: the dropout rates (0.5 and 0.3 here), and Adam's rate.
     """
     import keras
     from keras import layers
@@ -57,5 +63,5 @@ INCEPTION_RESNET_V2 = Recipe(
     pretrained=Pretrained("InceptionResNetV2"),
     space=DROPOUT,
     use=USE_FROZEN,
-    reproduced=False,
+    not_trained=TOO_LARGE,
 )

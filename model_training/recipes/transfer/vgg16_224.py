@@ -38,7 +38,7 @@ FROZEN_224 = Recipe(
     pretrained=WEIGHTS,
     space=DROPOUT,
     use=USE_FROZEN,
-    reproduced=False,
+    not_trained="not in a few hours without a graphics card",
 )
 
 FINETUNED_224 = replace(

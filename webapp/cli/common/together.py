@@ -26,8 +26,8 @@ def together_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--coordinator",
             metavar="HOST:PORT",
             envvar="TENCLASSES_COORDINATOR",
-            help="Where the process of rank 0 is reached by the others. With it, Slurm's and "
-            "Kubernetes' variables say how many there are, and which this is.",
+            help="Where the process of rank 0 is reached by the others. With it, Slurm's "
+            "variables say how many there are and which this is; those of Kubernetes only which.",
         ),
         click.option(
             "--rank",

@@ -73,7 +73,8 @@ def explain_command(name: str, photos: Path | None, images: int) -> None:
             )
             for half, stage in zip(halves, ("choosing", "reporting"), strict=True)
         )
-    command = f"flask models explain {shlex.quote(name)}" + (" --photos" if photos else "")
+    command = f"flask models explain {shlex.quote(name)} --images {images}"
+    command += " --photos" if photos else ""
     explanation = Explanation(
         method=chosen.best(),
         quick=chosen.best(quick=True),
