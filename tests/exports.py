@@ -10,6 +10,7 @@ from keras import layers
 from PIL import Image
 
 from model_training.bundles.bundle import Bundle
+from model_training.bundles.card import Calibration
 from model_training.bundles.history import Epoch
 from model_training.bundles.writing import write_bundle
 from model_training.datasets.dataset import DataSet, ImageSet
@@ -28,13 +29,15 @@ def make_enlarging(like: Bundle, data: DataSet, path: Path) -> Bundle:
     x = layers.Conv2D(16, 5, strides=2, activation="relu")(x)
     x = layers.GlobalMaxPooling2D()(x)
     network = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
-    card = like.card.model_copy(update={"name": path.name, "input_size": 48})
     calibration = Calibrator(
         method="isotonic",
-        temperature=card.calibration.temperature,
+        temperature=like.card.calibration.temperature,
         steps=((0.1, 0.15), (0.4, 0.3), (0.9, 0.8)),
         set_on="the images of the tests",
     )
+    stated = Calibration.of(calibration, like.predictions.test, like.predictions.test_labels)
+    changed = {"name": path.name, "input_size": 48, "calibration": stated}
+    card = like.card.model_copy(update=changed)
     learned, validation = (data.train.take(part) for part in (np.arange(600), np.arange(600, 800)))
     judge = fit_judge(
         KerasBackend(network),

@@ -6,8 +6,10 @@ import http.client
 import io
 import runpy
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -18,6 +20,7 @@ from tests.page_client import PageClient
 from tests.server import PROJECT
 from tests.test_operating import series, value
 from webapp.limits.admission import Admission
+from webapp.operating import worker as workers
 
 WORK = ("/", "/again", "/card", "/feedback/", "/api/classify", "/v2/models/tiny/infer")
 PREDICT = "/v1/models/tiny:predict"
@@ -146,7 +149,7 @@ def test_who_waits_until_the_deadline_is_told_when_to_come_again(
         answer = client.post(address, data=photo())
     after = series(client.get("/metrics").get_data(as_text=True))
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-    assert "did not come to this" in answer.get_data(as_text=True)
+    assert "too busy to have handled this request" in answer.get_data(as_text=True)
     label = {"code": "too-late"}
     assert value(after, "refusals_total", **label) == value(before, "refusals_total", **label) + 1
     assert value(after, "admitted") == value(before, "admitted") == 0
@@ -218,3 +221,21 @@ def test_who_is_refused_can_read_why_though_the_photo_is_large(
         visitor.request("POST", "/api/classify", bytes(8_000_000), {"Content-Type": "image/jpeg"})
         assert visitor.getresponse().status == 503
         visitor.close()
+
+
+def test_those_who_never_read_their_answer_take_no_more_than_so_many_connections(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "CLOSE_SECONDS", 1.0)
+    worker = workers.Worker.__new__(workers.Worker)
+    with ThreadPoolExecutor(1) as worker._closers, ExitStack() as clients:
+        worker._closing = threading.BoundedSemaphore(2)
+        ours = []
+        for _ in range(3):
+            one, theirs = socket.socketpair()
+            clients.enter_context(theirs)
+            ours.append(one)
+            worker._close_later(one)
+        assert [one.fileno() == -1 for one in ours] == [False, False, True]
+    assert all(one.fileno() == -1 for one in ours), "the others too, when they have had their time"
+    assert worker._closing.acquire(blocking=False)

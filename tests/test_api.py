@@ -102,7 +102,7 @@ def test_what_is_no_form_is_told_how_to_send_one(api: FlaskClient) -> None:
         error = error_of(api.post("/api/classify", **options))
         assert (error["status"], error["code"]) == (415, "not-a-form")
         assert EXAMPLE in error["detail"]
-    assert "What came is application/json." in error["detail"]
+    assert "The body is of type application/json." in error["detail"]
 
 
 @pytest.mark.parametrize("kind", ["image/jpeg", "image/x-whatever", "application/octet-stream"])
@@ -145,7 +145,7 @@ def test_the_form_and_the_address_may_name_the_same_model(api: FlaskClient) -> N
 def test_an_unknown_or_repeated_parameter_is_refused_wherever_it_stands(api: FlaskClient) -> None:
     photo = {"data": pictures.jpeg(), "content_type": "image/jpeg"}
     for query, code, words in (
-        ("model=nope", "unknown-model", "There is: tiny"),
+        ("model=nope", "unknown-model", "Available: tiny"),
         ("models=tiny", "unknown-parameter", "“models”"),
         ("model=", "unknown-parameter", "Name a model, or leave it out"),
         ("model=tiny&model=tiny", "unknown-parameter", "more than once"),
@@ -176,8 +176,8 @@ def photo_file() -> tuple[io.BytesIO, str]:
 
 WITHOUT_IMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "another field": ({"photo": photo_file}, "no field “image”; it has “photo”"),
-    "a text": ({"image": "photo.jpg"}, "“image” came as text and not as a file"),
-    "a file without a name": ({"image": lambda: (io.BytesIO(b""), "")}, "without a file's name"),
+    "a text": ({"image": "photo.jpg"}, "“image” was sent as text and not as a file"),
+    "a file without a name": ({"image": lambda: (io.BytesIO(b""), "")}, "it has no file name"),
     "many other fields": (dict.fromkeys("abcdefgh", "x"), "“a”, “b”, “c”, “d”, “e” and others"),
     "no fields": ({}, "The form has no fields."),
 }
@@ -191,7 +191,7 @@ def test_a_form_without_the_photo_is_told_which_field_it_belongs_in(
     error = error_of(api.post("/api/classify", data=data, content_type="multipart/form-data"))
     assert (error["status"], error["code"]) == (400, "no-photo")
     assert words in error["detail"]
-    assert "Send the photo as the file field “image”" in error["detail"]
+    assert "Send the photo in the file field “image”" in error["detail"]
     assert EXAMPLE in error["detail"]
 
 
@@ -251,7 +251,7 @@ def test_the_description_names_what_is_really_there(api: FlaskClient) -> None:
     assert (images["minItems"], images["maxItems"]) == (1, 16)
     assert images["items"]["minLength"] == 1
     assert images["items"]["maxLength"] == 20 * 1024 * 1024
-    statuses = {str(status) for _, _, status, _ in BAD.values()} | {"200", "405", "503"}
+    statuses = {str(status) for _, _, status, _ in BAD.values()} | {"200", "405", "408", "503"}
     assert set(operation["responses"]) == statuses
 
 

@@ -39,7 +39,7 @@ def test_every_example_runs_as_it_stands(site: Flask, tmp_path: Path) -> None:
 def test_it_names_the_models_and_the_limits(client: PageClient) -> None:
     page = client.get("/api/")
     assert "tiny (default)" in page.text
-    assert "up to 16 times, each of up to 20 MB" in page.text
+    assert "up to 16 photos, each of up to 20 MB" in page.text
     assert "[number, 8]" in page.text, "the features of this model"
     assert client.plain.get("/api").headers["Location"].endswith("/api/")
 

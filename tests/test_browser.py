@@ -136,8 +136,8 @@ def test_a_photo_is_answered_flagged_and_taken_back(
     assert f"shows {'an' if right[0] in 'aeiou' else 'a'} {right}" in browser.page_source.replace(
         "<b>", ""
     )
-    follow(browser, browser.find_element(By.XPATH, "//button[text()='Take it back']"))
-    wait_for_heading(browser, "Taken back")
+    follow(browser, browser.find_element(By.XPATH, "//button[text()='Delete it']"))
+    wait_for_heading(browser, "Photo deleted")
 
 
 def test_several_are_dropped_and_back_leads_to_their_answers(

@@ -142,7 +142,7 @@ def test_a_broken_module_is_named_and_the_others_are_there(
     # Who asks for it is told why it is not there.
     result = runner.invoke(args=["data", "fetch", "--dataset", "my-shapes"])
     assert result.exit_code == 1
-    assert "There is: animals7, cifar10, cifar100." in result.output and words in result.output
+    assert "Available: animals7, cifar10, cifar100." in result.output and words in result.output
 
 
 def test_two_modules_of_one_name_are_both_named(

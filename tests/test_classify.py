@@ -123,6 +123,23 @@ def test_archives_and_lists_are_read_without_being_unpacked(
     ]  # fmt: skip
 
 
+def test_a_damaged_picture_in_an_archive_is_a_row_that_says_so(
+    cli: FlaskCliRunner, tmp_path: Path
+) -> None:
+    path, output = tmp_path / "zipped.zip", tmp_path / "rows.jsonl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bmp", bytes(1000))
+        archive.writestr("b.png", pictures.png())
+    content = bytearray(path.read_bytes())
+    content[30 + len("a.bmp")] = 0xFF  # no such kind of block
+    path.write_bytes(content)
+    done = cli.invoke(args=["classify", str(path), "--output", str(output)])
+    assert done.exit_code == 0, done.output
+    damaged, whole = map(json.loads, output.read_text().splitlines())
+    assert damaged["error"] == "unreadable-file" and "from its archive" in damaged["detail"]
+    assert whole["label"]
+
+
 def of_bytes(name: str, data: bytes) -> Callable[[Path], Path]:
     def write(folder: Path) -> Path:
         (folder / name).write_bytes(data)
@@ -167,7 +184,7 @@ def test_an_output_is_refused_that_is_there_or_is_of_no_known_kind(
     done = cli.invoke(args=["classify", str(folder), "--output", str(tmp_path / "rows.txt")])
     assert done.exit_code == 2 and ".jsonl, .csv, .parquet" in done.output
     done = cli.invoke(args=["classify", str(folder), "--output", str(tmp_path / "no" / "a.csv")])
-    assert done.exit_code == 2 and "make it first" in done.output
+    assert done.exit_code == 2 and "create it first" in done.output
 
 
 def test_a_run_that_is_killed_goes_on_without_losing_or_repeating_a_row(
@@ -233,7 +250,9 @@ def test_a_full_disk_keeps_what_was_done(
         patch.setattr(os, "fsync", full)
         patch.setattr(journal, "EVERY", 0.0)
         done = cli.invoke(args=command)
-    assert done.exit_code == 1 and "The disk is full" in done.output and "goes on" in done.output
+    assert (
+        done.exit_code == 1 and "The disk is full" in done.output and "same command" in done.output
+    )
     assert not output.exists()
     done = cli.invoke(args=command)
     assert "12 pictures are done already" in done.output

@@ -207,7 +207,7 @@ def _dies_in_the_middle(store: ObjectStore, cluster: Cluster, output: Path) -> N
         running = begun(cluster, store.address(host=relay.host), "--output", str(output))
         errors = running.communicate(timeout=300)[1].decode()
         assert relay.cut.is_set() and running.returncode == 1, errors
-        assert "cannot be read any more" in errors and "goes on from there" in errors
+        assert "cannot be read any more" in errors and "give the same command again" in errors
         assert "Traceback" not in errors and not output.exists()
         assert_secret(store, cluster, errors, output.with_name(f"{output.name}.rows"))
         relay.mend()

@@ -136,7 +136,7 @@ def test_an_interrupted_training_goes_on_with_resume(
         (["vgg16-frozen-32", "--weights", "nowhere.h5"], "There is no file nowhere.h5"),
         (["tiny", "--all-data"], "first train tiny without it"),
         (["tiny", "--resume"], "no unfinished training"),
-        (["tiny", "--resume", "--restart"], "exclude each other"),
+        (["tiny", "--resume", "--restart"], "cannot be used together"),
     ],
 )
 def test_wrong_arguments_are_explained(
@@ -156,7 +156,7 @@ def test_the_list_shows_every_recipe_with_what_was_reported_and_what_is_ours(
     assert before.exit_code == 0
     rows = {line.split()[0]: line.split() for line in before.output.splitlines() if line}
     assert set(RECIPES) <= set(rows)
-    assert rows["resnet50-224"][1:6] == ["49,723,082", "0.960", "-", "-", "-"]
+    assert rows["resnet50-224"][1:6] == ["49,723,082", "0.950", "-", "-", "-"]
     runner.invoke(args=["train", "tiny"])
     card = read_bundle(instance / "models" / "tiny").card
     after = runner.invoke(args=["train", "--list"]).output
@@ -202,6 +202,16 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert (other.card.training.seed, other.card.training.images) == (2, 800)
     assert other.card.training.calibrated_by == first.card.training.command
     assert read_bundle(instance / "models" / "tiny").card == again.card
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_a_final_run_takes_no_calibration_of_a_quick_try(runner: FlaskCliRunner) -> None:
+    quick = ["train", "tiny", "--limit", "200", "--epochs", "1", "--output", "mine"]
+    assert runner.invoke(args=quick).exit_code == 0
+    result = runner.invoke(args=["train", "tiny", "--all-data", "--output", "mine", "--force"])
+    assert result.exit_code == 2 and "with the same other options" in " ".join(
+        result.output.split()
+    )
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")

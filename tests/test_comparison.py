@@ -66,7 +66,7 @@ def test_one_model_alone_is_said(site: Flask) -> None:
 
 def test_an_unknown_model_is_said(client: PageClient) -> None:
     page = client.get("/models/compare?left=nobody")
-    assert (page.status, "There is: other, tiny" in page.text or "tiny, other" in page.text) == (
+    assert (page.status, "Available: other, tiny" in page.text or "tiny, other" in page.text) == (
         404,
         True,
     )
@@ -138,7 +138,7 @@ def test_every_bar_stands_in_numbers_too(client: PageClient) -> None:
     ("points", "words"),
     [
         (0, "Both are equally good"),
-        (0.1, "The difference may be chance"),
+        (0.1, "The difference may be due to chance"),
         (0.5, "Other network is slightly better"),
         (2, "Other network is better"),
         (8.5, "Other network is clearly better"),
@@ -171,7 +171,7 @@ def test_the_bundle_can_be_kept(client: PageClient, tiny_bundle: Bundle) -> None
     assert hashlib.sha256(answer.data).hexdigest() == tiny_bundle.card.files["model.keras"]
     assert "tiny-model.keras" in answer.headers["Content-Disposition"]
     assert client.get("/models/tiny/files/..%2Fsecret").status == 404
-    assert "There is: model.keras" in client.get("/models/tiny/files/secret").text
+    assert "Available: model.keras" in client.get("/models/tiny/files/secret").text
 
 
 def test_an_unknown_model_is_an_error_in_the_form_that_was_asked_for(client: PageClient) -> None:

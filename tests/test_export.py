@@ -358,7 +358,7 @@ def test_what_a_converter_cannot_do_is_said_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nobody", "--format", "litert"], "no model called 'nobody' here. There is: tiny"),
+        (["nobody", "--format", "litert"], "no model called 'nobody' here. Available: tiny"),
         (["../tiny", "--format", "litert"], "no model called"),
         (["tiny"], "--format"),
         (["tiny", "--format", "coreml"], "'coreml' is not one of"),
@@ -460,7 +460,7 @@ def test_a_size_at_which_the_site_shows_nothing_is_named(enlarging: Bundle, tmp_
         args=["export", "enlarging", "--format", "litert", "--size", "40"]
     )
     assert result.exit_code == 0, result.output
-    assert "the site shows this network 48x48 pixels" in result.output
+    assert "the site gives this network 48x48 pixels" in result.output
     assert (tmp_path / "exports" / "enlarging.tflite").is_file()
 
 

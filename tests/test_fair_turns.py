@@ -67,3 +67,15 @@ def test_who_waits_in_vain_takes_no_turn() -> None:
     with turns.turn("two", 0) as free:
         assert free
     assert turns.take("one", 0)
+
+
+def test_who_has_a_turn_can_see_that_another_client_waits() -> None:
+    turns = FairTurns(1)
+    assert turns.take("one", 0) and not turns.is_wanted_beside("one")
+    again = waiting(turns, "one", lambda _client: None)
+    assert not turns.is_wanted_beside("one"), "its own next request is no reason to end"
+    other = waiting(turns, "two", lambda _client: None)
+    assert turns.is_wanted_beside("one")
+    for thread in (again, other):
+        turns.give_back("one")
+        thread.join(PATIENCE)

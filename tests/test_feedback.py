@@ -277,7 +277,7 @@ def test_the_link_shows_what_is_kept_and_takes_it_back(app: Flask, client: PageC
     for address in ("/feedback/kept", "/feedback/take-back"):
         after = client.post(address, data=fields)
         assert after.status == 404
-        assert "was taken back, or its time was over" in after.text
+        assert "the photo was deleted, or its time was up" in after.text
 
 
 def test_no_address_carries_a_ticket(client: PageClient) -> None:

@@ -79,5 +79,5 @@ def test_a_network_that_sees_too_little_is_refused(folder: Path, tmp_path: Path)
     result = runner.invoke(args=[*command, "--features", "custom-cnn"])
     assert result.exit_code == 2 and "sees only 32 pixels" in result.output
     result = runner.invoke(args=[*command, "custom-cnn"])
-    assert result.exit_code == 2 and "name none" in result.output
+    assert result.exit_code == 2 and "leave out the MODELs" in result.output
     assert SIDE // 3 == 32

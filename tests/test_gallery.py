@@ -164,7 +164,7 @@ def test_numbers_in_an_address_are_read_back() -> None:
 
 def test_nothing_found_says_so_and_offers_a_way_on(client: PageClient) -> None:
     page = client.get("/gallery/?low=100&outcome=wrong&true=cat")
-    assert "0 images of a cat" in page.text and "No image matches all of that" in page.text
+    assert "0 images of a cat" in page.text and "No image matches all of these filters" in page.text
     assert client.fetch("/gallery/at?low=100&outcome=wrong&true=cat").status_code == 302
 
 
@@ -177,8 +177,8 @@ def test_nothing_found_says_so_and_offers_a_way_on(client: PageClient) -> None:
         ("outcome=maybe", 404, "no outcome called “maybe”"),
         ("sort=colour", 404, "index, confidence"),
         ("order=sideways", 404, "up, down"),
-        ("suspect=perhaps", 404, "There is: yes, no"),
-        ("copy=2", 404, "There is: yes, no, contradicts"),
+        ("suspect=perhaps", 404, "Available: yes, no"),
+        ("copy=2", 404, "Available: yes, no, contradicts"),
         ("low=many", 400, "from 0 to 100"),
         ("high=101", 400, "from 0 to 100"),
         ("low=-1", 400, "from 0 to 100"),

@@ -169,8 +169,8 @@ def test_what_cannot_be_loaded_leaves_the_one_before_it_at_work(
     assert value(shown, "models", model="tiny", state="outdated") == 1
     assert value(shown, "models", model="tiny", state="loaded") == 0
     pages = PageClient(client)
-    assert "the one before it still answers" in pages.get("/models/").text
-    assert "Not the newest" in pages.get("/models/tiny").text
+    assert "the previous version is still in use" in pages.get("/models/").text
+    assert "Not the latest version" in pages.get("/models/tiny").text
 
 
 # Which models are loaded.
@@ -264,7 +264,7 @@ def test_the_command_says_what_each_worker_took_up(
     damage(folder / "models" / "other")
     failed = runner.invoke(args=["models", "reload"])
     assert failed.exit_code == 1
-    assert "other is not taken up: model.keras is damaged" in failed.output
+    assert "other could not be loaded: model.keras is damaged" in failed.output
     assert not list(folder.glob(".reload*")), "nothing is left behind"
 
 
@@ -273,7 +273,7 @@ def test_the_command_says_when_nobody_listens(
 ) -> None:
     monkeypatch.setattr(reloading, "SECONDS_TO_NOTICE", 0.2)
     result = make_site(folder).test_cli_runner().invoke(args=["models", "reload"])
-    assert result.exit_code == 1 and "No running site has noticed" in result.output
+    assert result.exit_code == 1 and "No running site has responded" in result.output
 
 
 # Memory.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from sklearn.metrics import recall_score
 
@@ -45,6 +47,22 @@ def test_its_weakest_class_is_the_measured_one(
     recall = recall_score(stored.test_labels, stored.test.argmax(axis=1), average=None)
     words = f"Finding every {card.classes[recall.argmin()]}: it misses {1 - recall.min():.1%}"
     assert words in " ".join(make_model_card(card, scores, {}).not_for)
+
+
+def test_a_class_without_test_images_is_not_its_weakest(
+    card: Card, scores: ClassificationReport
+) -> None:
+    *others, best = sorted(scores.classes, key=lambda one: one.recall)
+    empty = dataclasses.replace(best, recall=0.0, support=0)
+    worst = dataclasses.replace(others[0], recall=0.25)
+    rest = [dataclasses.replace(one, recall=0.5) for one in others[1:]]
+    fewer = dataclasses.replace(scores, classes=[empty, worst, *rest])
+    said = " ".join(make_model_card(card, fewer, {}).not_for)
+    assert f"Finding every {worst.name}: it misses 75.0% of them, more than of any other" in said
+    level = dataclasses.replace(
+        scores, classes=[empty, worst, dataclasses.replace(worst, name="b")]
+    )
+    assert "of no other class more" in " ".join(make_model_card(card, level, {}).not_for)
 
 
 def test_it_says_what_was_learned_from(card: Card, scores: ClassificationReport) -> None:

@@ -121,7 +121,7 @@ def test_a_model_is_removed_after_asking(runner: FlaskCliRunner, models: Path) -
 
 def test_nothing_is_removed_where_one_name_is_wrong(runner: FlaskCliRunner, models: Path) -> None:
     refused = invoke(runner, "remove", "tiny", "tinny", "--yes", code=2)
-    assert "no model called 'tinny' here. There is: broken, report, tiny." in refused
+    assert "no model called 'tinny' here. Available: broken, report, tiny." in refused
     assert (models / "tiny").exists()
 
 

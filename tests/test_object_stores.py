@@ -219,7 +219,7 @@ def test_a_store_that_dies_in_the_middle_ends_a_run_that_can_be_gone_on_with(
     took = time.monotonic() - started
     assert relay.cut.is_set() and done.exit_code == 1, done.output
     assert f"{store.scheme}://{BUCKET}?" in done.output
-    assert "cannot be read any more" in done.output and "goes on from there" in done.output
+    assert "cannot be read any more" in done.output and "give the same command again" in done.output
     assert "Traceback" not in done.output and took < 90
     lines = kept.read_text().splitlines()[1:]
     assert lines and not output.exists()

@@ -194,6 +194,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "a longer side than is taken": ({"shape": [1, 1, 40_000, 3]}, 413, "on one side"),
     "a negative side": ({"shape": [1, -2, -2, 3]}, 400, "inputs.0.shape.1"),
     "a side that is text": ({"shape": [1, "2", 2, 3]}, 400, "inputs.0.shape.1"),
+    "a side beyond all bounds": ({"shape": [1, 1e308, 10, 3]}, 400, "inputs.0.shape.1"),
     "no axis for colour": ({"shape": [2, 2, 3]}, 400, "[number, height, width, 3]"),
     "four channels": ({"shape": [1, 2, 2, 4]}, 400, "[number, height, width, 3]"),
     "no picture": ({"shape": [0, 2, 2, 3], "data": []}, 400, "there is at least one"),
@@ -213,6 +214,8 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
     "an unknown output": ({"outputs": [{"name": "logits"}]}, 400, "no output called “logits”"),
     "no output": ({"outputs": []}, 400, "outputs"),
     "an output twice": ({"outputs": [{"name": "label"}] * 2}, 400, "wanted twice"),
+    "a million outputs": ({"outputs": [1] * 1_000_000}, 400, "at most 64"),
+    "a million parameters": ({"parameters": dict.fromkeys(map(str, range(10**6)))}, 400, "most 64"),
     "no inputs": ({"inputs": []}, 400, "inputs"),
     "inputs of another kind": ({"inputs": "pixels"}, 400, "inputs"),
     "two inputs": ({"inputs": [b64(b"x"), b64(b"x")]}, 400, "one input"),
@@ -257,6 +260,7 @@ def test_binary_data_is_as_long_as_it_says(plain: FlaskClient) -> None:
         (ask(plain, bytes(12), parameters={}, data=[7] * 12), "announces 0"),
         (ask(plain, bytes(12), headers=sizes), "Inference-Header-Content-Length is “9999”"),
         (ask(plain, bytes(12), headers={LENGTH: "-1"}), "Inference-Header-Content-Length is “-1”"),
+        (ask(plain, bytes(12), headers={LENGTH: "0" * 5000}), f"{LENGTH} is “00000"),
         (ask(plain, bytes(12), headers={}), "not JSON"),
     ):
         status, sentence = error_of(answer)
@@ -298,7 +302,9 @@ def test_json_of_millions_of_values_is_refused_before_it_is_parsed(plain: FlaskC
 def test_a_packed_body_is_unpacked_up_to_the_limit(plain: FlaskClient) -> None:
     packed = {"Content-Encoding": "gzip"}
     bomb = gzip.compress(bytes(101 * 1024 * 1024), 9)
-    for body, status in ((bomb, 413), (b"not gzip", 400), (gzip.compress(b"{}")[:-9], 400)):
+    twice = gzip.compress(b"{}") * 2
+    cut = gzip.compress(b"{}")[:-9]
+    for body, status in ((bomb, 413), (b"not gzip", 400), (cut, 400), (twice, 400)):
         answer = plain.post("/v2/models/tiny/infer", data=body, headers=packed)
         assert error_of(answer)[0] == status
     answer = plain.post("/v2/models/tiny/infer", headers={"Content-Encoding": "br"})
@@ -314,11 +320,22 @@ def test_who_comes_when_too_many_are_asking_is_told_when_to_come_again(
     plain: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain.application.extensions["admission"], "seconds", 0.01)
-    with bodies._AT_WORK, bodies._AT_WORK:
+    with bodies._AT_WORK.turn("a", 0), bodies._AT_WORK.turn("b", 0):
         answer = ask(plain)
     assert error_of(answer)[0] == 503
     assert answer.headers["Retry-After"] == "5"
     assert ask(plain).status_code == 200
+
+
+def test_who_has_had_their_time_gives_way_to_another_client_between_two_pictures(
+    plain: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = b64(pictures.jpeg(), pictures.jpeg())
+    monkeypatch.setattr(plain.application.extensions["admission"], "seconds", 0.0)
+    assert ask(plain, **two).status_code == 200, "as long as nobody else waits"
+    monkeypatch.setattr(bodies._AT_WORK, "is_wanted_beside", lambda _client: True)
+    status, sentence = error_of(ask(plain, **two))
+    assert status == 503 and "too busy" in sentence
 
 
 def test_what_is_not_there_is_named_in_the_protocols_form(plain: FlaskClient) -> None:
@@ -326,7 +343,7 @@ def test_what_is_not_there_is_named_in_the_protocols_form(plain: FlaskClient) ->
     assert error_of(plain.get("/v2/models/tiny/infer"))[0] == 405
     status, sentence = error_of(plain.get("/v2/models/tiny/versions/1"))
     assert status == 404 and "has the version 20" in sentence
-    assert "There is: tiny" in error_of(plain.get("/v2/models/nobody"))[1]
+    assert "Available: tiny" in error_of(plain.get("/v2/models/nobody"))[1]
 
 
 def test_without_models_it_is_alive_and_not_ready(empty_site: Flask) -> None:

@@ -67,6 +67,7 @@ def test_requests_predictions_and_refusals_are_counted(site: Flask) -> None:
         client.post("/api/classify", data=data, content_type="image/jpeg")
     client.post("/", data={"image": (io.BytesIO(pictures.svg()), "a.svg")})
     client.get("/nowhere")
+    client.open("/nowhere", method="BREW")
     after = series(client.get("/metrics").get_data(as_text=True))
 
     def grown(name: str, **labels: str) -> float:
@@ -76,10 +77,11 @@ def test_requests_predictions_and_refusals_are_counted(site: Flask) -> None:
     assert grown("requests_total", **asked, status="200") == 2
     assert grown("requests_total", **asked, status="422") == 1
     assert grown("requests_total", method="GET", endpoint="nothing", status="404") == 1
+    assert grown("requests_total", method="other", endpoint="nothing", status="404") == 1
     verdicts = ("known", "unsure", "stranger")
     assert sum(grown("predictions_total", model="tiny", verdict=one) for one in verdicts) == 2
-    for code in ("damaged-photo", "not-an-image", "not-found"):
-        assert grown("refusals_total", code=code) == 1
+    for code, count in (("damaged-photo", 1), ("not-an-image", 1), ("not-found", 2)):
+        assert grown("refusals_total", code=code) == count
     assert grown("stage_seconds_count", stage="decode") == 3, "an SVG is not even begun"
     assert grown("stage_seconds_count", stage="network") == 2
     assert grown("stage_seconds_count", stage="render") >= 2

@@ -261,13 +261,13 @@ def test_what_is_asked_of_a_data_set_that_was_not_trained_on_is_refused(
     (fewer / "cat" / "00.png").unlink()
     for path in (("--data", fewer), ("--data", folder, "--report", tmp_path / "pets.csv")):
         said = refused("data", "audit", "tiny-pets", *path, *features)
-        assert "name none" in said
+        assert "leave out the MODELs" in said
         assert "sees only 32 pixels" in refused("data", "audit", *path, *features)
     assert "there is nothing to fetch" in refused("data", "fetch", "--data", folder)
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "an unknown data set": (("--dataset", "mnist"), "There is: animals7, cifar10, cifar100."),
+    "an unknown data set": (("--dataset", "mnist"), "Available: animals7, cifar10, cifar100."),
     "nothing there": (("--data", "{here}/nowhere"), "there is no such file or folder"),
     "a text file": (("--data", "{here}/notes.txt"), "is no data set: neither a folder, nor an"),
     "a folder of texts": (("--data", "{here}/texts"), "holds no pictures"),

@@ -225,7 +225,7 @@ def test_without_a_model_or_with_a_damaged_one_it_says_so(
     assert (status, "No model can answer (none is here)" in errors) == (1, True)
     shutil.copytree(tiny_bundle.path, tmp_path / "models" / "tiny")
     status, _lines, errors = run(cli, photos[0], "--model", "nobody")
-    assert (status, "no model called 'nobody' here. There is: tiny" in errors) == (2, True)
+    assert (status, "no model called 'nobody' here. Available: tiny" in errors) == (2, True)
     assert "--model" in errors
     bundle = read_bundle(tmp_path / "models" / "tiny")
     assert bundle.judge is not None

@@ -226,7 +226,7 @@ def test_a_damaged_review_is_not_shown_and_says_what_to_do(empty_site: Flask) ->
     put(folder / "pets", review_json=b"{}")
     page = PageClient(empty_site.test_client()).get("/dataset/pets")
     assert (page.status, "is damaged" in page.text) == (404, True)
-    assert "There is: pets" in PageClient(empty_site.test_client()).get("/dataset/other").text
+    assert "Available: pets" in PageClient(empty_site.test_client()).get("/dataset/other").text
 
 
 def several(count: int, first: int = 0) -> dict[str, bytes]:

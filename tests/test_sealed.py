@@ -34,7 +34,9 @@ def test_a_photo_that_was_changed_is_refused(address: str, client: PageClient) -
     middle = len(fields["photo"]) // 2
     letter = "A" if fields["photo"][middle] != "A" else "B"
     changed = fields["photo"][:middle] + letter + fields["photo"][middle + 1 :]
-    refused(client.post(address, data=fields | {"photo": changed}), "was changed or is incomplete")
+    refused(
+        client.post(address, data=fields | {"photo": changed}), "was changed or arrived incomplete"
+    )
 
 
 @ASKED
@@ -42,7 +44,7 @@ def test_the_seal_of_another_photo_is_refused(address: str, client: PageClient) 
     mine = carried(send(client, pictures.jpeg()))
     other = carried(send(client, pictures.jpeg(300, 200)))
     mixed = {"photo": mine["photo"], "seal": other["seal"]}
-    refused(client.post(address, data=mixed), "was changed or is incomplete")
+    refused(client.post(address, data=mixed), "was changed or arrived incomplete")
 
 
 @ASKED
@@ -62,7 +64,7 @@ def test_what_no_page_of_ours_carried_is_refused(
     address: str, fields: dict[str, str], client: PageClient
 ) -> None:
     whole = carried(send(client, pictures.jpeg())) if fields else {}
-    refused(client.post(address, data=whole | fields), "was changed or is incomplete")
+    refused(client.post(address, data=whole | fields), "was changed or arrived incomplete")
 
 
 @ASKED
@@ -71,7 +73,7 @@ def test_a_seal_of_another_use_is_refused(address: str, client: PageClient) -> N
     of_feedback = re.findall(r'name="seal"[^>]* value="([^"]+)"', page.html)
     ours = carried(page)
     (other,) = set(of_feedback) - {ours["seal"]}
-    refused(client.post(address, data=ours | {"seal": other}), "was changed or is incomplete")
+    refused(client.post(address, data=ours | {"seal": other}), "was changed or arrived incomplete")
 
 
 @ASKED
@@ -90,7 +92,9 @@ def test_a_page_can_be_asked_for_a_day_and_no_longer(
 def test_fields_too_large_for_any_page_are_not_even_read(address: str, client: PageClient) -> None:
     fields = carried(send(client, pictures.jpeg()))
     large = fields["photo"] + "A" * sealing.FORM_BYTES
-    refused(client.post(address, data=fields | {"photo": large}), "was changed or is incomplete")
+    refused(
+        client.post(address, data=fields | {"photo": large}), "was changed or arrived incomplete"
+    )
 
 
 def test_the_largest_photo_that_a_page_shows_comes_back_whole(client: PageClient) -> None:
@@ -159,3 +163,15 @@ def test_any_answer_can_be_saved(said: Verdict, size: tuple[int, int]) -> None:
     right = np.asarray(drawn.crop((card.SIZE[0] - 20, 0, card.SIZE[0], card.SIZE[1])))
     assert (right == right[0, 0]).all(), "nothing runs over the edge"
     assert card.draw(said, photo, None, site="here").size == card.SIZE
+
+
+@ASKED
+def test_what_an_earlier_version_of_the_site_sealed_is_said_to_be_old(
+    address: str, site: Flask, client: PageClient
+) -> None:
+    fields = carried(send(client, pictures.jpeg()))
+    with site.app_context():
+        content = sealing._signer().loads(fields["seal"])
+        del content["near"]
+        fields["seal"] = sealing._signer().dumps(content)
+    refused(client.post(address, data=fields), "of an earlier version of this site")

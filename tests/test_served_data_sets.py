@@ -23,6 +23,7 @@ from tests.page_client import PageClient
 from webapp.comparison.report import make_report
 from webapp.comparison.twins import as_json
 from webapp.library import Result, load_library
+from webapp.library.inventory import _stamps
 
 Site = Callable[..., PageClient]
 OTHER_DIGEST = "0123456789abcdef" * 4
@@ -251,8 +252,8 @@ def test_the_words_on_two_models_fit_their_difference(site_with: Site, sprout: B
     assert "A model against itself: choose another" in words["sprout"]
     assert "On these 161 images both are right equally often" in words["same"]
     assert "Sprout is right 0.62 percentage points more often: it gets" in words["twin"]
-    assert "That may be chance" in words["twin"]
-    assert "Chance alone would hardly make such a difference" in words["turned"]
+    assert "The difference may be due to chance" in words["twin"]
+    assert "A difference this large is unlikely to be due to chance" in words["turned"]
     assert "drawing 161 of these images" in words["turned"]
 
 
@@ -274,3 +275,12 @@ def test_a_review_of_a_data_set_that_was_trained_on_is_linked_from_its_page(
     review = client.get("/dataset/garden/review")
     assert "No picture of fern" in review.text
     assert client.fetch("/dataset/garden/review.json").get_json()["name"] == "garden"
+
+
+def test_a_file_that_cannot_be_looked_at_keeps_no_site_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "images.npz").symlink_to("/nowhere/images.npz")
+    (tmp_path / ".some-being-written").mkdir()
+    (tmp_path / ".some-being-written" / "00.webp").write_bytes(b"half")
+    (tmp_path / "some" / "description.json").write_text("{}")
+    assert [Path(name).name for name, _time, _size in _stamps(tmp_path)] == ["description.json"]

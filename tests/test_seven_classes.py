@@ -260,7 +260,7 @@ def test_the_table_and_its_plots_are_of_one_data_set_if_asked(both: PageClient) 
         ("/gallery/?model=tiny&differs=sprout", f"tested on other images: {garden.TITLE}"),
         ("/models/compare?left=tiny&right=sprout", f"tested on other images: {garden.TITLE}"),
         ("/gallery/?model=tiny&true=acorn", "no class called “acorn”"),
-        ("/gallery/?data=nothing", "There is: garden (Garden finds), cifar10 (CIFAR-10)"),
+        ("/gallery/?data=nothing", "Available: garden (Garden finds), cifar10 (CIFAR-10)"),
     ],
 )
 def test_models_of_other_images_are_refused_in_words(

@@ -98,7 +98,7 @@ def test_every_page_leads_to_what_a_visitor_may_ask(tiny_site: Callable[..., Fla
     ]
     page = client.get("/about")
     assert 'id="privacy"' in page.html and 'id="api"' in page.html
-    assert "for 180 days at most" in page.text and "/api/classify" in page.text
+    assert "for at most 180 days" in page.text and "/api/classify" in page.text
     silent = PageClient(tiny_site(FEEDBACK_LIMIT=0).test_client())
     assert "180 days" not in silent.get("/about").text
     assert "Source" not in silent.get("/").html.split("<footer")[1]

@@ -92,14 +92,17 @@ def test_a_study_is_shown_with_its_best_trials_charts_and_commands(
 
 def test_a_study_without_a_trial_says_how_to_go_on(pages: PageClient) -> None:
     page = pages.get("/studies/begun")
-    assert "No trial is complete yet. flask tune custom-cnn --study begun goes on" in page.text
+    assert (
+        "No trial is complete yet. To continue the study, run flask tune custom-cnn --study begun"
+        in page.text
+    )
     assert "0.01 to 1, log 0.03 –" in page.text, "the recipe's own, and no best yet"
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "No study is called “nothing” here. There is: begun, some, torn."),
+        ("nothing", "No study is called “nothing” here. Available: begun, some, torn."),
         ("..%2fsecret_key", None),
         ("SOME", "No study is called “SOME”"),
         ("some.log", "No study is called “some.log”"),

@@ -149,4 +149,4 @@ def test_a_bad_request_is_named(body: Any, status: int, words: str, plain: Flask
 def test_an_unknown_model_is_named(plain: FlaskClient) -> None:
     for answer in (plain.get("/v1/models/x"), plain.post("/v1/models/x:predict", json={})):
         status, sentence = error_of(answer)
-        assert status == 404 and "There is: tiny" in sentence
+        assert status == 404 and "Available: tiny" in sentence

@@ -162,7 +162,7 @@ def test_slurm_and_kubernetes_say_which_process_this_is(
     monkeypatch.setenv("SLURM_NTASKS", "4")
     monkeypatch.setenv("SLURM_PROCID", "7")
     done = runner.invoke(args=["train", "custom-cnn", "--coordinator", "host:1"])
-    assert "Of 4 processes the last has --rank 3, and this was told 7" in done.output
+    assert "--rank must be from 0 to 3 with 4 processes, not 7" in done.output
     monkeypatch.delenv("SLURM_PROCID")
     monkeypatch.setenv("JOB_COMPLETION_INDEX", "none")
     done = runner.invoke(args=["train", "custom-cnn", "--coordinator", "host:1"])

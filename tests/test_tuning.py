@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import optuna
 import psycopg
 import pytest
 from flask.testing import FlaskCliRunner
@@ -27,10 +28,11 @@ from model_training.training.loop import Interrupted, train
 from model_training.training.options import Options, Parts
 from model_training.tuning import trials as short_trainings
 from model_training.tuning.record import StudyError, find_record
+from model_training.tuning.recording import trial_record
 from model_training.tuning.search import Goal, Report, TrialStopped, TrialUnusable, Watch
 from model_training.tuning.settings import with_values
 from model_training.tuning.spaces import SpaceError, own_values, space_of
-from model_training.tuning.storage import Database, StorageLost
+from model_training.tuning.storage import Database, StorageLost, let_wait
 from model_training.tuning.trials import ShortRuns
 from tests import postgresql, studies
 from tests.conftest import PROJECT, TINY, place_in
@@ -151,6 +153,21 @@ def test_a_killed_search_leaves_nothing_half_written(tmp_path: Path) -> None:
     record = make_study(tmp_path, trials=4)
     assert record.finished == 4 and record.count("running") == 0
     assert record.trials[4].values == trial.params and record.trials[4].retry == 1
+
+
+def test_a_trial_that_was_lost_before_it_had_all_its_settings_is_tried_with_all() -> None:
+    fixed = {"width": 1.0, "dropout": 0.5}
+    lost = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.FAIL,
+        params={"width": 1.0},
+        distributions={"width": optuna.distributions.FloatDistribution(0.5, 2.0)},
+        system_attrs={"fixed_params": fixed},
+    )
+    study = optuna.create_study()
+    let_wait(study, lost)
+    assert study.trials[0].system_attrs["fixed_params"] == fixed
+    lost.number = 0
+    assert trial_record(lost).values == fixed
 
 
 def test_settings_at_which_workers_die_are_given_up(tmp_path: Path) -> None:
@@ -527,7 +544,7 @@ def test_a_study_that_does_not_fit_a_training_is_refused(
     said = refused("--from-study", "photos", "--epochs", "1")
     assert "for the images of Some photos, and these of CIFAR-10 are others" in said
     said = refused("--from-study", "nothing")
-    assert "no study called nothing here. There is: begun, other, photos, torn." in said
+    assert "no study called nothing here. Available: begun, other, photos, torn." in said
     assert "torn cannot be read" in refused("--from-study", "torn")
     assert "give --from-study too" in refused("--trial", "1")
 

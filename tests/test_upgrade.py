@@ -273,7 +273,7 @@ def test_a_damaged_one_is_named_and_left_as_it_was_and_the_others_go_on(
     assert words in result.stderr
     assert contents(old) == before
     assert "sound: brought up to date" in result.stdout
-    assert "A running site takes it up with `flask models reload`." in result.stdout
+    assert "Run `flask models reload` to load it into a running site." in result.stdout
     assert read_bundle(old.parent / "sound").judge is not None
     assert sorted(path.name for path in old.parent.iterdir()) == ["old", "sound"]
 
@@ -317,4 +317,4 @@ def test_what_is_up_to_date_stays_untouched(
     for name in ("nobody", "../models/tiny"):
         result = run(site, name)
         assert result.exit_code == 2
-        assert f"no model called {name!r} here. There is: tiny" in " ".join(result.output.split())
+        assert f"no model called {name!r} here. Available: tiny" in " ".join(result.output.split())

@@ -41,7 +41,7 @@ def test_the_reason_stands_on_the_page_and_in_its_twin(client: PageClient) -> No
 
 def test_curves_say_why_validation_is_missing(client: PageClient) -> None:
     page = client.get("/models/final")
-    assert page.text.count("no line of validation: it learned from those images too") == 2
+    assert page.text.count("no validation curve: it was trained on those images too") == 2
     lines = re.findall(r'<polyline class="chart-line chart-line-(\w+)"', page.html)
     assert lines == ["training", "training"]
-    assert "no line of validation" not in client.get("/models/tiny").text
+    assert "no validation curve" not in client.get("/models/tiny").text

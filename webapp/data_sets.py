@@ -93,7 +93,7 @@ class ServedDataSet:
             )
         return (
             f"The test images of {self.title} cannot be shown: they are missing or damaged. "
-            "Whoever runs this site restores them with “flask data pack” and “flask models reload”."
+            "The site’s operator can restore them with “flask data pack” and “flask models reload”."
         )
 
 

@@ -30,10 +30,10 @@ MESSAGES = {
     405: ("That does not work at this address", "Start again from the home page."),
     408: ("That took too long to arrive", "Send less at a time, or try again."),
     413: ("That upload is too large", "Choose a smaller file and try again."),
-    415: ("That is not a kind of file for this address", "Send a picture, as a file of a form."),
+    415: ("This address does not accept that kind of file", "Send a picture as a file in a form."),
     422: ("That file cannot be used", "Choose another one and try again."),
     500: ("Something broke on our side", "It was logged. Please try again in a moment."),
-    503: ("The site cannot do that just now", "Please try again in a moment."),
+    503: ("The site cannot do that right now", "Please try again in a moment."),
 }
 # Protocols that others designed (`webapp.api.inference`): their errors are one text.
 PROTOCOLS = ("/v1/", "/v2/")
@@ -159,8 +159,8 @@ def form_problem(error: CSRFError) -> str:
             "choose your photo again."
         )
     return (
-        "The form could not be checked. It may have arrived incomplete, or this browser keeps no "
-        "cookies, which the site needs for that. Please choose your photo again."
+        "The form could not be checked. It may have arrived incomplete, or your browser blocks the "
+        "cookie that the site needs for this. Please choose your photo again."
     )
 
 

@@ -1,4 +1,4 @@
-"""Reading what stands behind the question mark of an address.
+"""Read and validate the query parameters of a URL.
 
 A page names its parameters as a pydantic dataclass, which `read` makes of the address.
 
@@ -50,7 +50,7 @@ class Choices:
 
 
 def one_of(what: str, among: Collection[str] | None = None) -> AfterValidator:
-    """Hold a text to what there is.
+    """Return a validator that accepts only names of things that exist.
 
     Args:
         what: what the parameter names, for the message: "class".
@@ -62,14 +62,14 @@ def one_of(what: str, among: Collection[str] | None = None) -> AfterValidator:
         if here is not None and text not in here.among:
             there = ", ".join(here.among) or "none yet"
             why = here.elsewhere.get(text, f"There is no {what} called “{text}” here.")
-            raise refusal(404, f"{why} There is: {there}.")
+            raise refusal(404, f"{why} Available: {there}.")
         return text
 
     return AfterValidator(check)
 
 
 def whole(name: str, low: int, high: int) -> WrapValidator:
-    """Hold the number `name` to the range from `low` to `high`."""
+    """Return a validator for the number `name`, from `low` to `high`."""
 
     def check(text: Any, parse: ValidatorFunctionWrapHandler) -> int:
         try:
@@ -163,7 +163,7 @@ def data_set(library: Library, *models: str) -> ServedDataSet | None:
             there = ", ".join(f"{one.name} ({one.title})" for one in library.data_sets.values())
             refuse(
                 404,
-                f"There is no data set called “{called}” here. There is: {there or 'none yet'}.",
+                f"There is no data set called “{called}” here. Available: {there or 'none yet'}.",
                 "data",
             )
         return found

@@ -50,7 +50,7 @@ SETTINGS = (
         "MODELS",
         None,
         "",
-        "The models that answer, by name, divided by spaces (`efficientnet-lite0 best-cnn`); "
+        "The models that answer, by name, separated by spaces (`efficientnet-lite0 best-cnn`); "
         "`DEFAULT_MODEL` must be one of them. Of the others the results are shown, and their "
         "networks take no memory. Unset, all.",
     ),
@@ -129,17 +129,17 @@ SETTINGS = (
         "MODEL_SERVER_SECONDS",
         10,
         "seconds",
-        "The most that one question to the model server may take. After three failures in a row it "
+        "The most that one request to the model server may take. After three failures in a row it "
         "is left alone for five seconds.",
     ),
     Setting(
         "WORK_ADMITTED",
         10,
         "requests",
-        "The most with photos or other bodies that one worker takes at a time: received, waiting "
-        "and answered. The next is told to come again (503 with `Retry-After`). Fewer than the "
-        "threads in `gunicorn.conf.py`: the others are for pages. One client (as for "
-        "`FEEDBACK_HOURLY_CLIENT`) has six tenths of them at most.",
+        "The most requests with photos or other bodies that one worker takes at a time, whether "
+        "being received, waiting or being answered. Any more are refused (503 with `Retry-After`). "
+        "Fewer than the threads in `gunicorn.conf.py`: the others are for pages. One client (as "
+        "for `FEEDBACK_HOURLY_CLIENT`) has six tenths of them at most.",
     ),
     Setting(
         "WORK_AT_ONCE",
@@ -151,15 +151,15 @@ SETTINGS = (
         "WORK_SECONDS",
         20,
         "seconds",
-        "The longest that a request that has been received waits, for a decoder and for its turn; "
-        "then it is told to come again.",
+        "The longest that a request, once received, waits for a decoder and for its turn; then it "
+        "is refused (503 with `Retry-After`).",
     ),
     Setting(
         "CORS_ORIGINS",
         None,
         "",
         "Other sites whose pages may ask `/api`, `/v1` and `/v2` from a browser: their origins, "
-        "divided by spaces (`https://one.example https://two.example`), or `*` for all. Unset, "
+        "separated by spaces (`https://one.example https://two.example`), or `*` for all. Unset, "
         "none.",
     ),
     Setting(
@@ -190,8 +190,8 @@ SETTINGS = (
         "FEEDBACK_HOURLY",
         60,
         "photos",
-        "The most that are kept within an hour, from all visitors together: who sent what is not "
-        "known. So nobody fills the room at one go.",
+        "The most that are kept within an hour, from all visitors together, so that nobody can "
+        "use up all the space at once; who sent what is not known.",
     ),
     Setting(
         "FEEDBACK_HOURLY_CLIENT",
@@ -204,7 +204,7 @@ SETTINGS = (
         "RATE_LIMIT_STORAGE",
         "memory://",
         "",
-        "Where it is counted how often one client came, under a digest of its address: "
+        "Where the requests of each client are counted, under a digest of its address: "
         "`memory://` in each worker for itself, `redis://host:6379` or `memcached://host:11211` "
         "for all together, for which `requirements-limits.txt` must be installed. When that is "
         "down, each worker counts for itself.",
@@ -230,7 +230,7 @@ SETTINGS = (
         "TRUSTED_HOSTS",
         None,
         "",
-        "The host names under which the site may be asked, divided by spaces "
+        "The host names under which the site may be asked, separated by spaces "
         "(`example.org .example.net`, with a dot for all below it); asked under another it answers "
         "400. Unset, under any: then set it in the proxy.",
     ),
@@ -238,7 +238,7 @@ SETTINGS = (
         "HSTS_SECONDS",
         0,
         "seconds",
-        "How long browsers that came by HTTPS come by nothing else "
+        "How long browsers that have connected over HTTPS must use nothing else "
         "(`Strict-Transport-Security`). Set it only where all of the host is reached by HTTPS.",
         least=0,
     ),

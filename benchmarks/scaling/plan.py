@@ -214,7 +214,7 @@ def gpus(_measured: Measured) -> str:
                     f"{network.epochs * network.images * step / network.batch:.0f} s",
                 ]
             )
-    heads = ["network", "GPUs", "images each", "computing", "telling", "a step", "faster"]
+    heads = ["network", "GPUs", "images each", "computing", "communication", "a step", "faster"]
     return table([*heads, "training"], rows)
 
 

@@ -1,4 +1,4 @@
 """The bundle, the folder of a trained model: its card, history, predictions and exports.
 
-The only room that names a bundle's files.
+The only package that names a bundle's files.
 """

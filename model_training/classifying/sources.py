@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -214,6 +216,8 @@ def _once(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
             RuntimeError,  # a file with a password
             tarfile.TarError,
             zipfile.BadZipFile,
+            zlib.error,  # which these two modules let through
+            lzma.LZMAError,
         ) as error:
             raise Unreadable(f"It cannot be read from its archive: {error}.") from error
 

@@ -6,7 +6,7 @@
     remembered.npz   the training images that judges remember (`pictures.remembered`); may be
                      missing
 
-An audit and a review of it lie beside these, where they were made; the rooms that make them read
+An audit and a review of it lie beside these, where they were made; the packages that make them read
 them.  `images.npz` is the cache of all its images, and does not ship.
 
 A folder belongs to one data set, identified by its digest.  When pictures are added to a data set

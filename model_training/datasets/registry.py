@@ -91,7 +91,7 @@ def find_known(name: str) -> KnownDataSet:
     there = read_catalogue()
     if name in there.data_sets:
         return there.data_sets[name]
-    message = f"There is no data set called {name!r}. There is: {', '.join(there.data_sets)}."
+    message = f"There is no data set called {name!r}. Available: {', '.join(there.data_sets)}."
     for module, problem in there.broken.items():
         message += f" {module} is left out: {problem}."
     raise UnknownDataSet(message)

@@ -1,6 +1,6 @@
 """Prediction: a network's probabilities for images, plain or with test-time augmentation.
 
-The only module of this room that runs a network; the others are arithmetic on its output.
+The only module of this package that runs a network; the others are arithmetic on its output.
 """
 
 from __future__ import annotations

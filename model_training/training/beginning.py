@@ -1,4 +1,4 @@
-"""May a run begin, and would anything be lost by it?  Asked before hours go into it."""
+"""Check, before hours go into it, that a run may begin and that nothing would be lost by it."""
 
 from __future__ import annotations
 

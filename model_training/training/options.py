@@ -4,6 +4,8 @@ images a run has."""
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -193,8 +195,19 @@ def command(recipe: Recipe, options: Options) -> str:
         if isinstance(value, bool):
             words += [option] if value else []
         elif value is not None:
-            words.append(f"{option} {value.absolute().name if isinstance(value, Path) else value}")
+            told = value.absolute().name if isinstance(value, Path) else str(value)
+            words.append(f"{option} {shlex.quote(told)}")
     return " ".join(words)
+
+
+CHANGING = frozenset({"--limit", "--balance", "--input", "--input-size", "--augmentation"})
+"""The options after which a recipe is trained on other images, or gives another network."""
+
+
+def changed_by(command: str) -> set[tuple[str, str]]:
+    """Return the options of `CHANGING` that a `command` has, with their values."""
+    words = shlex.split(command)
+    return {pair for pair in itertools.pairwise(words) if pair[0] in CHANGING}
 
 
 @dataclass(frozen=True)
@@ -240,6 +253,11 @@ class Parts:
         fit, validation = train_set, None
         if not options.all_data:
             fit, validation = (train_set.take(part) for part in split(train_set.labels))
+            if limit is not None and (missing := len(data.classes) - len(np.unique(fit.labels))):
+                raise ValueError(
+                    f"--limit {limit}: the only image of {missing} of the {len(data.classes)} "
+                    "classes is one of those that it is validated on. Take more."
+                )
         return cls(fit, validation, test, fit if limit is None else some(fit, QUICK_IMAGES))
 
 

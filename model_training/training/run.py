@@ -21,6 +21,7 @@ from model_training.training.options import (
     Options,
     Parts,
     as_trained,
+    changed_by,
     command,
     for_data_set,
     without_validation,
@@ -170,7 +171,7 @@ def _plan(
     data = for_data_set(recipe, data)
     parts = Parts.of(data, options)
     recipe, phases = as_trained(recipe, data, parts, options)
-    earlier = _earlier(output, calibrated, recipe, data) if options.all_data else None
+    earlier = _earlier(output, calibrated, recipe, data, options) if options.all_data else None
     if earlier is not None:
         phases = without_validation(phases, earlier.card.training.best_epoch, options)
     if options.deterministic:
@@ -178,15 +179,18 @@ def _plan(
     return _Planned(recipe, data, parts, phases, earlier)
 
 
-def _earlier(output: Path, calibrated: Path | None, recipe: Recipe, data: DataSet) -> Bundle:
+def _earlier(
+    output: Path, calibrated: Path | None, recipe: Recipe, data: DataSet, options: Options
+) -> Bundle:
     for path in (output, calibrated):
         if path is not None and is_bundle(path):
             earlier = read_bundle(path)
             card = earlier.card
-            if (card.recipe, card.training.data_digest) == (recipe.name, data.digest):
+            same = (card.recipe, card.training.data_digest) == (recipe.name, data.digest)
+            if same and changed_by(card.training.command) == changed_by(command(recipe, options)):
                 return earlier
     raise ValueError(
         "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "
-        f"run: first train {recipe.name} without it, on the same images and without --output or "
-        "into the same."
+        f"run: first train {recipe.name} without it, on the same images, with the same other "
+        "options, and without --output or into the same."
     )

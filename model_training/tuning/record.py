@@ -221,7 +221,7 @@ def find_record(folder: Path, name: str) -> StudyRecord:
     except FileNotFoundError:
         there = ", ".join(study_names(folder)) or "none yet"
         raise StudyError(
-            f"There is no study called {name} here. There is: {there}. `flask tune RECIPE` makes "
+            f"There is no study called {name} here. Available: {there}. `flask tune RECIPE` makes "
             "one."
         ) from None
     except (DamagedFile, OSError) as error:

@@ -48,7 +48,7 @@ def trial_record(trial: FrozenTrial) -> TrialRecord:
     return TrialRecord(
         number=trial.number,
         state=state,
-        values={name: float(one) for name, one in (trial.params or fixed).items()},
+        values={name: float(one) for name, one in (fixed | trial.params).items()},
         accuracy=accuracy,
         accuracies=accuracies,
         seconds=trial.user_attrs.get(SECONDS),

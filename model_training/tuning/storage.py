@@ -293,7 +293,8 @@ def fail(study: optuna.Study, trial: FrozenTrial | Trial) -> None:
 def let_wait(study: optuna.Study, lost: FrozenTrial) -> None:
     """Let the settings of the `lost` trial wait for a worker, unless too many were lost already."""
     retry = lost.user_attrs.get(RETRY, 0) + 1
-    values: dict[str, Any] = lost.params or lost.system_attrs.get("fixed_params", {})
+    # It may have been lost before it was given all that was fixed.
+    values: dict[str, Any] = lost.system_attrs.get("fixed_params", {}) | lost.params
     if retry <= MOST_RETRIES and values:
         kept = {OWN: True} if lost.user_attrs.get(OWN) else {}
         study.enqueue_trial(values, user_attrs={RETRY: retry, **kept})

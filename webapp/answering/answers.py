@@ -185,10 +185,10 @@ def why_no_answer(library: Library) -> str:
     """Return the sentence for a visitor when `library` has no network."""
     if library.problems:
         named = "; ".join(f"{name}: {problem}" for name, problem in library.problems.items())
-        return f"No model could be loaded, so no photo can be answered now ({named})."
+        return f"No model could be loaded, so photos cannot be classified now ({named})."
     return (
-        "No model is here yet, so no photo can be answered. Whoever runs this site trains one "
-        "with `flask train custom-cnn`, then `flask models reload`."
+        "There is no model here yet, so photos cannot be classified. The site’s operator can train "
+        "one with `flask train custom-cnn`, then `flask models reload`."
     )
 
 
@@ -207,11 +207,13 @@ def choose_classifier(library: Library, name: str | None) -> Classifier:
     name = name or library.default_model
     if name not in library.classifiers:
         choices = ", ".join(sorted(library.classifiers))
+        if name in library.problems:
+            raise NoModel(f"The model “{name}” could not be loaded: {library.problems[name]}.")
         if name in library.results:
             raise UnknownModel(
                 f"Of the model “{name}” only the results are here. These answer: {choices}."
             )
-        raise UnknownModel(f"There is no model called “{name[:64]}” here. There is: {choices}.")
+        raise UnknownModel(f"There is no model called “{name[:64]}” here. Available: {choices}.")
     return library.classifiers[name]
 
 

@@ -74,8 +74,8 @@ def sent_crop(form: Mapping[str, str], count: int) -> Crop | None:
         return None
     if count > 1:
         raise BadCrop(
-            f"A part can be chosen of one photo at a time, and {count} came. Please send one, or "
-            "send them whole."
+            f"Only one photo at a time can be cropped, but {count} were sent. Please send a single "
+            "photo, or send all of them uncropped."
         )
     try:
         crop = Crop(*(float(given[name]) for name in FIELDS))
@@ -88,7 +88,7 @@ def sent_crop(form: Mapping[str, str], count: int) -> Crop | None:
     inside = 0 <= crop.x <= 1 and 0 <= crop.y <= 1 and crop.w > 0 and crop.h > 0
     if not (inside and crop.x + crop.w <= 1 + _ROUNDING and crop.y + crop.h <= 1 + _ROUNDING):
         raise BadCrop(
-            "That part is empty or reaches out of the photo. Please choose the part again, or send "
-            "the photo whole."
+            "That part is empty or extends beyond the photo. Please choose it again, or send the "
+            "whole photo."
         )
     return crop

@@ -112,10 +112,10 @@ def worth(classifier: Classifier, method: str) -> str | None:
         return None
     score, blob = measured.scores[method], measured.scores[BLOB]
     better = measured.beats_blob(method)
-    says = "marks the evidence better than" if better else "says no more for sure than"
+    says = "marks the evidence better than" if better else "is not reliably better than"
     return (
-        f"On {measured.images:,} {measured.set_on}, this {says} a blob in the middle of the "
-        f"picture would: insertion minus deletion is {score:.2f}, and the blob's {blob:.2f}."
+        f"On {measured.images:,} {measured.set_on}, this method {says} a blob in the middle of the "
+        f"picture: insertion minus deletion is {score:.2f}, against {blob:.2f} for the blob."
     )
 
 

@@ -41,7 +41,7 @@ def in_words(heat: Heat) -> str:
     """Say where `heat` is bright, as the end of a sentence that begins with "It looked"."""
     peak = float(heat.max())
     if peak <= 0:
-        return "nowhere: nothing in the picture speaks for it"
+        return "nowhere: nothing in the picture is evidence for it"
     bright = np.where(heat >= _BRIGHT * peak, heat, 0)
     ninths = _thirds(_thirds(bright / bright.sum()).T).T
     row, column = (int(number) for number in np.unravel_index(ninths.argmax(), ninths.shape))

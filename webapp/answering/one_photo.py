@@ -137,15 +137,13 @@ def _opinion(classifier: Classifier, image: Image.Image) -> answers.Opinion:
 def _explain(
     answer: Answer, classifier: Classifier, shown: Image.Image, label: str, method: str | None
 ) -> Explained | None:
-    # The first view is the whole picture, so its map lies over the whole picture.
-    whole = answer.views[0].pixels
-    try:
-        return explaining.explain(classifier, whole, shown, label, method=method)
-    except (KeyError, ValueError) as error:
+    if label not in classifier.classes or method not in (None, *METHODS):
         raise CannotExplain(
-            "That cannot be shown: this network has no such class, or there is no such way to "
-            f"explain it. The ways are {', '.join(METHODS)}."
-        ) from error
+            "That explanation cannot be shown: this network has no such class, or there is no such "
+            f"method. The methods are {', '.join(METHODS)}."
+        )
+    # The first view is the whole picture, so its map lies over the whole picture.
+    return explaining.explain(classifier, answer.views[0].pixels, shown, label, method=method)
 
 
 def _finer(classifier: Classifier) -> str | None:

@@ -31,20 +31,21 @@ class BrokenSeal(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "What arrived is not what the page of the answer carried: the photo, or what was said "
-            "of it, was changed or is incomplete. Please choose the photo again."
+            "The photo and its answer do not match what this site sent to your browser: something "
+            "was changed or arrived incomplete. Please choose the photo again."
         )
 
 
 class StaleSeal(Refusal):
-    """What was sent is ours, but too old."""
+    """What was sent is ours, but too old, or of another version of this site."""
 
     code = "stale-seal"
 
     def __init__(self) -> None:
         super().__init__(
-            "That answer is more than a day old, so nothing more can be asked about it: its photo "
-            "was on your page only. Please choose the photo again."
+            "That answer is more than a day old, or of an earlier version of this site, so nothing "
+            "more can be asked about it: its photo was on your page only. Please choose the photo "
+            "again."
         )
 
 
@@ -108,7 +109,7 @@ def read() -> Carried:
 
     Raises:
         BrokenSeal: it is not what our page carried.
-        StaleSeal: our page carried it, more than a day ago.
+        StaleSeal: our page carried it, more than a day ago, or before this version of the site.
         photos.PhotoError: the photo cannot be opened.
     """
     uri = request.form.get("photo", "")
@@ -118,12 +119,20 @@ def read() -> Carried:
         raise StaleSeal from error
     except BadData as error:
         raise BrokenSeal from error
-    if content["photo"] != _digest(uri):
+    if content.get("photo") != _digest(uri):
         raise BrokenSeal
     try:
         picture = data_uris.picture_of(uri, most_bytes=PICTURE_BYTES)
     except ValueError as error:
         raise BrokenSeal from error
+    try:
+        return _carried(content, uri, picture)
+    except (KeyError, TypeError) as error:
+        # The page is of a version of this site that sealed other things.
+        raise StaleSeal from error
+
+
+def _carried(content: dict[str, Any], uri: str, picture: bytes) -> Carried:
     width, height = content["size"]
     return Carried(
         model=content["model"],

@@ -17,17 +17,21 @@ from webapp.library import Library
 REFUSALS = {
     "400": "No photo in a file field called `image`, an empty one, a form that arrived incomplete, "
     "a parameter that is not known, or a model that is not here",
-    "405": "Another method than POST",
-    "413": "More photos, bytes or pixels than are taken, or a longer side",
+    "405": "A method other than POST",
+    "408": "The request took too long to arrive",
+    "413": "Too many photos, bytes or pixels, or a side that is too long",
     "415": "Neither a form nor a picture",
-    "422": "A picture that is damaged or incomplete, or far more work to open than others",
-    "503": "No model is loaded; or as many photos are being opened as can be (`busy`), and "
-    "Retry-After says when to try again",
+    "422": "A picture that is damaged or incomplete, or that would take far too much work to open",
+    "503": "No model is loaded, or the site is too busy; Retry-After, if given, says when to try "
+    "again",
 }
 _HEADERS = {
     "405": {"Allow": {"description": "The methods there are", "schema": {"type": "string"}}},
     "503": {
-        "Retry-After": {"description": "Only with `busy`: seconds", "schema": {"type": "integer"}}
+        "Retry-After": {
+            "description": "Seconds, where waiting helps",
+            "schema": {"type": "integer"},
+        }
     },
 }
 # A text in the field `image` is not a file.  What tells them apart is not in the value, so no
@@ -51,8 +55,8 @@ def describe(library: Library, limits: Limits, most: Most) -> dict[str, Any]:
         "info": {
             "title": "Ten Classes",
             "version": "1",
-            "description": "Which of the classes that a model knows is in a photo. Nothing of a "
-            "photo is kept.",
+            "description": "Classify photos: find which of a model's classes is shown, if any. "
+            "Photos are never stored.",
         },
         "paths": {"/api/classify": {"post": _classify(library, limits)}} | paths(library, most),
         "components": {"schemas": component_schemas()},
@@ -63,7 +67,7 @@ def _classify(library: Library, limits: Limits) -> dict[str, Any]:
     model = _model(library)
     return {
         "summary": "Classify photos",
-        "description": "In the fields `image` of a form, or one photo as the body.",
+        "description": "Send photos in `image` fields of a form, or one photo as the body.",
         "operationId": "classify",
         "parameters": [
             {
@@ -85,7 +89,7 @@ def _classify(library: Library, limits: Limits) -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "Of one photo its answer; of several, their answers in order",
+                "description": "For one photo, its answer; for several, their answers in order",
                 "content": {
                     "application/json": {"schema": {"anyOf": [_named(Answer), _named(Answers)]}}
                 },

@@ -35,21 +35,21 @@ class Answer(BaseModel):
     )
     familiarity: Probability | None = Field(
         description="The probability that a photo of this novelty is of any of the classes, as "
-        "measured on photos; null where a model was set on none"
+        "measured on photos; null if the model was not calibrated on photos"
     )
     resembles: str | None = Field(
-        description="What else the photo resembles most, of a model that knows more kinds of thing "
+        description="What else the photo resembles most, if the model knows more kinds of thing "
         "than its classes"
     )
     novelty: float = Field(
-        description="Higher the less the photo resembles what the model learned from"
+        description="How unlike the training images the photo is: the higher, the less familiar"
     )
     threshold: float = Field(
         description="The highest novelty of a photo that the model knows; each model has its own"
     )
     probabilities: dict[str, Probability] = Field(
-        description="Of every class that the model knows, the most probable first. Classes differ "
-        "from model to model"
+        description="The probability of each class that the model knows, most probable first. "
+        "Classes differ from model to model"
     )
 
     @classmethod

@@ -48,8 +48,9 @@ def how_to_ask() -> str:
     """Return the sentence that says how a photo is sent here."""
     address = url_for("api.classify", _external=True)
     return (
-        f"Send the photo as the file field “image” of a form ({_FORM}), for example: curl -F "
-        f"image=@photo.jpg {address}. Or as it is, with its own Content-Type, such as image/jpeg."
+        f"Send the photo in the file field “image” of a form ({_FORM}), for example: curl -F "
+        f"image=@photo.jpg {address}. Or send it as the body, with a Content-Type of image/jpeg, "
+        "for example."
     )
 
 
@@ -69,14 +70,14 @@ def sent_photos() -> list[FileStorage]:
     elif request.mimetype == _FORM:
         photos = _form_files()
     else:
-        came = f"What came is {request.mimetype[:64]}. " if request.mimetype else ""
+        came = f"The body is of type {request.mimetype[:64]}. " if request.mimetype else ""
         raise NotAPhoto(f"{came}{how_to_ask()}")
     known = {"form": {"model"}, "files": {"image"}, "args": {"model"}}
     for part, names in known.items():
         if others := [name for name in getattr(request, part) if name not in names]:
             raise UnknownParameter(
-                f"There is no parameter called “{others[0][:64]}”. There is: image, the photo, and "
-                "model, the name of a model."
+                f"There is no parameter called “{others[0][:64]}”. Use “image” for the photo and "
+                "“model” for the name of a model."
             )
     return photos
 
@@ -106,8 +107,8 @@ def _body() -> FileStorage:
 def _form_files() -> list[FileStorage]:
     if not _is_whole_form():
         raise IncompleteForm(
-            "The form cannot be read to its end: it arrived incomplete, or its parts are divided "
-            f"by another boundary than its Content-Type names. {how_to_ask()}"
+            "The form cannot be read to its end: it arrived incomplete, or its parts are separated "
+            f"by a boundary other than the one in its Content-Type. {how_to_ask()}"
         )
     try:
         return received.sent_files()
@@ -128,9 +129,9 @@ def _is_whole_form() -> bool:
 
 def _what_came() -> str:
     if "image" in request.form:
-        return "The field “image” came as text and not as a file."
+        return "The field “image” was sent as text and not as a file."
     if "image" in request.files:
-        return "The file field “image” came empty, without a file's name."
+        return "The file field “image” is empty: it has no file name."
     others = list(dict.fromkeys([*request.files, *request.form]))
     if not others:
         return "The form has no fields."

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The table to write of a folder of your own that is judged by neighbours. Give it to have "
-    "one judged so on which models were trained. By default NAME-audit.csv, beside the data sets.",
+    help="For a folder of your own: audit it by nearest neighbours, even if models were tested "
+    "on it, and write the findings to this table. By default NAME-audit.csv, in the data folder.",
 )
 @click.option(
     "--features",
@@ -64,13 +64,13 @@ def audit_command(
 ) -> None:
     """Find the data's own faults: near-copies and suspected label errors.
 
-    Of a data set that models here were tested on: test images with a near-copy among the training
-    images, and test images whose label the MODELs doubt: all that are right on 90 % of the
-    validation images, unless some are named. `flask models reload` shows on pages what was found.
+    For a data set that models here were tested on, it finds test images with a near-copy among the
+    training images, and test images whose label the MODELs doubt (by default all models that are
+    right on 90 % of the validation images). `flask models reload` shows the findings on the site.
 
-    Of a folder of your own that no model was trained on: pictures that are there twice, and labels
-    that their neighbours contradict, as a table. What the network makes of the images is kept in
-    the folder of trainings.
+    For a folder of your own that no model was trained on, it writes a table of duplicate pictures
+    and of labels that their nearest neighbours contradict. The features of the images are cached
+    in the training folder.
     """
     bundles, _damaged = read_bundles(current_app.config["MODELS_FOLDER"])
     there = {bundle.name: bundle for bundle in bundles}
@@ -79,7 +79,7 @@ def audit_command(
             known = ", ".join(there) or "none yet"
             choose = " Choose with --features." if name == features_of else ""
             raise click.UsageError(
-                f"There is no model called {name!r} here. There is: {known}.{choose}"
+                f"There is no model called {name!r} here. Available: {known}.{choose}"
             )
     try:
         require_cleanlab()
@@ -94,7 +94,8 @@ def audit_command(
         if report is not None or data is None or not select_ensemble(bundles, data):
             if judges:
                 raise click.UsageError(
-                    f"No model was tested on {data_path}, or a --report was asked for: name none."
+                    "This audit compares neighbours, as --report was given or no model was tested "
+                    f"on {data_path}: leave out the MODELs."
                 )
             report = report or current_app.config["DATA_FOLDER"] / f"{source.name}-audit.csv"
             _audit_folder(found, there[features_of], report)

@@ -28,8 +28,8 @@ from webapp.cli.common.photos import PhotoFiles, judged_features
     "--photos",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Set the verdicts on photos, in one folder for each kind: those named after a class hold "
-    "photos of it, all others strangers. One half sets, the other measures.",
+    help="Set the thresholds on photos, with one folder for each kind: folders named after a class "
+    "hold photos of it, all others strangers. One half sets them, the other half measures.",
 )
 @data_options
 @with_appcontext
@@ -40,11 +40,11 @@ def calibrate_command(
     data_path: Path | None,
     data_name: str | None,
 ) -> None:
-    """Give the bundle NAME what tells its classes from anything else.
+    """Fit the judge of the bundle NAME again: what tells its classes from anything else.
 
-    `flask train` does the same at its end: this is for a bundle that is there already. Its network
-    stays as it is, to the last bit. The images are those that it learned from; of pictures of your
-    own, say with --data where they are. With --photos, only the verdicts and the probabilities
+    `flask train` does this at its end; this command does it for an existing bundle. The network
+    stays unchanged, bit for bit. The images are those that it was trained on; if they are your
+    own, give their location with --data. With --photos, only the verdicts and the probabilities
     change, and no data set is needed.
     """
     bundle = find_bundle(name)
@@ -52,7 +52,7 @@ def calibrate_command(
         raise click.ClickException(f"{name} is only a report: its network is not here.")
     if photos is not None:
         if dataset is not None or data_path is not None:
-            raise click.UsageError("--photos needs no data set: leave --dataset and --data away.")
+            raise click.UsageError("--photos needs no data set: leave out --dataset and --data.")
         _set_on_photos(bundle, photos)
         return
     _fit_again(bundle, dataset, data_path, data_name)
@@ -178,9 +178,9 @@ def _fit_again(
     bundle = replace_judge(bundle, judge, Calibration.of(calibrator, *_tested(bundle)))
     size = sum(file.stat().st_size for file in bundle.files.values())
     click.echo(
-        f"{name} calls none of its classes what is more novel than "
-        f"{judge.threshold.novelty:.2f}, which keeps {judge.threshold.kept:.0%} of the "
-        f"{len(validation):,} validation images."
+        f"{name} now calls pictures with a novelty above {judge.threshold.novelty:.2f} none of its "
+        f"classes; {judge.threshold.kept:.0%} of the {len(validation):,} validation images are "
+        "below that."
     )
     click.echo(f"Written to {bundle.path}, {size / 1e6:.1f} MB. {TAKE_UP}")
     say_unsigned(bundle.name, was_signed)

@@ -27,7 +27,7 @@ from webapp.cli.common.data_sources import kept_folder
     "--to",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Where it goes; by default NAME.onnx, NAME.tflite or NAME-saved-model in "
+    help="The output path; by default NAME.onnx, NAME.tflite or NAME-saved-model in "
     "instance/exports.",
 )
 @click.option(
@@ -44,9 +44,9 @@ def export_command(
 ) -> None:
     """Write the network of the bundle NAME for TensorFlow, ONNX Runtime or LiteRT.
 
-    What is written gives features and probabilities, and says what turns them into the site's
-    answer: docs/using-an-export.md shows how. It is run on real test images first, and kept if
-    both are the network's own.
+    The export outputs features and probabilities, and its metadata has what turns them into the
+    site's answer: docs/using-an-export.md shows how. It is first run on real test images, and kept
+    only if its outputs match the network's.
     """
     form = FORMATS[format_name]
     bundle = find_bundle(name)
@@ -111,8 +111,8 @@ def _print(done: Exported, form: Format, title: str) -> None:
     else:
         side = metadata.plan.side
         click.echo(
-            f"Judged nothing: the site shows this network {side}x{side} pixels, so an export of "
-            "another size cannot give the site's answers"
+            f"Not compared with the site's answers: the site gives this network {side}x{side} "
+            "pixels, so an export of another size cannot reproduce them"
         )
     more = f", {form.several}" if form.several else ""
     click.echo(f"Takes    image: RGB from 0 to 255 as float32 ({batch}, {', '.join(rest)}){more}")

@@ -58,10 +58,10 @@ class Problem:
 )
 @with_appcontext
 def predict_command(photos: tuple[Path, ...], name: str | None, as_json: bool) -> None:
-    """Say what is in each PHOTO, as the site would.
+    """Classify each PHOTO as the site would.
 
-    What cannot be read is said beside its name, and the rest is answered; the exit status is then
-    1.
+    A file that cannot be read is reported next to its name, and the others are still classified;
+    the exit status is then 1.
     """
     if all(path.is_dir() for path in photos):
         raise click.BadParameter(_folder(photos[0]), param_hint="PHOTO")

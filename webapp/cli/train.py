@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("name", metavar="NAME", required=False)
-@click.option("--list", "list_recipes", is_flag=True, help="Show every recipe and what it reached.")
-@click.option("--epochs", type=click.IntRange(1), help="Passes over the images, in the last phase.")
-@click.option("--batch-size", type=click.IntRange(1), help="Images a step.")
+@click.option("--list", "list_recipes", is_flag=True, help="List every recipe and its results.")
+@click.option("--epochs", type=click.IntRange(1), help="Number of epochs in the last phase.")
+@click.option("--batch-size", type=click.IntRange(1), help="Number of images per step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @data_options
 @from_study_options
@@ -45,39 +45,39 @@ if TYPE_CHECKING:
     "--output",
     metavar="NAME|FOLDER",
     help="The bundle's name in the models folder, or a folder. By default the recipe's name, "
-    "with that of another data set, -tuned and -quick (for a --limit run) behind it.",
+    "followed by the data set's if it is a different one, -tuned, and -quick (with --limit).",
 )
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    help=f"A quick try on so many images, measured on {QUICK_IMAGES} test images only.",
+    help=f"Quick trial run: train on this many images and test on only {QUICK_IMAGES}.",
 )
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="A file of ImageNet weights, for a recipe that begins with some. Otherwise Keras "
-    "downloads its own.",
+    help="A file of ImageNet weights, for a recipe that starts from pretrained weights. By "
+    "default Keras downloads its own.",
 )
 @click.option(
     "--input",
     type=click.Choice(list(INPUT_CHANGES)),
-    help="What the network does to its input first, computed from the images that it learns from.",
+    help="Preprocessing inside the network, computed from the training images.",
 )
 @click.option(
     "--input-size",
     type=click.IntRange(8, 1024),
     metavar="PIXELS",
-    help="Enlarge images to this side, or reduce them, by interpolation in the network.",
+    help="Resize images to this many pixels per side, by interpolation in the network.",
 )
 @click.option(
     "--augmentation",
     type=click.Choice(["none", "strong"]),
-    help="Vary no image, or vary them more than the recipe does.",
+    help="Use no augmentation, or stronger augmentation than the recipe does.",
 )
 @click.option(
     "--balance",
     metavar="NUMBER|smallest",
-    help="Learn from so many images of each class, or from as many as the smallest class has.",
+    help="Train on this many images of each class, or on as many as the smallest class has.",
 )
 @click.option(
     "--report-only",
@@ -93,24 +93,24 @@ if TYPE_CHECKING:
 @click.option(
     "--all-data",
     is_flag=True,
-    help="Learn from the validation images too, with every choice made. The calibration is that "
-    "of the bundle that is replaced (with --force) or, with another --output, of the recipe's own.",
+    help="Train on the validation images too, once every choice has been made. The calibration "
+    "comes from the bundle being replaced (--force) or, with another --output, the recipe's own.",
 )
 @click.option(
     "--deterministic",
     is_flag=True,
-    help="Turn on the backend's switches, so that a seed gives the same weights to the last bit. "
-    "On a processor that costs about 1 % of the time.",
+    help="Turn on the backend's deterministic mode, so that a seed gives bit-identical weights. "
+    "On a CPU this costs about 1 % of the time.",
 )
 @click.option(
     "--force",
     is_flag=True,
-    help="Replace a bundle that is there already. Only a quick try is replaced by another of the "
-    "same recipe without it.",
+    help="Replace an existing bundle. Without this, only a quick trial run is replaced, by another "
+    "of the same recipe.",
 )
 @together_options
-@click.option("--resume", is_flag=True, help="Go on with an interrupted training.")
-@click.option("--restart", is_flag=True, help="Throw an interrupted training away.")
+@click.option("--resume", is_flag=True, help="Resume an interrupted training run.")
+@click.option("--restart", is_flag=True, help="Discard an interrupted run and start over.")
 @with_appcontext
 def train_command(
     name: str | None,
@@ -130,7 +130,7 @@ def train_command(
 ) -> None:
     """Train the recipe NAME, measure it, and write its bundle.
 
-    Ctrl-C stops after the current step, or while it is measured; --resume goes on from there.
+    Ctrl-C stops the training after the current step, or the measuring; --resume continues there.
     """
     if list_recipes:
         print_recipes(current_app.config["MODELS_FOLDER"])
@@ -138,7 +138,7 @@ def train_command(
     compute_with_onednn()
     recipe = recipe_called(name)
     if resume and restart:
-        raise click.UsageError("--resume and --restart exclude each other.")
+        raise click.UsageError("--resume and --restart cannot be used together.")
     together = Together.asked(processes, rank, coordinator)
     if tensorboard is not None and importlib.util.find_spec("tensorboard") is None:
         raise click.UsageError(

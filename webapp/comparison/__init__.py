@@ -156,7 +156,7 @@ def bundle_file(name: str, file: str) -> ResponseReturnValue:
         abort(404, f"{name} has not been trained here, so it has no bundle.")
     files = found.bundle.files
     if file not in files:
-        abort(404, f"The bundle of {name} has no file “{file}”. There is: {', '.join(files)}.")
+        abort(404, f"The bundle of {name} has no file “{file}”. Available: {', '.join(files)}.")
     return send_file(files[file], as_attachment=True, download_name=f"{name}-{file}")
 
 
@@ -171,4 +171,4 @@ def _find(name: str) -> Result | tuple[Recipe, ServedDataSet]:
         if recipe.name == name:
             return recipe, data
     known = ", ".join(sorted(library.results)) or "none yet"
-    abort(404, f"There is no model called “{name}” here. There is: {known}.")
+    abort(404, f"There is no model called “{name}” here. Available: {known}.")

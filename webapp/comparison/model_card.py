@@ -49,11 +49,11 @@ def make_model_card(
     return ModelCard(
         good_for=[
             *use.good_for,
-            f"Telling {_listed(card.classes)} from each other, one of them to a picture.",
+            f"Telling apart {_listed(card.classes)}, in pictures that show exactly one of them.",
         ],
         not_for=[
-            f"Anything else: the network itself knows its {len(card.classes)} classes only. What "
-            "is shown instead is told by how little it resembles them, and some of it is missed.",
+            f"Anything else: the network itself only knows its {len(card.classes)} classes. Other "
+            "things are recognised by how little they resemble these, and some are missed.",
             *_weakest(classification),
             *use.not_for,
             "Deciding anything about people, or anything that must not go wrong.",
@@ -70,13 +70,15 @@ def make_model_card(
 
 
 def _weakest(classification: ClassificationReport) -> list[str]:
-    worst = min(classification.classes, key=lambda score: score.recall)
-    if worst.recall == 1:
+    tested = sorted(
+        (score for score in classification.classes if score.support), key=lambda one: one.recall
+    )
+    if not tested or tested[0].recall == 1:
         return []
-    return [
-        f"Finding every {worst.name}: it misses {1 - worst.recall:.1%} of them, more than of any "
-        "other class."
-    ]
+    worst, *others = tested
+    alone = others and others[0].recall > worst.recall
+    than = "more than of any other class" if alone else "and of no other class more"
+    return [f"Finding every {worst.name}: it misses {1 - worst.recall:.1%} of them, {than}."]
 
 
 def _data(card: Card) -> str:
@@ -110,8 +112,8 @@ def _explained(measured: Explanation | None) -> list[str]:
             f"middle of the picture does ({figures}, {on})."
         ]
     return [
-        "No map of the evidence for its answers is sure to say more than a blob in the middle of "
-        f"the picture: by {title}, the best, {figures}, {on}."
+        "No map of the evidence for its answers is reliably better than a blob in the middle of "
+        f"the picture: for {title}, the best one, {figures}, {on}."
     ]
 
 

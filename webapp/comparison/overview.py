@@ -173,7 +173,7 @@ def _named(rows: Sequence[Row], library: Library) -> str | None:
         if called in (one.name, one.title, one.digest):
             return one.name
     known = ", ".join(f"{one.name} ({one.title})" for one in there.values())
-    refuse(404, f"There is no data set called “{called}” here. There is: {known}.", "data")
+    refuse(404, f"There is no data set called “{called}” here. Available: {known}.", "data")
 
 
 def _query(asked: Asked) -> dict[str, Any]:

@@ -191,8 +191,8 @@ def _no_validation(card: Card, history: dict[str, list[float]]) -> str:
     if "validation_accuracy" in history:
         return ""
     if card.training.all_data:
-        return "no line of validation: it learned from those images too"
-    return "no line of validation: nothing was kept apart to measure it on"
+        return "no validation curve: it was trained on those images too"
+    return "no validation curve: no images were held out for it"
 
 
 def _confusion_rows(

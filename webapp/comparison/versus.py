@@ -46,8 +46,7 @@ class Versus:
     @property
     def images(self) -> int:
         """Return the number of images that both were tested on."""
-        one = self.comparison
-        return one.both + one.neither + one.left_only + one.right_only
+        return self.comparison.images
 
     @property
     def better(self) -> Card | None:
@@ -72,7 +71,7 @@ class Versus:
         if better is None:
             return "Both are equally good"
         if not self.differ:
-            return "The difference may be chance"
+            return "The difference may be due to chance"
         size = next(words for most, words in SIZES if difference < most)
         return f"{better.title} is {size}"
 

@@ -51,7 +51,7 @@ def find_review(name: str) -> Review:
         there = ", ".join(sorted(paths)) or "none yet"
         abort(
             404,
-            f"No folder of photos was reviewed here as “{name}”. There is: {there}. "
+            f"No folder of photos was reviewed here as “{name}”. Available: {there}. "
             "`flask data review FOLDER` makes one.",
         )
     try:

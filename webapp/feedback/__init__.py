@@ -41,7 +41,7 @@ from webapp.limits.by_client import limiter
 from webapp.operating.metrics import add_gauge
 from webapp.settings import SettingError
 
-NOTHING = "Nothing is kept under this link: it was taken back, or its time was over."
+NOTHING = "Nothing is kept under this link: the photo was deleted, or its time was up."
 
 bp = Blueprint("feedback", __name__, url_prefix="/feedback")
 
@@ -153,7 +153,7 @@ def take_back() -> ResponseReturnValue:
 
 @bp.get("/<ticket>")
 def old_link(ticket: str) -> ResponseReturnValue:
-    """Lead a link of before, with the ticket in its path, to where links lead now."""
+    """Redirect a link of the old form, with the ticket in its path, to its current address."""
     return redirect(url_for("feedback.link", _anchor=ticket))
 
 
@@ -173,7 +173,7 @@ def not_now(error: Overloaded) -> ResponseReturnValue:
     state = {"feedback.flag": "your photo was not kept", "feedback.take_back": "it is still kept"}
     if request.endpoint in state:
         error.message = (
-            "The site is answering as many requests as it can at a time, so "
+            "The site is already handling as many requests as it can, so "
             f"{state[request.endpoint]}. Please go back and send the form again in a few seconds."
         )
     return errors.show_refusal(error)
@@ -184,8 +184,8 @@ def too_many(_error: RateLimitExceeded) -> ResponseReturnValue:
     """Return the form, as it was filled in, to a visitor who has sent enough for now."""
     number = current_app.config["FEEDBACK_HOURLY_CLIENT"]
     problem = (
-        f"{number} photos came from your connection within the last hour, and more are not taken "
-        "from one, so this one was not kept. Please send it again in an hour."
+        f"{number} photos came from your connection within the last hour, which is the most that "
+        "one may send, so this one was not kept. Please send it again in an hour."
     )
     return _flag_form_again(problem, 429)
 

@@ -102,7 +102,7 @@ def export_command(folder: Path, with_none: bool) -> None:
 @with_appcontext
 @in_a_sentence
 def delete_command(numbers: tuple[int, ...], everything: bool, yes: bool) -> None:
-    """Delete the entries of these numbers, as `flask feedback list` shows them."""
+    """Delete the entries with these numbers, as shown by `flask feedback list`."""
     if everything == bool(numbers):
         raise click.UsageError("Give the numbers of entries, or --all.")
     if _nothing():
@@ -116,7 +116,7 @@ def delete_command(numbers: tuple[int, ...], everything: bool, yes: bool) -> Non
 @with_appcontext
 @in_a_sentence
 def purge_command() -> None:
-    """Delete what has been kept for long enough (the setting FEEDBACK_DAYS)."""
+    """Delete the entries that are older than the setting FEEDBACK_DAYS allows."""
     if _nothing():
         return
     click.echo(f"{_store().purge()} deleted, kept for more than {_store().days} days")
@@ -127,10 +127,11 @@ def purge_command() -> None:
 @with_appcontext
 @in_a_sentence
 def backup_command(file: Path) -> None:
-    """Copy every entry, as they are at one moment, to the new FILE.
+    """Write a consistent copy of all entries to the new FILE.
 
-    The site may go on meanwhile.  FILE is a database of SQLite, of PostgreSQL's entries too.  It
-    also holds what is taken back later: delete it before you have promised that to be gone.
+    The site may keep running meanwhile.  FILE is an SQLite database, also for entries kept in
+    PostgreSQL.  It still holds photos that visitors take back later: delete it by the time you
+    have promised that these are gone.
     """
     if _nothing():
         return
@@ -157,7 +158,7 @@ def restore_command(file: Path) -> None:
 @with_appcontext
 @in_a_sentence
 def upgrade_command(sql: bool) -> None:
-    """Make the tables, or bring them up to date. The site does so too, where its role may."""
+    """Create the tables or bring them up to date. The site does this itself if its role may."""
     database = _store().database
     if sql:
         schema.write_sql(database.url.get_backend_name(), sys.stdout)
@@ -170,7 +171,7 @@ def upgrade_command(sql: bool) -> None:
 @with_appcontext
 @in_a_sentence
 def current_command() -> None:
-    """Say which version the tables are of."""
+    """Show the version of the tables."""
     if _nothing():
         return
     found = _store().database.version()

@@ -44,10 +44,10 @@ class Seen(Verdict):
 
 
 class Consent(BooleanField):  # type: ignore[misc]
-    """A box that only the word of our own page ticks."""
+    """A checkbox that is ticked only by the value that our own page sends."""
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Take anything else for a box that is not ticked."""
+        """Treat any other value as an unticked box."""
         self.data = valuelist[:1] == ["yes"]
 
     def _value(self) -> str:
@@ -87,15 +87,17 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
             (NONE_OF_THESE, "none of these"),
         ]
         self.consent.label.text = (
-            f"I agree that this photo is kept for {current_app.config['FEEDBACK_DAYS']} days, to "
-            "find out what the network gets wrong and to teach it better."
+            "I agree to this photo being kept for up to "
+            f"{current_app.config['FEEDBACK_DAYS']} days, to find out what the network gets wrong "
+            "and to improve it."
         )
 
     def validate_seal(self, _field: Field) -> None:
         """Refuse a form that was open for too long."""
         if self.stale:
             raise ValidationError(
-                "This page had been open for too long. All is still here: please send it again."
+                "This page had been open for too long. Everything is still here: please send it "
+                "again."
             )
 
     def validate_right(self, field: Field) -> None:
@@ -139,7 +141,7 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
 
 
 class TicketForm(FlaskForm):  # type: ignore[misc]
-    """Whose ticket it carries, that entry is shown or deleted."""
+    """A form with the ticket of the entry to show or to delete."""
 
     ticket = StringField("The link that you were given, or the code at its end")
 

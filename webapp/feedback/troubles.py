@@ -19,7 +19,6 @@ OUTCOMES: dict[Doing, str] = {
 }
 # PostgreSQL's codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 DISK_FULL = "53100"
-NO_PRIVILEGE = "42501"
 WAITED_TOO_LONG = ("55P03", "57014", "40001", "40P01")
 
 

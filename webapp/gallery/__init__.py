@@ -122,7 +122,10 @@ def sheet(version: str, number: int) -> ResponseReturnValue:
     data, test = _of_version(version)
     if data.kept is None or number * SHEET_IMAGES >= len(test):
         abort(404)
-    return kept_file(data.kept.folder / TEST / sheet_name(number), "image/webp")
+    path = data.kept.folder / TEST / sheet_name(number)
+    if not path.is_file():  # the folder has changed since it was read
+        abort(404)
+    return kept_file(path, "image/webp")
 
 
 @bp.get("/gallery/mosaics/<version>/<code>.webp")
@@ -192,8 +195,8 @@ def _read_selection() -> Selection:
     if data is None:
         abort(
             503,
-            "No data set is here, so there are no test images to show. Whoever runs this site "
-            "restores them with “flask data pack” and “flask models reload”.",
+            "There is no data set here, so there are no test images to show. The site’s operator "
+            "can restore them with “flask data pack” and “flask models reload”.",
         )
     if data.test is None:
         abort(404 if data.kept is None else 503, data.missing_images)

@@ -26,8 +26,8 @@ from webapp.data_sets import ServedDataSet
 from webapp.serving.classifier import Classifier
 
 NO_AUDIT = (
-    "The data set has not been audited here, or the result is damaged. Whoever runs this site "
-    "makes it with “flask data audit” and “flask models reload”."
+    "The data set has not been audited here, or the result is damaged. The site’s operator can "
+    "create it with “flask data audit” and “flask models reload”."
 )
 
 

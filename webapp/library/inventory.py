@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,7 +155,7 @@ class Inventory:
         for name in self._app.config["MODELS"] or ():
             if name not in there:
                 raise SettingError(
-                    f"MODELS: there is no model called {name!r} in {folder}. There is: "
+                    f"MODELS: there is no model called {name!r} in {folder}. Available: "
                     f"{', '.join(there) or 'none'}."
                 )
 
@@ -244,7 +245,11 @@ class Inventory:
 
 def _stamps(folder: Path) -> Stamps:
     """Return what changes when a file of a data set does."""
-    files = (path for path in folder.glob("*/**/*") if not path.name.startswith("."))
-    return frozenset(
-        (str(path), stat.st_mtime_ns, stat.st_size) for path in files if (stat := path.stat())
-    )
+    found = set[tuple[str, int, int]]()
+    for path in folder.glob("*/**/*"):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        with suppress(OSError):  # a link to nowhere, or gone since it was listed
+            stat = path.stat()
+            found.add((str(path), stat.st_mtime_ns, stat.st_size))
+    return frozenset(found)

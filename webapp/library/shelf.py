@@ -30,8 +30,8 @@ SECONDS_BETWEEN_TRIMS = 10.0
 
 @dataclass(frozen=True)
 class Taken:
-    """What was taken up: the names of models that were loaded or have gone, and what is wrong with
-    each that was not; in how many seconds.
+    """The result of a reload: the models that were loaded or removed, what is wrong with each that
+    could not be loaded, and the seconds it took.
     """
 
     loaded: list[str]
@@ -94,13 +94,13 @@ class Shelf:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """Take nothing up any more; return when what is being loaded is."""
+        """Stop loading models; return once the one being loaded is done."""
         self._ending.set()
         if self._thread is not None:
             self._thread.join(SECONDS_TO_END)
 
     def take_up(self) -> Taken:
-        """Look for what has changed and load it beside what answers; then each takes its place."""
+        """Load what has changed beside what is being served, then swap each model in."""
         begun = time.perf_counter()
         with self._lock:
             before = self._library.states if self._library else {}

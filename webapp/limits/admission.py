@@ -38,8 +38,8 @@ class Overloaded(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "The site is answering as many requests as it can at a time. Please send it again in a "
-            "few seconds."
+            "The site is already handling as many requests as it can. Please try again in a few "
+            "seconds."
         )
 
 
@@ -52,8 +52,8 @@ class TooLate(Refusal):
 
     def __init__(self) -> None:
         super().__init__(
-            "The site has so much to do that it did not come to this. Please send it again in a "
-            "few seconds."
+            "The site is too busy to have handled this request in time. Please try again in a few "
+            "seconds."
         )
 
 
@@ -77,7 +77,7 @@ class Admission:
         self._lock = threading.Lock()
 
     def enter(self, name: str) -> bool:
-        """Take a place for the client called `name`; returns whether it may."""
+        """Take a place for the client called `name`; return whether one was free for it."""
         with self._lock:
             if self._held[name] >= self._share and self._free <= self._share:
                 return False
@@ -118,7 +118,7 @@ def seconds_left() -> float:
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Wait for a turn at a network, and keep it.
+    """Hold one of the slots for running a network, waiting until one is free.
 
     Raises:
         Overloaded: as many requests were admitted as may be.
@@ -143,11 +143,22 @@ def decoder() -> Iterator[None]:
     Raises:
         Busy: none was free until the deadline.
     """
-    with ExitStack() as turn:
+    with waiting_fairly(_admission().decoders, Busy):
+        yield
+
+
+@contextmanager
+def waiting_fairly(turns: FairTurns, late: type[Exception]) -> Iterator[None]:
+    """Hold one of `turns`, having waited behind clients that have fewer, up to the deadline.
+
+    Raises:
+        Exception: of the type `late`; none was free until then.
+    """
+    with ExitStack() as held:
         with stage("wait"):
-            free = turn.enter_context(_admission().decoders.turn(client(), seconds_left()))
+            free = held.enter_context(turns.turn(client(), seconds_left()))
         if not free:
-            raise Busy
+            raise late
         yield
 
 

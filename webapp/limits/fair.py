@@ -64,6 +64,11 @@ class FairTurns:
             if taken:
                 self.give_back(client)
 
+    def is_wanted_beside(self, client: str) -> bool:
+        """Return whether a client other than `client` waits for a turn."""
+        with self._changed:
+            return any(other != client for other in self._waiting.values())
+
     def _is_next(self, number: int) -> bool:
         if not self._free:
             return False

@@ -80,7 +80,7 @@ def open_example(name: str) -> photos.Photo:
     if found is None:
         names = ", ".join(photo.name for photo in example_photos()) or "none"
         raise NoSuchExample(
-            f"There is no example photo called “{name[:64]}” here. There is: {names}."
+            f"There is no example photo called “{name[:64]}” here. Available: {names}."
         )
     data = (_static_folder() / found.file).read_bytes()
     return photos.open_photo(data, max_pixels=current_app.config["MAX_PHOTO_PIXELS"])

@@ -8,6 +8,7 @@ which the body was not read.  `gunicorn.conf.py` names this class.
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -23,6 +24,9 @@ CLOSE_SECONDS = 5.0
 CLOSE_BYTES = 110 * 1024 * 1024
 """How long, and how much, of what a refused client still sends is thrown away: a browser shows an
 answer only when it has sent everything."""
+MOST_CLOSING = 64
+"""The most connections that wait for that: each holds a file descriptor, and gunicorn counts it no
+more.  Beyond it they are closed at once."""
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -32,6 +36,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Begin to serve, in the process of the worker."""
         self._arrivals = Arrivals()
         self._closers = ThreadPoolExecutor(CLOSERS, "closing")
+        self._closing = threading.BoundedSemaphore(MOST_CLOSING)
         super().init_process()
 
     def handle(self, conn: Any) -> Any:
@@ -40,8 +45,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             kept = super().handle(conn)
         if kept is False:
             # Its caller would close it in the one thread that accepts connections.
-            conn.close = lambda graceful=False: self._closers.submit(close, conn.sock)
+            conn.close = lambda graceful=False: self._close_later(conn.sock)
         return kept
+
+    def _close_later(self, connection: socket.socket) -> None:
+        if not self._closing.acquire(blocking=False):
+            connection.close()
+            return
+        closed = self._closers.submit(close, connection)
+        closed.add_done_callback(lambda _closed: self._closing.release())
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer a request whose headers have been read."""

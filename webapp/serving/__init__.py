@@ -1,4 +1,4 @@
 """The source of a network's output: TensorFlow in this process.
 
-The only room of the site that calls Keras.
+The only package of the site that calls Keras.
 """

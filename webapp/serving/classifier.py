@@ -141,14 +141,7 @@ class Classifier:
 
     def judge_views(self, images: Sequence[Sequence[View]]) -> list[Judgement]:
         """Judge each of `images`, given by its views (`judge.views`)."""
-        return self.judge_with_features(images)[1]
-
-    def judge_with_features(
-        self, images: Sequence[Sequence[View]]
-    ) -> tuple[NDArray[np.float32], list[Judgement]]:
-        """Judge each of `images`; with the features of all, float32 (count, features)."""
-        features = self.features(images)
-        return features, self.judge_features(features)
+        return self.judge_features(self.features(images))
 
     def judge_pictures(self, images: Sequence[Image.Image]) -> list[Judgement]:
         """Judge each of `images`, RGB of any size."""

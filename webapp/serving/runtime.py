@@ -38,10 +38,10 @@ def prepare() -> None:
 
 
 def multiply_alone() -> None:
-    """Let every product of matrices in NumPy and SciPy be computed by the thread that wants it.
+    """Make NumPy and SciPy run each matrix multiplication in the calling thread only.
 
-    A judge's are small.  Threads that share one wait for each other whenever a network keeps the
-    processors busy (`benchmarks.products`).  TensorFlow has threads of its own.
+    A judge's matrices are small, and threads that share a multiplication wait for each other while
+    a network keeps the processors busy (`benchmarks.products`).  TensorFlow has its own threads.
     """
     threadpool_limits(1, user_api="blas")
 

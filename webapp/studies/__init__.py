@@ -64,7 +64,7 @@ def _find(name: str) -> StudyRecord:
         there = ", ".join(study_names(_folder())) or "none yet"
         abort(
             404,
-            f"No study is called “{name}” here. There is: {there}. `flask tune RECIPE` makes one.",
+            f"No study is called “{name}” here. Available: {there}. `flask tune RECIPE` makes one.",
         )
     except (DamagedFile, OSError) as error:
         current_app.logger.error("the study %s cannot be read: %s", name, error)

@@ -63,10 +63,12 @@ class StudySummary:
 
 
 def summarize(record: StudyRecord) -> StudySummary:
-    """Make of `record` what its page shows."""
+    """Return everything that the page of `record` shows."""
     about, best, own = record.about, record.best, record.own
     names = list(about.bounds)
-    recipe = next((one for one in record.trials if one.own and one.values), None)
+    # One that was lost early may have a part of its values only.
+    whole = (one for one in record.trials if one.own and one.values.keys() == about.bounds.keys())
+    recipe = next(whole, None)
     counted = [one for one in record.trials if one.is_finished and one.accuracy is not None]
     ranked = sorted(
         (one for one in record.trials if one.is_finished),

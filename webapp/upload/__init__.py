@@ -144,7 +144,7 @@ for _view in (look_again, card):
 @bp.get("/again")
 @bp.get("/card")
 def nothing_carried() -> ResponseReturnValue:
-    """Lead to the form: an answer has no address, as nothing of it is stored."""
+    """Redirect to the form: an answer has no URL, as nothing of it is stored."""
     return redirect(url_for("upload.index"))
 
 

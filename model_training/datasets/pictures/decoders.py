@@ -109,7 +109,12 @@ class Decoder:
             self.close()
             _log.warning("a decoder was stopped after %.0f s", WALL_SECONDS)
             raise Busy  # other work took the processor: the picture had not had its time yet
-        if (found := _read(process.stdout)) is None:
+        try:
+            found = _read(process.stdout)
+        except BaseException:
+            self.close()  # The rest of this answer would be taken for the next one's.
+            raise
+        if found is None:
             self.close()
             stopped = -(process.returncode or 0)
             _log.warning("a decoder was stopped by %s", _named(stopped))

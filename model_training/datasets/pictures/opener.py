@@ -79,8 +79,8 @@ class TooMuchWork(PhotoError):
     status = 422
     code = "too-much-work"
     message = (
-        "That picture is stored in a way that makes opening it far more work than a picture of "
-        "its size is. Please save it again as a plain JPEG or PNG and try again."
+        "That picture is stored in a way that makes it far more work to open than its size "
+        "justifies. Please save it again as a plain JPEG or PNG and try again."
     )
 
 
@@ -88,7 +88,7 @@ class Busy(PhotoError):
     status = 503
     code = "busy"
     message = (
-        "The site is opening as many photos as it can at a time. Please try again in a few seconds."
+        "The site is already opening as many photos as it can. Please try again in a few seconds."
     )
     retry_after = 5  # the largest photos take about two
 
@@ -153,7 +153,7 @@ _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _REFUSED = {
     "HEIC": "That is an HEIC photo, which this site cannot open. "
     "Please save or export it as JPEG and try again.",
-    "RLE": "That is a BMP picture packed by run lengths, which this site cannot open. "
+    "RLE": "That is a run-length encoded BMP picture, which this site cannot open. "
     "Please save it as PNG and try again.",
     "SVG": "That is an SVG drawing, which this site cannot open. "
     "Please save or export it as PNG and try again.",

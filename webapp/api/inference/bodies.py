@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,9 @@ from pydantic_core import from_json
 from werkzeug.exceptions import ClientDisconnected
 
 from webapp.errors import Refusal
-from webapp.limits.admission import waiting_for
+from webapp.limits.admission import TooLate, seconds_left, waiting_fairly
+from webapp.limits.by_client import client
+from webapp.limits.fair import FairTurns
 from webapp.operating.metrics import stage
 
 IN_MEMORY = 512 * 1024  # bytes; a longer body waits in a file
@@ -48,7 +49,7 @@ class TooLong(Refusal):
     code = "body-too-large"
 
 
-_AT_WORK = threading.BoundedSemaphore(AT_ONCE)
+_AT_WORK = FairTurns(AT_ONCE)
 
 
 @contextmanager
@@ -78,10 +79,20 @@ def body_of(request: Request, most: int) -> Iterator[bytes]:
                 shutil.copyfileobj(request.stream, kept, 64 * 1024)
         except (ClientDisconnected, OSError) as error:
             raise BadBody("The body arrived incomplete. Please send it again.") from error
-        with waiting_for(_AT_WORK):
+        with waiting_fairly(_AT_WORK, TooLate):
             kept.seek(0)
             data = kept.read()
             yield data if packing == "identity" else _unpacked(data, most)
+
+
+def give_way() -> None:
+    """End a request that has had its time, where one of another client waits for its place.
+
+    Raises:
+        TooLate: so it is.
+    """
+    if not seconds_left() and _AT_WORK.is_wanted_beside(client()):
+        raise TooLate
 
 
 def _unpacked(data: bytes, most: int) -> bytes:
@@ -94,6 +105,8 @@ def _unpacked(data: bytes, most: int) -> bytes:
             continue
         if len(found) > most:
             raise TooLong(f"Unpacked, the body is longer than the {most:,} bytes that are taken.")
+        if unpacker.unused_data:
+            raise BadBody("The body has something behind its end: send it packed as one piece.")
         if unpacker.eof:
             return found
     raise BadBody("The body cannot be unpacked: it is not what its Content-Encoding says.")

@@ -157,7 +157,7 @@ def _refuse_if_away(classifier: Classifier) -> None:
 def _read(body: bytes) -> tuple[schemas.InferRequest, memoryview]:
     """Return what the JSON of `body` asks, and the binary data behind it."""
     length = request.headers.get(HEADER_LENGTH, str(len(body)))
-    if not (length.isascii() and length.isdigit()) or int(length[:20]) > len(body):
+    if not (length.isascii() and length.isdigit() and len(length) <= 20) or int(length) > len(body):
         raise BadBody(
             f"{HEADER_LENGTH} is “{length[:20]}”, and the body has {len(body):,} bytes: it is the "
             "number of bytes of the JSON before the binary data."
@@ -181,7 +181,7 @@ def _wanted(sent: schemas.InferRequest, there: Mapping[str, outputs.Output]) -> 
     names = [one.name for one in sent.outputs]
     if unknown := [name for name in names if name not in there]:
         raise BadRequest(
-            f"There is no output called “{unknown[0][:64]}”. There is: {', '.join(there)}."
+            f"There is no output called “{unknown[0][:64]}”. Available: {', '.join(there)}."
         )
     if len(set(names)) < len(names):
         raise BadRequest("An output is wanted twice.")

@@ -14,6 +14,7 @@ from model_training.datasets.pictures import opener
 from model_training.datasets.pictures.views import View
 from model_training.judging.judge import Judge
 from webapp.answering.received import limits
+from webapp.api.inference.bodies import give_way
 from webapp.api.inference.tensors import BadTensor
 from webapp.errors import Refusal
 from webapp.opening.decoding import open_photo
@@ -124,10 +125,12 @@ def views_of_encoded(pictures: Sequence[bytes | memoryview], judge: Judge) -> li
 
     Raises:
         BadPicture: one of them cannot be used.
+        TooLate: it is past the deadline, and others wait.
     """
     allowed = limits()
     cut: list[list[View]] = []
     for number, data in enumerate(pictures):
+        give_way()
         try:
             if len(data) > allowed.photo_bytes:
                 raise opener.PhotoTooLarge.for_bytes(allowed.photo_bytes)

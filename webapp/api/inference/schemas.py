@@ -8,7 +8,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 FLAGS = ("binary_data", "binary_data_output")
+MOST_NAMED = 64
+"""The most parameters or outputs: every one that is wrong would become an error of its own."""
 Scalar = bool | int | float | str
+
+
+def _few(value: Any) -> Any:
+    # Before what is in it is looked at: pydantic gathers the errors of millions, then counts.
+    if isinstance(value, (list, dict)) and len(value) > MOST_NAMED:
+        raise PydanticCustomError("many", f"there are at most {MOST_NAMED} of these")
+    return value
 
 
 def _with_flags(parameters: dict[str, Scalar]) -> dict[str, Scalar]:
@@ -18,7 +27,8 @@ def _with_flags(parameters: dict[str, Scalar]) -> dict[str, Scalar]:
     return parameters
 
 
-Parameters = Annotated[dict[str, Scalar], AfterValidator(_with_flags)]
+Few = (Field(max_length=MOST_NAMED), BeforeValidator(_few))
+Parameters = Annotated[dict[str, Scalar], AfterValidator(_with_flags), *Few]
 
 
 def whole(value: Any) -> Any:
@@ -26,7 +36,7 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Length = Annotated[int, Field(ge=0), BeforeValidator(whole)]
+Length = Annotated[int, Field(ge=0, le=10**18), BeforeValidator(whole)]
 
 
 class _Sent(BaseModel):
@@ -58,7 +68,7 @@ class InferRequest(_Sent):
     id: str | None = None
     parameters: Parameters = {}
     inputs: Annotated[list[InferInput], Field(min_length=1, max_length=16)]
-    outputs: Annotated[list[RequestedOutput], Field(min_length=1)] | None = Field(
+    outputs: Annotated[list[RequestedOutput], Field(min_length=1), *Few] | None = Field(
         None, description="Which are wanted; without it, all"
     )
 

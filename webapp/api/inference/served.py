@@ -56,7 +56,11 @@ def find(library: Library, name: str, version: str | None = None) -> Classifier:
         if not library.classifiers:
             raise ModelUnavailable(why_no_answer(library))
         there = ", ".join(sorted(library.classifiers))
-        raise NoSuchModel(f"There is no model called “{name[:64]}” here. There is: {there}.")
+        if name in library.results:
+            raise NoSuchModel(
+                f"Of the model “{name}” only the results are here. Available: {there}."
+            )
+        raise NoSuchModel(f"There is no model called “{name[:64]}” here. Available: {there}.")
     found = library.classifiers[name]
     if version not in (None, version_of(found)):
         raise NoSuchModel(

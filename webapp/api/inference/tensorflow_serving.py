@@ -111,7 +111,7 @@ def _tensor(datatype: str, shape: list[int]) -> dict[str, Any]:
 def _outputs(signature: Any, classifier: Classifier) -> list[outputs.Output]:
     if not isinstance(signature, str) or signature not in SIGNATURES:
         raise BadRequest(
-            f"There is no signature called “{str(signature)[:64]}”. There is: "
+            f"There is no signature called “{str(signature)[:64]}”. Available: "
             f"{', '.join(SIGNATURES)}."
         )
     there = outputs.outputs_of(classifier)
@@ -124,7 +124,7 @@ def _checked(sent: Any) -> dict[str, Any]:
         raise BadRequest("The JSON must be an object with “instances”, or with “inputs”.")
     if unknown := [name for name in sent if name not in _KEYS]:
         known = ", ".join(sorted(_KEYS))
-        raise BadRequest(f"There is no “{unknown[0][:64]}” in a request. There is: {known}.")
+        raise BadRequest(f"There is no “{unknown[0][:64]}” in a request. Available: {known}.")
     if ("instances" in sent) == ("inputs" in sent):
         raise BadRequest("A request has either “instances”, in rows, or “inputs”, in columns.")
     return sent

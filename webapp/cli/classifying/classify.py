@@ -33,26 +33,25 @@ LONG = 5.0
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
     metavar="FILE",
-    help="Where the rows go; its ending says how: .jsonl, .csv or .parquet.",
+    help="The output file; its extension sets the format: .jsonl, .csv or .parquet.",
 )
 @click.option(
     "--model", "name", metavar="NAME", help="The model that answers; by default the site's."
 )
-@click.option("--force", is_flag=True, help="Write over a FILE that is there.")
-@click.option("--restart", is_flag=True, help="Throw away what an interrupted run has done.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
+@click.option("--restart", is_flag=True, help="Discard an interrupted run and start over.")
 @click.option(
     "--threads",
     type=click.IntRange(1, 256),
     metavar="N",
-    help="How many decode, by default as many as there are processors; with --ray, how many "
-    "processors each worker has, by default 1.",
+    help="Number of decoding threads, by default one for each processor; with --ray, number of "
+    "processors per worker, by default 1.",
 )
 @click.option(
     "--batch",
     type=click.IntRange(1, 4096),
     metavar="N",
-    help=f"Pictures that are judged together, by default {BATCH}, of a network of 32 pixels "
-    f"{SMALL_BATCH}.",
+    help=f"Batch size, by default {BATCH}, or {SMALL_BATCH} for a network of 32 pixels.",
 )
 @click.option(
     "--ray",
@@ -73,9 +72,9 @@ def classify_command(
 ) -> None:
     """Classify every picture under each PATH: a file, a folder, or an archive (.tar, .zip).
 
-    A PATH of `-` stands for a list of paths on standard input, one a line; s3://, gs:// and file://
-    lead to object stores. A picture that cannot be opened is a row that says why. The same command
-    goes on where an interrupted one ended.
+    A PATH of `-` reads a list of paths from standard input, one per line; s3://, gs:// and file://
+    addresses are read from object stores. A picture that cannot be opened becomes a row with the
+    reason. To continue an interrupted run, give the same command again.
     """
     _check_output(output, force)
     found = _places(paths)
@@ -89,7 +88,7 @@ def classify_command(
     except (SourceError, ClusterError) as error:
         raise click.ClickException(str(error)) from error
     if not names:
-        raise click.ClickException("There is no file under what was named.")
+        raise click.ClickException("No files were found under the given paths.")
     try:
         with Journal(output, work.identity, restart=restart) as journal:
             if journal.done:
@@ -102,16 +101,16 @@ def classify_command(
         raise click.ClickException(str(error)) from error
     except (SourceError, ClusterError) as error:
         raise click.ClickException(
-            f"{error} What was done is kept: the same command goes on from there."
+            f"{error} What was done is kept: give the same command again to continue."
         ) from error
     except OSError as error:
         full = " The disk is full." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise click.ClickException(
             f"{error.filename or output} cannot be written ({error.strerror or error}).{full} What "
-            "was done is kept: the same command goes on from there."
+            "was done is kept: give the same command again to continue."
         ) from error
     except KeyboardInterrupt:
-        click.echo("Stopped. The same command goes on from there.", err=True)
+        click.echo("Stopped. Give the same command again to continue.", err=True)
         raise click.exceptions.Exit(130) from None
 
 
@@ -192,10 +191,10 @@ def _check_output(output: Path, force: bool) -> None:
         raise click.ClickException(str(error)) from error
     if output.exists() and not force:
         raise click.BadParameter(
-            f"{output} is there already. Name another, or write over it with --force.",
+            f"{output} already exists. Choose another name, or overwrite it with --force.",
             param_hint="--output",
         )
     if not output.absolute().parent.is_dir():
         raise click.BadParameter(
-            f"there is no folder {output.parent}: make it first.", param_hint="--output"
+            f"the folder {output.parent} does not exist: create it first.", param_hint="--output"
         )

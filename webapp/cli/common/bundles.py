@@ -10,7 +10,7 @@ from flask import current_app
 from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.reading import read_bundle
 
-TAKE_UP = "A running site takes it up with `flask models reload`."
+TAKE_UP = "Run `flask models reload` to load it into a running site."
 
 
 def folders() -> dict[str, Path]:
@@ -30,7 +30,7 @@ def find_folder(name: str, param_hint: str = "NAME") -> Path:
     if name not in there:
         known = ", ".join(there) or "none yet: `flask train custom-cnn` trains the first"
         raise click.BadParameter(
-            f"there is no model called {name!r} here. There is: {known}.", param_hint=param_hint
+            f"there is no model called {name!r} here. Available: {known}.", param_hint=param_hint
         )
     return there[name]
 

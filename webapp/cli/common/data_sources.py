@@ -48,15 +48,15 @@ def data_options(command: Command) -> Command:
             "--name",
             "data_name",
             metavar="NAME",
-            help="What a data set of your own is called; by default after its folder or file.",
+            help="A name for a data set of your own; by default that of its folder or file.",
         ),
         click.option(
             "--data",
             "data_path",
             type=click.Path(path_type=Path),
             help="A data set of your own: a folder with a folder of pictures for each class, or an "
-            ".npz file with x_train, y_train, x_test and y_test. Or a folder or archive of the "
-            "--dataset, which otherwise is found or fetched.",
+            ".npz file with x_train, y_train, x_test and y_test. Or a local folder or archive of "
+            "the --dataset, which is otherwise located or downloaded.",
         ),
         click.option(
             "--dataset",
@@ -170,7 +170,7 @@ def find_source(
 
 
 def divided(found: FolderData, source: Source) -> DataSet:
-    """Make of the pictures of a folder something to train on, and say what was left out.
+    """Return a data set made of the pictures of a folder, and print what was left out.
 
     Raises:
         click.ClickException: they are too few, or too many classes.

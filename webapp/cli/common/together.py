@@ -26,8 +26,8 @@ def together_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--coordinator",
             metavar="HOST:PORT",
             envvar="TENCLASSES_COORDINATOR",
-            help="Where the process of rank 0 is reached by the others. With it, Slurm's "
-            "variables say how many there are and which this is; those of Kubernetes only which.",
+            help="The address at which the other processes reach rank 0. With it, --processes and "
+            "--rank may come from Slurm's variables, and --rank from that of Kubernetes.",
         ),
         click.option(
             "--rank",
@@ -39,7 +39,8 @@ def together_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--processes",
             type=click.IntRange(1),
             metavar="N",
-            help="Train in so many processes, each started by this command (KERAS_BACKEND=jax).",
+            help="Train in this many processes, each started with this command (only with JAX: "
+            "KERAS_BACKEND=jax).",
         ),
     ):
         command = option(command)
@@ -78,8 +79,7 @@ class Together:
             )
         if rank >= processes:
             raise click.UsageError(
-                f"Of {processes} processes the last has --rank {processes - 1}, and this was told "
-                f"{rank}."
+                f"--rank must be from 0 to {processes - 1} with {processes} processes, not {rank}."
             )
         if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator or ""):
             raise click.UsageError(

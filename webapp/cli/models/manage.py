@@ -75,7 +75,7 @@ def remove_command(names: tuple[str, ...], yes: bool) -> None:
         if name not in there:
             known = ", ".join(sorted(there)) or "none"
             raise click.BadParameter(
-                f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
+                f"there is no model called {name!r} here. Available: {known}.", param_hint="NAME"
             )
     for name in dict.fromkeys(names):
         path = _folder() / name
@@ -87,7 +87,9 @@ def remove_command(names: tuple[str, ...], yes: bool) -> None:
     for name in dict.fromkeys(names):
         with _explained(name):
             remove_bundle(_folder() / name)
-        click.echo(f"{name} is removed. `flask models reload` lets a running site forget it.")
+        click.echo(
+            f"{name} is removed. Run `flask models reload` to unload it from a running site."
+        )
         _say_if_default(name)
 
 
@@ -95,7 +97,7 @@ def remove_command(names: tuple[str, ...], yes: bool) -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("new_name", metavar="NEW-NAME")
 def rename_command(name: str, new_name: str) -> None:
-    """Call the model NAME by another name.
+    """Rename the model NAME to NEW-NAME.
 
     Its network stays as it is, byte for byte.
     """
@@ -143,13 +145,13 @@ def report_only_command(names: tuple[str, ...], yes: bool) -> None:
     type=click.IntRange(1),
     default=300,
     show_default=True,
-    help="For all workers to have taken them up.",
+    help="How long to wait until every worker has loaded the changes.",
 )
 def reload_command(wait: int) -> None:
-    """Let the running site take up what is new, changed or removed here.
+    """Make the running site load models that are new or changed, and drop those that are removed.
 
-    Every worker loads what has changed beside what answers, and then lets it answer: nobody waits.
-    What cannot be loaded is named, and what was there before goes on answering.
+    Every worker loads a changed model beside the one in use and then switches over, so no request
+    waits. A model that cannot be loaded is reported, and its previous version stays in use.
     """
     path = Path(current_app.instance_path) / reloading.REQUEST
     try:
@@ -171,13 +173,15 @@ def reload_command(wait: int) -> None:
                 click.echo(f"{said['worker']}: {_what_was_taken(said)}")
     except TimeoutError as error:
         raise click.ClickException(
-            "No running site has noticed. One that is starting takes up what is here by itself; "
-            f"one that runs must serve from {current_app.instance_path}."
+            "No running site has responded. A site that is starting loads the models by itself; "
+            f"one that is already running must use the folder {current_app.instance_path}."
         ) from error
     if at_work:
         raise click.ClickException(f"Not done after {wait} seconds: {', '.join(sorted(at_work))}.")
     if failed:
-        raise click.ClickException("What is named above goes on answering as it was, if it did.")
+        raise click.ClickException(
+            "Some models could not be loaded. Where a previous version was in use, it still is."
+        )
 
 
 @models_commands.command("clean")
@@ -194,7 +198,7 @@ def clean_command(names: tuple[str, ...], yes: bool) -> None:
         if name not in found:
             known = ", ".join(found) or "nothing"
             raise click.BadParameter(
-                f"nothing called {name!r} was left behind. There is: {known}.", param_hint="NAME"
+                f"nothing called {name!r} was left behind. Available: {known}.", param_hint="NAME"
             )
     chosen = [found[name] for name in dict.fromkeys(names)] or list(found.values())
     if not chosen:
@@ -216,7 +220,7 @@ def _what_was_taken(said: dict[str, Any]) -> str:
         for what, names in (("loaded", said["loaded"]), ("gone", said["gone"]))
         for name in names
     ]
-    parts += [f"{name} is not taken up: {why}" for name, why in said["failed"].items()]
+    parts += [f"{name} could not be loaded: {why}" for name, why in said["failed"].items()]
     return f"{'; '.join(parts) or 'nothing has changed'} ({said['seconds']:.1f} s)"
 
 

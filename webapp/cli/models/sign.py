@@ -60,9 +60,9 @@ def sign_command(names: tuple[str, ...], key: Path) -> None:
 )
 @with_appcontext
 def verify_command(names: tuple[str, ...], key: Path | None) -> None:
-    """Say of the models NAME, or of all, whether they are what was signed.
+    """Verify the signatures of the models NAME, or of all models.
 
-    Ends with 1 where one is not.
+    The exit status is 1 if one cannot be verified.
     """
     public_key = key or current_app.config[SETTING]
     if public_key is None:

@@ -28,7 +28,7 @@ def upgrade_command(name: str | None) -> None:
     if name is not None and name not in there:
         known = ", ".join(there) or "none yet"
         raise click.BadParameter(
-            f"there is no model called {name!r} here. There is: {known}.", param_hint="NAME"
+            f"there is no model called {name!r} here. Available: {known}.", param_hint="NAME"
         )
     chosen = there if name is None else {name: there[name]}
     outdated = [path for path in chosen.values() if is_outdated(path)]
@@ -38,7 +38,7 @@ def upgrade_command(name: str | None) -> None:
     done = [path for path in outdated if _upgraded(path)]
     if done:
         them = "it" if len(done) == 1 else "them"
-        click.echo(f"A running site takes {them} up with `flask models reload`.")
+        click.echo(f"Run `flask models reload` to load {them} into a running site.")
     if len(done) < len(outdated):
         raise click.exceptions.Exit(1)
 

@@ -52,34 +52,35 @@ WITHOUT_OPTUNA = "flask tune needs Optuna: `pip install -r requirements-tune.txt
 @click.option(
     "--trials",
     type=click.IntRange(1),
-    help="The search ends when the study has so many trials, those of earlier calls and of other "
-    f"machines included. By default {TRIALS}, or as many as --minutes allows.",
+    help="End the search when the study has this many trials, including those of earlier runs and "
+    f"of other machines. By default {TRIALS}, or as many as --minutes allows.",
 )
 @click.option(
     "--minutes",
     type=click.FloatRange(0, min_open=True),
-    help="No trial begins after so many minutes.",
+    help="Start no new trial after this many minutes.",
 )
 @click.option(
     "--limit",
     type=click.IntRange(100),
-    help="Images that a trial learns from. By default 10,000, or all if there are fewer.",
+    help="Number of training images per trial. By default 10,000, or all if there are fewer.",
 )
 @click.option(
     "--epochs",
     type=click.IntRange(1),
-    help="Of the last phase of a trial. By default an eighth of the recipe's, and 3 at least.",
+    help="Epochs in a trial's last phase. By default an eighth of the recipe's, but at least 3.",
 )
 @click.option(
     "--study",
     metavar="NAME",
-    help="What the study is called. By default after the recipe, and another data set.",
+    help="The study's name. By default the recipe's, followed by the data set's if it is not the "
+    "recipe's own.",
 )
 @click.option(
     "--storage",
     metavar="URL",
-    help="postgresql://user:password@host/name, for many machines: each gives the same command. "
-    "By default the study is a file here, for one.",
+    help="postgresql://user:password@host/name, to share the study among machines that all run the "
+    "same command. By default it is a local file, for one process.",
 )
 @click.option(
     "--only",
@@ -92,7 +93,7 @@ WITHOUT_OPTUNA = "flask tune needs Optuna: `pip install -r requirements-tune.txt
     type=click.Choice(["median", "hyperband", "none"]),
     default="median",
     show_default=True,
-    help="What ends bad trials early.",
+    help="The rule that stops unpromising trials early.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
@@ -105,8 +106,8 @@ WITHOUT_OPTUNA = "flask tune needs Optuna: `pip install -r requirements-tune.txt
     type=click.IntRange(1),
     default=30,
     show_default=True,
-    help="With --storage: seconds between signs of life. A worker that misses four is given up, "
-    "and its trial is begun again.",
+    help="With --storage: seconds between heartbeats. A worker that misses four is presumed dead, "
+    "and its trial is started again.",
 )
 @data_options
 @with_appcontext
@@ -125,12 +126,12 @@ def tune_command(
     only: tuple[str, ...],
     **options: Any,
 ) -> None:
-    """Search for settings with which RECIPE learns better, in short trainings.
+    """Search for better hyperparameters of RECIPE, in short training runs.
 
-    Each trial learns from a part of the training images and is judged on the validation images,
+    Each trial trains on a part of the training images and is evaluated on the validation images,
     never on the test images.  The recipe's own settings are the first trial.  Ctrl-C keeps every
-    finished trial, and the same command goes on.  `flask train RECIPE --from-study NAME` trains
-    with what was found.
+    finished trial; the same command then continues the search.  `flask train RECIPE --from-study
+    NAME` trains with the best settings found.
     """
     compute_with_onednn()
     recipe = recipe_called(name)
