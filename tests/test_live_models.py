@@ -219,7 +219,7 @@ def test_the_default_model_answers_while_the_others_are_loading(
             refused = app.test_client().open(address, **SENT)
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5"), address
         assert "Another model is still being loaded" in client.get("/").text
-        assert "answer photos in a moment" in client.get("/models/other").text
+        assert "ready for photos in a moment" in client.get("/models/other").text
     finally:
         go_on.set()
     until(lambda: not load_library(app).loading, "the other model is loaded")

@@ -125,7 +125,7 @@ def test_a_file_of_arrays_that_was_trained_on_is_kept(trained: tuple[Path, str, 
     kept = read_kept(instance / "data" / "few-animals")
     card = read_bundle(instance / "models" / "tiny-few-animals").card
     assert card.classes == list(NAMES) and card.reported is None
-    assert card.training.command == "flask train tiny --data Few Animals.npz --epochs 1 --seed 0"
+    assert card.training.command == "flask train tiny --data 'Few Animals.npz' --epochs 1 --seed 0"
     assert kept.description.digest == card.training.data_digest
     # The network saw 32 pixels; what is kept is as it was given.
     assert (card.layers[0].output_shape[1], kept.description.kept_size) == (32, 48)
