@@ -205,6 +205,6 @@ def test_every_command_takes_the_new_data_set(
     assert np.array_equal(audit.labels, kept.test.labels)
     assert list(audit.provenance.models) == ["tiny-my-shapes"]
 
-    assert "keeps 95%" in done("calibrate", "tiny-my-shapes")
+    assert "95% of the" in done("calibrate", "tiny-my-shapes")
     page = make_site(instance).test_client().get("/models/").get_data(as_text=True)
     assert "Tiny network on My shapes" in page

@@ -209,9 +209,8 @@ def test_a_final_run_takes_no_calibration_of_a_quick_try(runner: FlaskCliRunner)
     quick = ["train", "tiny", "--limit", "200", "--epochs", "1", "--output", "mine"]
     assert runner.invoke(args=quick).exit_code == 0
     result = runner.invoke(args=["train", "tiny", "--all-data", "--output", "mine", "--force"])
-    assert result.exit_code == 2 and "with the same other options" in " ".join(
-        result.output.split()
-    )
+    assert result.exit_code != 0
+    assert "with the same other options" in " ".join(result.output.split())
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
@@ -227,7 +226,7 @@ def test_calibrate_teaches_a_bundle_of_before_to_tell_strangers(
     (path / "card.json").write_text(card.model_dump_json())
     result = runner.invoke(args=["calibrate", "tiny"])
     assert result.exit_code == 0, result.output
-    assert "keeps 95% of the 81 validation images" in result.output
+    assert "95% of the 81 validation images" in result.output
     again = read_bundle(path)
     # What the run did at its end, and what the command does later, is the same.
     assert again.judge is not None and trained.judge is not None

@@ -104,14 +104,14 @@ def test_what_is_no_part_is_refused_with_what_to_do(
 ) -> None:
     page = send(client, pictures.jpeg(), part)
     assert page.status == 400
-    assert "Please choose the part again, or send the photo whole." in page.text
+    assert "Please choose it again, or send the whole photo." in page.text
     assert 'role="alert"' in page.html and 'type="file"' in page.html
 
 
 def test_a_part_goes_with_one_photo(client: PageClient) -> None:
     page = send(client, pictures.jpeg(), {"x": 0, "y": 0, "w": 0.5, "h": 0.5}, count=2)
     assert page.status == 400
-    assert "of one photo at a time, and 2 came" in page.text
+    assert "can be cropped, but 2 were sent" in page.text
 
 
 def test_empty_fields_ask_about_the_whole(client: PageClient) -> None:

@@ -151,7 +151,7 @@ def test_a_network_says_what_its_maps_are_worth(own: Bundle) -> None:
     assert quick is not None
     assert (quick.method, quick.label, quick.against) == ("layer-cam", label, other)
     assert quick.uri.startswith("data:image/") and quick.words
-    assert quick.worth is not None and "no more for sure than a blob" in quick.worth
+    assert quick.worth is not None and "not reliably better than a blob" in quick.worth
     best = worth(classifier, "occlusion")
     assert best is not None and "better than a blob" in best
     assert "On 40 photos" in best and "0.50" in best and "0.30" in best

@@ -167,7 +167,7 @@ def test_the_command_trains_on_a_folder(trained: tuple[Path, str], bundle: Bundl
     card = bundle.card
     assert card.classes == ["cat", "dog", "frog"]
     assert card.training.data_set == "our-pets" and card.reported is None
-    assert card.training.command == "flask train tiny --data Our Pets --epochs 3 --seed 0"
+    assert card.training.command == "flask train tiny --data 'Our Pets' --epochs 3 --seed 0"
     assert bundle.predictions.test.shape == (24, 3)
     assert bundle.judge is not None and bundle.judge.classes == ("cat", "dog", "frog")
     assert f"{card.parameters:,} parameters" in output and card.parameters == 346 - 7 * 9
@@ -220,7 +220,7 @@ def test_a_folder_without_a_latin_letter_is_called_after_the_output(
     assert named.exit_code == 0 and "beasts: 119 pictures" in named.output, named.output
     card = read_bundle(tmp_path / "instance" / "models" / "tiny-beasts").card
     assert card.training.command == (
-        "flask train tiny --data 動物 --name beasts --epochs 1 --seed 0"
+        "flask train tiny --data '動物' --name beasts --epochs 1 --seed 0"
     )
 
 

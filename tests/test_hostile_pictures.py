@@ -108,7 +108,7 @@ def test_a_picture_that_asks_for_much_work_costs_little(make: Make, code: str) -
 
 
 def test_who_sends_run_lengths_is_told_what_to_do() -> None:
-    with pytest.raises(photos.NotAnImage, match="run lengths.*save it as PNG"):
+    with pytest.raises(photos.NotAnImage, match="run-length encoded.*save it as PNG"):
         photos.open_photo(pictures.run_length_bmp(), max_pixels=LIMIT)
 
 

@@ -141,7 +141,7 @@ def test_a_batch_is_divided_whole_and_evenly() -> None:
 WRONG = {
     "how many are there": ["--rank", "1"],
     "Which of the 2 processes is this": ["--processes", "2"],
-    "the last has --rank 1": ["--processes", "2", "--rank", "2"],
+    "--rank must be from 0 to 1": ["--processes", "2", "--rank", "2"],
     "--coordinator HOST:PORT": ["--processes", "2", "--rank", "1"],
     "HOST:PORT, the same": ["--processes", "2", "--rank", "1", "--coordinator", "nowhere"],
     "--coordinator needs --processes": ["--coordinator", "host:1"],

@@ -7,7 +7,7 @@ environment (`TENCLASSES_MAX_PHOTO_PIXELS=20000000`); the environment wins.
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp.secret_key import ENVIRONMENT_PREFIX, LEAST_KEY, kept_secret
 from webapp.secret_key import SettingError as SettingError
+from webapp.setting_names import read_file, refuse_unknown_names
 
 
 @dataclass(frozen=True)
@@ -257,8 +258,6 @@ SETTINGS = (
         least=0,
     ),
 )
-OF_COMMANDS = ("COORDINATOR", "PROCESSES", "RANK")
-"""What else the prefix is used for: where `flask train` meets its other processes."""
 FOLDERS = ("MODELS_FOLDER", "DATA_FOLDER", "TRAINING_FOLDER", "STUDIES_FOLDER")
 
 
@@ -269,8 +268,8 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
         SettingError: a value has the wrong type or is out of range, or nothing has that name.
     """
     app.config.from_mapping({setting.name: setting.default for setting in SETTINGS})
-    _refuse_unknown_names(app)
-    _read_file(app, "config.py")
+    refuse_unknown_names(app.config)
+    read_file(app, "config.py")
     if plain := os.environ.get("DATABASE_URL"):
         app.config["DATABASE_URL"] = plain
     app.config.from_prefixed_env(ENVIRONMENT_PREFIX)
@@ -289,30 +288,6 @@ def load(app: Flask, config: Mapping[str, Any] | None = None) -> None:
     if proxies := app.config["TRUSTED_PROXIES"]:
         fixed = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)
         app.wsgi_app = fixed  # type: ignore[method-assign]
-
-
-def _refuse_unknown_names(app: Flask) -> None:
-    # A misspelt name would be ignored, and its owner would believe that it works.
-    for variable in os.environ:
-        name = variable.removeprefix(f"{ENVIRONMENT_PREFIX}_")
-        if name != variable and name not in OF_COMMANDS and not _is_known(name, app.config):
-            raise SettingError(f"{variable}: there is no setting called {name}.")
-
-
-def _read_file(app: Flask, name: str) -> None:
-    """Add the settings of the file `name` in the instance folder, if it is there."""
-    there = set(app.config)
-    app.config.from_pyfile(name, silent=True)
-    for added in sorted(set(app.config) - there):
-        if not added.startswith("_") and not _is_known(added, there):
-            raise SettingError(
-                f"{Path(app.instance_path) / name}: there is no setting called {added}. (Names for "
-                "your own use begin with _ or are in lower case.)"
-            )
-
-
-def _is_known(name: str, settings: Container[str]) -> bool:
-    return name in settings or name.startswith("WTF_")
 
 
 def _checked(setting: Setting, value: Any) -> Any:

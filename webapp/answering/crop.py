@@ -82,7 +82,7 @@ def sent_crop(form: Mapping[str, str], count: int) -> Crop | None:
     except ValueError as error:
         raise BadCrop(
             "The part of the photo needs four numbers: x, y, w and h, each a share of the photo "
-            "from 0 to 1. Please choose the part again, or send the photo whole."
+            "from 0 to 1. Please choose it again, or send the whole photo."
         ) from error
     # Written so that “not a number” fails too.
     inside = 0 <= crop.x <= 1 and 0 <= crop.y <= 1 and crop.w > 0 and crop.h > 0
