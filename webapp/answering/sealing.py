@@ -125,14 +125,16 @@ def read() -> Carried:
         picture = data_uris.picture_of(uri, most_bytes=PICTURE_BYTES)
     except ValueError as error:
         raise BrokenSeal from error
+    # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
+    photo = photos.open_photo(picture, max_pixels=SHOWN_SIDE**2)
     try:
-        return _carried(content, uri, picture)
+        return _carried(content, uri, photo)
     except (KeyError, TypeError) as error:
         # The page is of a version of this site that sealed other things.
         raise StaleSeal from error
 
 
-def _carried(content: dict[str, Any], uri: str, picture: bytes) -> Carried:
+def _carried(content: dict[str, Any], uri: str, photo: photos.Photo) -> Carried:
     width, height = content["size"]
     return Carried(
         model=content["model"],
@@ -143,8 +145,7 @@ def _carried(content: dict[str, Any], uri: str, picture: bytes) -> Carried:
         familiarity=content["familiarity"],
         strangeness=content["strangeness"],
         resembles=content["resembles"],
-        # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
-        photo=photos.open_photo(picture, max_pixels=SHOWN_SIDE**2),
+        photo=photo,
         photo_uri=uri,
         photo_size=(width, height),
         milliseconds=content["milliseconds"],
