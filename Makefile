@@ -26,7 +26,7 @@ test-stores: .venv/dev .venv-stores/ready ## Classify from object stores that no
 test-ray: .venv/dev .venv/ray .venv-stores/ready ## Classify on a Ray cluster of two nodes, and kill one (minutes)
 	$(BIN)/python -m pytest -m release tests/test_classify_on_ray.py
 
-lint: .venv/dev ## Check style, types, and which room imports which
+lint: .venv/dev ## Check style, types, and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo

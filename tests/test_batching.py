@@ -88,6 +88,25 @@ def test_those_who_come_meanwhile_are_answered_together_each_with_its_own(
     assert [shape[0] for shape in backend.calls] == [1, 6, 3]
 
 
+def test_a_few_are_asked_about_at_once_and_only_those_beyond_wait(
+    threads: ThreadPoolExecutor,
+) -> None:
+    backend = Gated()
+    batching = MicroBatching(backend, at_once=3)
+    first = [threads.submit(batching.features, picture(value)) for value in (1, 2, 3)]
+    deadline = time.monotonic() + 60
+    while len(backend.calls) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    rest = [threads.submit(batching.features, picture(value)) for value in (4, 5)]
+    while len(batching._waiting) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    backend.gate.set()
+    assert [future.result(60).item() for future in (*first, *rest)] == [1, 2, 3, 4, 5]
+    assert sum(shape[0] for shape in backend.calls[3:]) == 2, "they waited for a call to end"
+
+
 def test_pictures_of_another_size_make_a_batch_of_their_own(threads: ThreadPoolExecutor) -> None:
     backend = Gated()
     batching = MicroBatching(backend)

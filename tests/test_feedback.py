@@ -23,9 +23,9 @@ from model_training.datasets.dataset import ImageSet
 from tests import pictures
 from tests.page_client import Page, PageClient, check
 from tests.test_upload import multipart
+from webapp.answering.carried.photo_seal import FORM_BYTES
 from webapp.feedback import prepare_at_start
 from webapp.feedback.database import database_url
-from webapp.feedback.forms import FORM_BYTES
 from webapp.feedback.store import DAY, HOUR, Store
 from webapp.limits.by_client import client as client_name
 from webapp.settings import SettingError

@@ -160,6 +160,7 @@ def test_what_cannot_be_loaded_leaves_the_one_before_it_at_work(
     failed = shelf_of(app).take_up().failed
     assert "model.keras is damaged" in failed["tiny"]
     assert client.open("/api/classify", **SENT).status_code == 200
+    assert client.get("/v2/models/tiny/ready").status_code == 200, "it answers in every protocol"
     ready = client.get("/readyz")
     state = ready.get_json()["models"]["tiny"]
     assert ready.status_code == 200
@@ -185,7 +186,7 @@ def test_the_others_are_reports(folder: Path) -> None:
     assert "Results only" in page.text and "Try it on a photo" not in page.text
     refused = app.test_client().open("/api/classify?model=other", **SENT)
     assert refused.status_code == 400
-    assert "only the results are here. These answer: tiny." in refused.get_data(as_text=True)
+    assert "only the results are here. Available: tiny." in refused.get_data(as_text=True)
 
 
 def test_models_that_are_not_there_stop_the_start_with_one_sentence(folder: Path) -> None:

@@ -133,9 +133,9 @@ def test_the_next_free_name_is_free_everywhere(tmp_path: Path) -> None:
     assert len(longest) == 64 and longest.endswith("x-2")
 
 
-def test_a_quick_try_is_known_by_its_command(bundle: Bundle) -> None:
+def test_a_quick_try_is_known_by_its_card(bundle: Bundle) -> None:
     assert not is_quick_try_of(bundle.path, "tiny")
-    facts = bundle.card.training.model_copy(update={"command": "flask train tiny --limit 500"})
+    facts = bundle.card.training.model_copy(update={"changes": {"limit": "500"}})
     card = bundle.card.model_copy(update={"training": facts})
     (bundle.path / "card.json").write_text(card.model_dump_json())
     assert is_quick_try_of(bundle.path, "tiny")

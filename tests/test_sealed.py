@@ -17,8 +17,10 @@ from tests import pictures
 from tests.page_client import Page, PageClient
 from tests.test_answer_page import carried
 from tests.test_upload import send
-from webapp.answering import card, sealing
+from webapp.answering import card
 from webapp.answering.answers import Verdict
+from webapp.answering.carried import sealing
+from webapp.answering.carried.photo_seal import FORM_BYTES
 
 ASKED = pytest.mark.parametrize("address", ["/again", "/card"])
 
@@ -91,7 +93,7 @@ def test_a_page_can_be_asked_for_a_day_and_no_longer(
 @ASKED
 def test_fields_too_large_for_any_page_are_not_even_read(address: str, client: PageClient) -> None:
     fields = carried(send(client, pictures.jpeg()))
-    large = fields["photo"] + "A" * sealing.FORM_BYTES
+    large = fields["photo"] + "A" * FORM_BYTES
     refused(
         client.post(address, data=fields | {"photo": large}), "was changed or arrived incomplete"
     )
@@ -171,7 +173,7 @@ def test_what_an_earlier_version_of_the_site_sealed_is_said_to_be_old(
 ) -> None:
     fields = carried(send(client, pictures.jpeg()))
     with site.app_context():
-        content = sealing._signer().loads(fields["seal"])
+        content = sealing._SEAL._signer().loads(fields["seal"])
         del content["near"]
-        fields["seal"] = sealing._signer().dumps(content)
+        fields["seal"] = sealing._SEAL._signer().dumps(content)
     refused(client.post(address, data=fields), "of an earlier version of this site")

@@ -31,6 +31,7 @@ from model_training.datasets.pictures.sprites import (
     tile,
     untile,
 )
+from model_training.faults import first_fault
 from model_training.files import DamagedFile, read_arrays, whole_file
 from model_training.judging.calibration import scale_by_temperature
 from model_training.judging.intervals import Interval, accuracy_interval
@@ -202,8 +203,8 @@ def read_audit(path: Path, of: Description) -> Audit:
     try:
         audit = _unpacked(stored, len(of.classes))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise DamagedFile(f"its provenance is not valid: {first['loc']}: {first['msg']}") from error
+        fault = first_fault(error, "the whole")
+        raise DamagedFile(f"its provenance is not valid: {fault}") from error
     # Pillow too raises nearly anything for a flipped bit.
     except Exception as error:
         raise DamagedFile(f"it does not hold an audit ({error})") from error

@@ -67,6 +67,8 @@ class TunedSettings(_Part):
 class TrainingFacts(_Part):
     """The training run.  `seconds` is wall time, validation after each epoch included.
 
+    `changes` are the options by which it was trained on other images than the recipe says, or
+    into another network; cards written before they were kept have none.
     `pretrained` names the source of the initial weights.  `calibrated_by` is the command of the run
     from which the figures on validation are, where this one learned from all images.
     `planned_epochs` are those that it would have gone through, `best_epoch` the one whose weights
@@ -75,6 +77,7 @@ class TrainingFacts(_Part):
     """
 
     command: str
+    changes: dict[str, str] = {}
     augmentation: str
     optimizer: str
     precision: str

@@ -55,7 +55,7 @@ def is_quick_try_of(path: Path, recipe: str) -> bool:
         card = read_bundle(path).card
     except (BundleError, OSError):
         return False
-    return card.recipe == recipe and " --limit " in card.training.command
+    return card.recipe == recipe and "limit" in card.training.changes
 
 
 def free_name(name: str, *folders: Path) -> str:

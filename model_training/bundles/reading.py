@@ -32,6 +32,7 @@ from model_training.bundles.bundle import (
 )
 from model_training.bundles.card import Card
 from model_training.bundles.history import HISTORY_COLUMNS
+from model_training.faults import first_fault
 from model_training.files import DamagedFile, file_digest, read_arrays
 from model_training.judging.judge import Judge
 
@@ -140,9 +141,7 @@ def _read_card(path: Path) -> Card:
                 f"it was made by an earlier version: `flask models upgrade {path.parent.name}` "
                 "brings it up to date"
             ) from error
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleError(f"{CARD} is not valid: {where}: {first['msg']}") from error
+        raise BundleError(f"{CARD} is not valid: {first_fault(error)}") from error
 
 
 def _version(content: bytes) -> object:

@@ -26,6 +26,7 @@ from model_training.bundles.card import Card
 from model_training.bundles.reading import MOST_JUDGE_BYTES, read_bundle
 from model_training.bundles.writing import write_card
 from model_training.datasets.pictures.views import default_plan
+from model_training.faults import first_fault
 from model_training.files import DamagedFile, file_digest, read_arrays, whole_folder
 from model_training.judging.calibration import Calibrator
 from model_training.judging.judge import KEPT, Judge
@@ -72,7 +73,7 @@ def upgrade(path: Path, test_reads: int | None = None) -> Bundle:
     try:
         card = Card.model_validate(old | {"schema_version": 2, "test_reads": test_reads})
     except ValidationError as error:
-        raise BundleError(f"{CARD} is not valid: {_first(error)}") from error
+        raise BundleError(f"{CARD} is not valid: {first_fault(error)}") from error
     if NOVELTY in kept and MODEL not in kept:
         raise BundleError(f"it has a {NOVELTY} and no {MODEL} to judge by")
     judge = _judge(path, card, threshold) if NOVELTY in kept else None
@@ -113,7 +114,7 @@ def _judge(path: Path, card: Card, threshold: float | None) -> Judge:
             ),
         )
     except ValidationError as error:
-        raise BundleError(f"{CARD} is not valid: {_first(error)}") from error
+        raise BundleError(f"{CARD} is not valid: {first_fault(error)}") from error
     except KeyError as error:
         raise BundleError(f"{NOVELTY} is damaged (it has no {error.args[0]})") from error
     except (DamagedFile, IndexError, TypeError, ValueError) as error:
@@ -148,8 +149,3 @@ def _between(stored: dict[str, Any], backend: KerasBackend) -> tuple[float, floa
     ):
         raise ValueError("it is of another network")
     return scale, offset
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"

@@ -44,6 +44,7 @@ from model_training.datasets.statistics import (
     read_statistics,
     write_statistics,
 )
+from model_training.faults import first_fault
 from model_training.files import DamagedFile, whole_file
 from model_training.naming import is_slug
 
@@ -205,9 +206,7 @@ def read_description(folder: Path) -> Description:
     try:
         description = Description.model_validate_json((folder / DESCRIPTION).read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DamagedFile(f"{DESCRIPTION} is not valid: {where}: {first['msg']}") from error
+        raise DamagedFile(f"{DESCRIPTION} is not valid: {first_fault(error)}") from error
     if description.name != folder.name:
         raise DamagedFile(
             f"{DESCRIPTION} is of {description.name!r}, but the folder is {folder.name!r}"

@@ -20,6 +20,7 @@ from PIL import Image
 from pydantic import Field, ValidationError, model_validator
 
 from model_training.datasets.pictures.views import View, ViewPlan
+from model_training.faults import first_fault
 from model_training.judging.backend import Backend
 from model_training.judging.calibration import Calibrator
 from model_training.judging.out_of_distribution import Reference
@@ -250,9 +251,7 @@ class Judge:
         except KeyError as error:
             raise ValueError("it has no header") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "its header"
-            raise ValueError(f"{where}: {first['msg']}") from error
+            raise ValueError(first_fault(error, "its header")) from error
         count = len(header.classes)
         kernel, bias = (
             _array(arrays, "kernel", np.float32, 2),

@@ -270,6 +270,7 @@ def _training_facts(run: Finished) -> TrainingFacts:
     recipe, trained, parts = run.recipe, run.trained, run.parts
     return TrainingFacts(
         command=trained.command,
+        changes=run.options.changes,
         augmentation=recipe.augmentation,
         optimizer="; then ".join(describe(phase) for phase in run.phases),
         precision=recipe.precision,

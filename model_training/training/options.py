@@ -4,7 +4,6 @@ images a run has."""
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,8 @@ from model_training.recipes.variants import (
 
 LEAST_STEPS = 10
 """Steps of an epoch that a small data set of one's own is given, by smaller batches."""
+CHANGING = ("limit", "balance", "input", "input_size", "augmentation", "from_study", "trial")
+"""The options after which a recipe is trained on other images, or gives another network."""
 QUICK_IMAGES = 500
 """Test images, and training images, on which a quick try (`limit`) is measured, each as it is."""
 
@@ -68,6 +69,12 @@ class Options:
     report_only: bool = False
     from_study: str | None = None
     trial: int | None = None
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """Return those of `CHANGING` that are given, with their values, for the card."""
+        given = {name: getattr(self, name) for name in CHANGING}
+        return {name: str(value) for name, value in given.items() if value is not None}
 
     @property
     def suffix(self) -> str:
@@ -198,16 +205,6 @@ def command(recipe: Recipe, options: Options) -> str:
             told = value.absolute().name if isinstance(value, Path) else str(value)
             words.append(f"{option} {shlex.quote(told)}")
     return " ".join(words)
-
-
-CHANGING = frozenset({"--limit", "--balance", "--input", "--input-size", "--augmentation"})
-"""The options after which a recipe is trained on other images, or gives another network."""
-
-
-def changed_by(command: str) -> set[tuple[str, str]]:
-    """Return the options of `CHANGING` that a `command` has, with their values."""
-    words = shlex.split(command)
-    return {pair for pair in itertools.pairwise(words) if pair[0] in CHANGING}
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from model_training.training.options import (
     Options,
     Parts,
     as_trained,
-    changed_by,
     command,
     for_data_set,
     without_validation,
@@ -186,8 +185,9 @@ def _earlier(
         if path is not None and is_bundle(path):
             earlier = read_bundle(path)
             card = earlier.card
-            same = (card.recipe, card.training.data_digest) == (recipe.name, data.digest)
-            if same and changed_by(card.training.command) == changed_by(command(recipe, options)):
+            facts = card.training
+            same = (card.recipe, facts.data_digest) == (recipe.name, data.digest)
+            if same and facts.changes == options.changes:
                 return earlier
     raise ValueError(
         "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "

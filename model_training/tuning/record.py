@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from model_training.faults import first_fault
 from model_training.files import DamagedFile, whole_file
 from model_training.naming import Sha256, Slug, is_slug
 from model_training.recipes.space import SETTINGS, Tuned
@@ -200,9 +201,7 @@ def read_record(path: Path) -> StudyRecord:
     try:
         record = StudyRecord.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DamagedFile(f"{where}: {first['msg']}" if where else first["msg"]) from error
+        raise DamagedFile(first_fault(error)) from error
     if record.name != path.name.removesuffix(SUFFIX):
         raise DamagedFile(f"it is that of the study {record.name}")
     return record

@@ -211,7 +211,7 @@ def choose_classifier(library: Library, name: str | None) -> Classifier:
             raise NoModel(f"The model “{name}” could not be loaded: {library.problems[name]}.")
         if name in library.results:
             raise UnknownModel(
-                f"Of the model “{name}” only the results are here. These answer: {choices}."
+                f"Of the model “{name}” only the results are here. Available: {choices}."
             )
         raise UnknownModel(f"There is no model called “{name[:64]}” here. Available: {choices}.")
     return library.classifiers[name]

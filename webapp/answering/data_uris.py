@@ -45,14 +45,14 @@ def cut_as_data_uri(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
-def picture_of(uri: str, *, most_bytes: int) -> bytes:
-    """Return the bytes of the picture that a `data:` address such as our pages show holds.
+def picture_of(uri: str, *, most_bytes: int) -> tuple[str, bytes]:
+    """Return the kind, jpeg or png, and the bytes of the picture that a `data:` address such as our
+    pages show holds.
 
     Raises:
         ValueError: it is none of ours, or holds more than `most_bytes`.
     """
-    found = re.fullmatch(r"data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)", uri)
-    picture = base64.b64decode(found[1], validate=True) if found else b""
-    if not picture or len(picture) > most_bytes:
+    found = re.fullmatch(r"data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)", uri)
+    if found is None or len(picture := base64.b64decode(found[2], validate=True)) > most_bytes:
         raise ValueError("not a picture that a page shows")
-    return picture
+    return found[1], picture

@@ -13,10 +13,9 @@ from flask_cors import CORS
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge
 
-from model_training.datasets.pictures.opener import Busy, PhotoError
+from model_training.datasets.pictures.opener import PhotoError
 from webapp import errors
-from webapp.answering import answers, received
-from webapp.answering.answers import Prepared
+from webapp.answering import answers, received, several
 from webapp.api import inference
 from webapp.api.description import describe
 from webapp.api.inference import pictures
@@ -26,7 +25,6 @@ from webapp.api.sent import how_to_ask, model_wanted, sent_photos
 from webapp.errors import Error, Problem
 from webapp.library import get_library
 from webapp.limits import admission
-from webapp.operating.metrics import count_refusal
 from webapp.security import csrf
 from webapp.serving.classifier import Classifier
 
@@ -70,7 +68,9 @@ def classify() -> ResponseReturnValue:
     classifier = answers.choose_classifier(get_library(), model_wanted())
     if len(files) == 1:
         ready = answers.prepare(received.open_file(files[0]), classifier, shown_side=None)
-        return _json(*_answered([ready], classifier))
+        with admission.turn():
+            (found,) = answers.answer_photos([ready], classifier)
+            return _json(_answer(found))
     return _json(_several(files, classifier))
 
 
@@ -94,39 +94,24 @@ def other_method(error: MethodNotAllowed) -> ResponseReturnValue:
     return errors.show_error(error)
 
 
-def _answered(ready: list[Prepared], classifier: Classifier) -> list[Answer]:
-    with admission.turn():
-        found = answers.answer_photos(ready, classifier)
-        return [Answer.of(one, one.threshold) for one in found]
-
-
 def _several(files: list[FileStorage], classifier: Classifier) -> Answers:
-    """Answer several photos, each by itself: one that cannot be used does not spoil the others.
+    """Answer several photos.
 
     Raises:
         Busy: so many photos are being opened that none of these could be.
     """
-    ready: list[Prepared] = []
-    problems: list[PhotoError | None] = []  # None for each of `ready`, in order
-    busy: Busy | None = None
-    for file in files:
-        try:
-            if busy:
-                raise busy  # who has waited once in vain does not wait again for each of the rest
-            photo = received.open_file(file)
-        except PhotoError as error:
-            busy = error if isinstance(error, Busy) else None
-            count_refusal(error.code)
-            problems.append(error)
-        else:
-            ready.append(answers.prepare(photo, classifier, shown_side=None))
-            problems.append(None)
-    if busy and not ready:
+    prepared = several.prepare_files(files, classifier, shown_side=None)
+    if busy := several.too_busy(prepared):
         raise busy
-    given = iter(_answered(ready, classifier))
-    return Answers(
-        answers=[next(given) if problem is None else _error(problem) for problem in problems]
-    )
+    with admission.turn():
+        found = several.answer_prepared(prepared, classifier)
+        return Answers(
+            answers=[_error(one) if isinstance(one, PhotoError) else _answer(one) for one in found]
+        )
+
+
+def _answer(found: answers.Answer) -> Answer:
+    return Answer.of(found, found.threshold)
 
 
 def _error(problem: PhotoError) -> Error:

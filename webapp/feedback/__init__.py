@@ -30,10 +30,11 @@ from flask_wtf.csrf import CSRFError
 from model_training.datasets.pictures import opener as photos
 from webapp import errors
 from webapp.answering.answers import Answer
+from webapp.answering.carried.photo_seal import FORM_BYTES
 from webapp.feedback import cli
 from webapp.feedback.database import BadDatabase, Database, database_url
 from webapp.feedback.entry import Entry
-from webapp.feedback.forms import FORM_BYTES, BrokenForm, FlagForm, TicketForm, read_form
+from webapp.feedback.forms import BrokenForm, FlagForm, TicketForm, read_form
 from webapp.feedback.store import HOUR, Store
 from webapp.feedback.troubles import StoreError
 from webapp.limits.admission import Overloaded

@@ -1,14 +1,11 @@
 """What the form beside an answer carries, and what it brings back.
 
-Nothing of a photo is kept between two requests, so the form itself carries the photo, exactly as
-the page shows it, and what was said of it under a *seal*: a signature that nobody else can make.
+The form itself carries the photo, exactly as the page shows it, and what was said of it under a
+seal.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass
@@ -16,17 +13,17 @@ from typing import Any
 
 from flask import current_app, request
 from flask_wtf import FlaskForm
-from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
 from wtforms import BooleanField, Field, HiddenField, SelectField, StringField
 from wtforms.validators import DataRequired, ValidationError
 
 from model_training.datasets.pictures import opener as photos
+from webapp.answering import data_uris
 from webapp.answering.answers import SHOWN_SIDE, Answer, Verdict
+from webapp.answering.carried.photo_seal import PICTURE_BYTES, NotSealed, PhotoSeal
 from webapp.errors import Refusal
 from webapp.feedback.entry import NONE_OF_THESE, Entry
 
-PICTURE_BYTES = 1024 * 1024  # more than any photo has that a page shows
-FORM_BYTES = 2 * 1024 * 1024
+_SEAL = PhotoSeal("feedback")
 
 
 class BrokenForm(Refusal):
@@ -122,10 +119,14 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
         """Return the entry to store.
 
         Raises:
+            BrokenForm: the photo is not as our page shows one.
             photos.PhotoError: the photo is none.
         """
         seen = self.seen
-        kind, picture = _picture(self.photo.data)
+        try:
+            kind, picture = data_uris.picture_of(self.photo.data, most_bytes=PICTURE_BYTES)
+        except ValueError as error:
+            raise _broken() from error
         # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
         photos.open_photo(picture, max_pixels=SHOWN_SIDE**2)
         return Entry(
@@ -174,9 +175,8 @@ def seal(answer: Answer | Seen) -> str:
         "novelty": answer.novelty,
         "verdict": answer.verdict,
         "familiarity": answer.familiarity,
-        "photo": _digest(answer.photo_uri or ""),
     }
-    return str(_signer().dumps(content))
+    return _SEAL.sealed(content, answer.photo_uri or "")
 
 
 def read_form() -> FlagForm:
@@ -186,17 +186,10 @@ def read_form() -> FlagForm:
         BrokenForm: what it carries is not what our page gave it.
     """
     form = request.form
-    photo_uri, stale = form.get("photo", ""), False
-    signer, sealed = _signer(), form.get("seal", "")
+    photo_uri, limit = form.get("photo", ""), current_app.config["WTF_CSRF_TIME_LIMIT"]
     try:
-        try:
-            content = signer.loads(sealed, max_age=current_app.config["WTF_CSRF_TIME_LIMIT"])
-        except SignatureExpired as error:
-            stale = True
-            content = signer.load_payload(error.payload or b"")
-    except BadData as error:
-        raise _broken() from error
-    try:
+        opened = _SEAL.opened(form.get("seal", ""), photo_uri, seconds=limit)
+        content = opened.content
         seen = Seen(
             ticket=content["ticket"],
             model=content["model"],
@@ -207,25 +200,10 @@ def read_form() -> FlagForm:
             familiarity=content["familiarity"],
             photo_uri=photo_uri,
         )
-        ours = content["photo"] == _digest(photo_uri)
-    except KeyError as error:
-        # The seal is real, but of a version of this site that sealed other things.
+    except (NotSealed, KeyError) as error:
+        # With a key missing the seal is real, but of a version of this site that sealed others.
         raise _broken() from error
-    if not ours:
-        raise _broken()
-    return FlagForm(seen, stale=stale, formdata=form)
-
-
-def _picture(uri: str) -> tuple[str, bytes]:
-    """Kind and bytes of a `data:` address such as our pages show."""
-    found = re.fullmatch(r"data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)", uri)
-    try:
-        picture = base64.b64decode(found[2], validate=True) if found else b""
-    except binascii.Error as error:
-        raise _broken() from error
-    if not found or len(picture) > PICTURE_BYTES:
-        raise _broken()
-    return found[1], picture
+    return FlagForm(seen, stale=opened.stale, formdata=form)
 
 
 def _broken() -> BrokenForm:
@@ -233,11 +211,3 @@ def _broken() -> BrokenForm:
         "The form did not arrive as this site had made it, so nothing was stored. Please send "
         "the photo again and use the form beside its answer."
     )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _signer() -> Any:
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="feedback")

@@ -1,7 +1,7 @@
 """Questions that come together are asked together: one call of the network for many threads.
 
-Nobody waits for company: who comes while nothing runs is asked about at once, and those who come
-meanwhile make the next batch.
+Nobody waits for company: a few are asked about at once, each alone, and those who come while as
+many run make the next batch.
 """
 
 from __future__ import annotations
@@ -38,13 +38,16 @@ class MicroBatching:
 
     Args:
         most: the most images of a batch; who brings as many is asked about alone.
+        at_once: the most calls of the network at a time, such large ones aside.
         wait: seconds for which a batch that had to wait anyway waits for more; 0 for none.
     """
 
-    def __init__(self, backend: Backend, most: int = MOST, wait: float = 0.0) -> None:
+    def __init__(
+        self, backend: Backend, most: int = MOST, *, at_once: int = 1, wait: float = 0.0
+    ) -> None:
         self._backend, self._most, self._wait = backend, most, wait
         self._lock = threading.Lock()
-        self._running = False
+        self._free = at_once
         self._waiting: list[_Question] = []
 
     @property
@@ -58,8 +61,8 @@ class MicroBatching:
             return self._backend.features(pixels)
         mine = _Question(pixels)
         with self._lock:
-            if alone := not self._running:
-                self._running = True
+            if alone := self._free > 0:
+                self._free -= 1
             else:
                 self._waiting.append(mine)
         if alone:
@@ -113,4 +116,4 @@ class MicroBatching:
                 following.leads = True
                 following.told.set()
             else:
-                self._running = False
+                self._free += 1

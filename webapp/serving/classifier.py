@@ -31,6 +31,8 @@ Floats = NDArray[np.float32]
 BATCHED_SIDE = 64
 """The largest input, in pixels, of a network that answers several threads together: with a larger
 one a batch saves nothing (`benchmarks.batching`)."""
+AT_ONCE = 3
+"""The calls of such a network at a time: with fewer, threads wait for each other for nothing."""
 
 
 class ClassifierError(Exception):
@@ -87,7 +89,9 @@ class Classifier:
         # A number of views that was not seen before takes twice as long.
         judge.judge([judge.views(Image.new("RGB", (48, 36)))], backend)
         self.backend = backend
-        self.asked = MicroBatching(backend) if judge.plan.side <= BATCHED_SIDE else backend
+        self.asked = (
+            MicroBatching(backend, at_once=AT_ONCE) if judge.plan.side <= BATCHED_SIDE else backend
+        )
 
     @staticmethod
     def judge_of(bundle: Bundle) -> Judge:

@@ -19,10 +19,12 @@ from webapp.answering import (
     explaining,
     one_photo,
     received,
-    sealing,
+    several,
     wording,
 )
 from webapp.answering.answers import Answer
+from webapp.answering.carried import sealing
+from webapp.answering.carried.photo_seal import FORM_BYTES
 from webapp.answering.one_photo import Wish
 from webapp.library import Library, get_library
 from webapp.limits import admission
@@ -115,7 +117,7 @@ def classify() -> ResponseReturnValue:
 def limit_carried(endpoint: str | None, _values: dict[str, Any] | None) -> None:
     """Refuse what is larger than a page with one small picture, before it is read."""
     if endpoint in CARRIED:
-        request.max_content_length = request.max_form_memory_size = sealing.FORM_BYTES
+        request.max_content_length = request.max_form_memory_size = FORM_BYTES
 
 
 @bp.post("/again")
@@ -177,27 +179,13 @@ def _several(
     library: Library, files: Sequence[FileStorage], classifier: Classifier
 ) -> ResponseReturnValue:
     """Answer several files; beside the name of one that cannot be used stands the reason."""
-    ready: list[answers.Prepared] = []
-    uploaded: list[UploadedFile | None] = []  # None for each of `ready`, in order
-    busy: photos.Busy | None = None
-    for file in files:
-        try:
-            if busy:
-                raise busy  # who has waited once in vain does not wait again for each of the rest
-            photo = received.open_file(file)
-        except photos.PhotoError as error:
-            busy = error if isinstance(error, photos.Busy) else None
-            metrics.count_refusal(error.code)
-            uploaded.append(
-                UploadedFile(file.filename or "", problem=error.message, status=error.status)
-            )
-        else:
-            side = answers.SHOWN_SIDE_AMONG_MANY
-            ready.append(answers.prepare(photo, classifier, shown_side=side))
-            uploaded.append(None)
-    if not ready:
-        rows = [one for one in uploaded if one]
+    prepared = several.prepare_files(files, classifier, shown_side=answers.SHOWN_SIDE_AMONG_MANY)
+    names = [file.filename or "" for file in files]
+    problems = [one for one in prepared if isinstance(one, photos.PhotoError)]
+    if len(problems) == len(files):
+        rows = _uploaded(names, problems)
         statuses = {row.status for row in rows}
+        busy = several.too_busy(prepared)
         status = busy.status if busy else statuses.pop() if len(statuses) == 1 else 400
         return _page(
             library,
@@ -207,14 +195,22 @@ def _several(
             headers=errors.retry_headers(busy) if busy else {},
         )
     with admission.turn():
-        given = iter(answers.answer_photos(ready, classifier))
-        rows = [
-            one or UploadedFile(file.filename or "", answer=next(given))
-            for file, one in zip(files, uploaded, strict=True)
-        ]
+        rows = _uploaded(names, several.answer_prepared(prepared, classifier))
+        answered = len(files) - len(problems)
         return _page(
-            library, "upload/answers.html", rows=rows, classifier=classifier, answered=len(ready)
+            library, "upload/answers.html", rows=rows, classifier=classifier, answered=answered
         )
+
+
+def _uploaded(
+    names: Sequence[str], found: Sequence[Answer | photos.PhotoError]
+) -> list[UploadedFile]:
+    return [
+        UploadedFile(name, problem=one.message, status=one.status)
+        if isinstance(one, photos.PhotoError)
+        else UploadedFile(name, answer=one)
+        for name, one in zip(names, found, strict=True)
+    ]
 
 
 def _answer_page(library: Library, answer: Answer, classifier: Classifier) -> ResponseReturnValue:

@@ -1,6 +1,6 @@
 """What can be asked about a photo that was answered: other models, and a picture to keep.
 
-The photo comes back sealed from the page that shows it (`answering.sealing`); nothing is stored.
+The photo comes back sealed from the page that shows it (`carried.sealing`); nothing is stored.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from flask import Response, request, send_file
 
 from webapp.answering import answers, card, explaining, heat, one_photo
 from webapp.answering.answers import Answer
+from webapp.answering.carried.sealing import Carried
 from webapp.answering.one_photo import Wish
-from webapp.answering.sealing import Carried
 from webapp.library import Library
 from webapp.serving.classifier import Classifier
 

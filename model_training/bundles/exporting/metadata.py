@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_training.bundles.bundle import MODEL, Bundle
 from model_training.datasets.pictures.views import ViewPlan
+from model_training.faults import first_fault
 from model_training.judging.calibration import Steps, Temperature
 from model_training.judging.judge import Judge
 from model_training.judging.parts.verdicts import Threshold
@@ -76,9 +77,7 @@ class ExportMetadata(_Part):
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the JSON"
-            raise ValueError(f"{where}: {first['msg']}") from error
+            raise ValueError(first_fault(error, "the JSON")) from error
 
 
 def metadata_of(bundle: Bundle, judge: Judge, interpolation: str | None) -> ExportMetadata:

@@ -29,6 +29,7 @@ from model_training.datasets.folders.class_folders import (
     what_is_wrong,
 )
 from model_training.datasets.folders.folder import FEWEST
+from model_training.faults import first_fault
 from model_training.files import DamagedFile, whole_file
 from model_training.naming import Slug
 
@@ -225,9 +226,7 @@ def read_review(path: Path) -> Review:
     try:
         return Review.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DamagedFile(f"{where}: {first['msg']}") from error
+        raise DamagedFile(first_fault(error)) from error
 
 
 def _obstacles(

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from model_training.bundles.bundle import MODEL
 from model_training.datasets.pictures.views import View
+from model_training.faults import first_fault
 from webapp.answering.answers import why_no_answer
 from webapp.api.inference import outputs, pictures, schemas, served, tensors
 from webapp.api.inference.bodies import BadBody, body_of, parse_json
@@ -165,9 +166,7 @@ def _read(body: bytes) -> tuple[schemas.InferRequest, memoryview]:
     try:
         sent = schemas.InferRequest.model_validate(parse_json(body[: int(length)]))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "The JSON"
-        raise BadRequest(f"{where}: {first['msg']}.") from error
+        raise BadRequest(f"{first_fault(error, 'The JSON')}.") from error
     return sent, memoryview(body)[int(length) :]
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from werkzeug.routing import BaseConverter
 
-from webapp.answering.answers import ModelLoading, why_no_answer
+from webapp.answering.answers import ModelLoading, NoModel, UnknownModel, choose_classifier
 from webapp.errors import Refusal
 from webapp.library import Library
 from webapp.serving.classifier import Classifier
@@ -48,20 +48,14 @@ def find(library: Library, name: str, version: str | None = None) -> Classifier:
         ModelUnavailable: it could not be loaded.
         ModelLoading: it does not answer yet.
     """
-    if name in library.loading:
-        raise ModelLoading(f"The model “{name}” is being loaded. Try again in a moment.")
-    if name in library.problems:
-        raise ModelUnavailable(f"The model “{name}” could not be loaded: {library.problems[name]}.")
-    if name not in library.classifiers:
-        if not library.classifiers:
-            raise ModelUnavailable(why_no_answer(library))
-        there = ", ".join(sorted(library.classifiers))
-        if name in library.results:
-            raise NoSuchModel(
-                f"Of the model “{name}” only the results are here. Available: {there}."
-            )
-        raise NoSuchModel(f"There is no model called “{name[:64]}” here. Available: {there}.")
-    found = library.classifiers[name]
+    try:
+        found = choose_classifier(library, name)
+    except ModelLoading:
+        raise
+    except NoModel as error:
+        raise ModelUnavailable(error.message) from error
+    except UnknownModel as error:
+        raise NoSuchModel(error.message) from error
     if version not in (None, version_of(found)):
         raise NoSuchModel(
             f"The model “{name}” has the version {version_of(found)} here, not “{version}”."

@@ -1,27 +1,25 @@
 """What a page of an answer carries, so that more can be asked about the photo on it.
 
-Nothing of a photo is kept between two requests.  The page itself carries the photo, as it shows
-it, and what was said of it under a *seal*: a signature that nobody else can make, good for a day.
+The page itself carries the photo, as it shows it, and what was said of it under a seal that is good
+for a day.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from flask import current_app, request
-from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+from flask import request
 
 from model_training.datasets.pictures import opener as photos
 from webapp.answering import data_uris
 from webapp.answering.answers import SHOWN_SIDE, Answer, Opinion, Verdict
+from webapp.answering.carried.photo_seal import PICTURE_BYTES, NotSealed, PhotoSeal
 from webapp.errors import Refusal
 
 SECONDS = 24 * 3600
 """How long what a page carries can be sent back."""
-PICTURE_BYTES = 1024 * 1024  # more than any photo has that a page shows
-FORM_BYTES = 2 * 1024 * 1024
+_SEAL = PhotoSeal("answer")
 
 
 class BrokenSeal(Refusal):
@@ -86,7 +84,6 @@ class Carried(Verdict):
 def seal(answer: Answer) -> str:
     """Return the signed text that a page carries beside the photo of `answer`."""
     content = {
-        "photo": _digest(answer.photo_uri or ""),
         "size": answer.photo_size,
         "model": answer.model,
         "title": answer.model_title,
@@ -101,7 +98,7 @@ def seal(answer: Answer) -> str:
         "opinions": [asdict(one) for one in answer.opinions],
         "ours": answer.ours,
     }
-    return str(_signer().dumps(content))
+    return _SEAL.sealed(content, answer.photo_uri or "")
 
 
 def read() -> Carried:
@@ -114,21 +111,16 @@ def read() -> Carried:
     """
     uri = request.form.get("photo", "")
     try:
-        content = _signer().loads(request.form.get("seal", ""), max_age=SECONDS)
-    except SignatureExpired as error:
-        raise StaleSeal from error
-    except BadData as error:
+        opened = _SEAL.opened(request.form.get("seal", ""), uri, seconds=SECONDS)
+        _, picture = data_uris.picture_of(uri, most_bytes=PICTURE_BYTES)
+    except (NotSealed, ValueError) as error:
         raise BrokenSeal from error
-    if content.get("photo") != _digest(uri):
-        raise BrokenSeal
-    try:
-        picture = data_uris.picture_of(uri, most_bytes=PICTURE_BYTES)
-    except ValueError as error:
-        raise BrokenSeal from error
+    if opened.stale:
+        raise StaleSeal
     # The seal says that these bytes are ours.  They are opened all the same, as untrusted ones.
     photo = photos.open_photo(picture, max_pixels=SHOWN_SIDE**2)
     try:
-        return _carried(content, uri, photo)
+        return _carried(opened.content, uri, photo)
     except (KeyError, TypeError) as error:
         # The page is of a version of this site that sealed other things.
         raise StaleSeal from error
@@ -153,11 +145,3 @@ def _carried(content: dict[str, Any], uri: str, photo: photos.Photo) -> Carried:
         opinions=tuple(Opinion(**one) for one in content["opinions"]),
         ours=content["ours"],
     )
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _signer() -> Any:
-    return URLSafeTimedSerializer(current_app.config["SECRET_KEY"], salt="answer")
