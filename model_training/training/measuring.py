@@ -193,9 +193,7 @@ def _on_fitted(run: Finished, place: Place, told: Callable[[int], None]) -> NDAr
     lower, upper = cut(model, first)
     lower.trainable = False  # As it was when they were kept: a layer's configuration says so.
     found = extract(lower, parts.fit.images, (Transform(),), place.features, on_images=told)
-    return np.asarray(
-        upper.predict(found.views[0], batch_size=batch_within_memory(upper), verbose=0), np.float32
-    )
+    return predict(upper, found.views[0])
 
 
 def _judge(run: Finished, calibrator: Calibrator, place: Place, stages: Stages) -> Judge | None:
