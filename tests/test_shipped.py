@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
+
 import numpy as np
 import pytest
 from flask import Flask
@@ -16,7 +20,7 @@ from model_training.datasets.dataset import ImageSet
 from model_training.judging.calibration import fit_calibrator
 from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
 from model_training.recipes import find_recipe
-from tests.conftest import DEFAULT_MODEL, SHIPPED_MODELS, make_site
+from tests.conftest import DEFAULT_MODEL, PROJECT, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from tests.report import check_report
 from webapp.library import Library, load_library
@@ -115,6 +119,23 @@ def test_efficientnet_lite0_sees_what_the_published_network_sees(library: Librar
     assert first.tolist() == [818, 644, 604, 782, 844]
     assert softmax(logits)[first[:2]] == pytest.approx([0.0750, 0.0358], abs=1e-3)
     assert head.kinds[818] == "spotlight"
+
+
+def test_a_program_is_told_of_the_coffee_what_the_readme_says(site: Flask) -> None:
+    told = re.search(r"```json\n(.*?)```", (PROJECT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert told is not None
+    expected = json.loads(told[1])
+    photo = (PROJECT / "static" / "examples" / "coffee.jpg").read_bytes()
+    sent = {"image": (io.BytesIO(photo), "coffee.jpg")}
+    found = site.test_client().post("/api/classify", data=sent).get_json()
+    familiarity = expected.pop("familiarity")
+    assert found.pop("familiarity") == pytest.approx(familiarity, abs=1e-4)
+    assert list(found["probabilities"]) == list(expected["probabilities"])
+    probabilities = expected.pop("probabilities")
+    assert found.pop("probabilities") == pytest.approx(probabilities, abs=0.002)
+    for name in ("novelty", "threshold"):
+        assert found.pop(name) == pytest.approx(expected.pop(name), rel=0.01)
+    assert found == expected
 
 
 def test_the_model_that_answers_visitors_refuses_most_noise(library: Library) -> None:
