@@ -38,6 +38,7 @@ FROZEN_224 = Recipe(
     pretrained=WEIGHTS,
     space=DROPOUT,
     use=USE_FROZEN,
+    averaged=False,
     not_trained="not in a few hours without a graphics card",
 )
 
