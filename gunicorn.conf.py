@@ -27,7 +27,8 @@ threads = 16
 # all cores by itself: a second worker is there so that the site outlives one that dies.
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 
-# Never preload: a Keras model that was loaded before the fork hangs every request after it.
+# Never preload: a Keras model that was loaded before the fork hangs every request after it.  What
+# may be in memory before it, `when_ready` imports.
 preload_app = False
 
 # After so many requests a worker is replaced, in case something that it uses loses memory; up to
@@ -182,6 +183,19 @@ def on_starting(server):
     if _METRICS not in os.environ:
         os.environ[_METRICS] = tempfile.mkdtemp(prefix="tenclasses-metrics-", dir=worker_tmp_dir)
         server.metrics_folder = os.environ[_METRICS]
+
+
+def when_ready(server):
+    """Import once what all workers need; requests that come meanwhile wait for the first worker."""
+    begun = time.perf_counter()
+    try:
+        from webapp.before_fork import import_for_workers
+
+        import_for_workers()
+    except Exception:  # The workers meet the same fault, and end the server with it.
+        server.log.warning("What workers share could not be imported: each imports it itself")
+    else:
+        server.log.info("Imported in %.1f s", time.perf_counter() - begun)
 
 
 def child_exit(server, worker):

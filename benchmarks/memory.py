@@ -1,10 +1,11 @@
 """The memory of a worker, and how soon it is ready: `python -m benchmarks.memory`
 
-Runs the site under gunicorn with one worker that loads no model, the default one and all, and asks
-Linux for the worker's anonymous memory: what is its own, and neither a file's nor shared.  Once all
-models are loaded, and again after some hundred requests of every kind: photos of 12 megapixels,
-several at a time, batches of pixels, pages with heat maps of every model, the gallery.  Then what
-the parts of a start cost, each import in a process of its own.
+Runs the site under gunicorn with two workers that load no model, the default one and all, and asks
+Linux for a worker's anonymous memory that is its own, neither a file's nor shared, and for that of
+the server and its workers together.  Once all models are loaded, and again after some hundred
+requests of every kind: photos of 12 megapixels, several at a time, batches of pixels, pages with
+heat maps of every model, the gallery.  Then what the parts of a start cost, each import in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.site import PROJECT, Site, memory, running
+from benchmarks.site import PROJECT, Site, memory, own_memory, running
 from webapp.library.shelf import SECONDS_BETWEEN_TRIMS
 from webapp.settings import SETTINGS
 
@@ -35,6 +36,7 @@ EXAMPLES = sorted(
     for path in (PROJECT / "static" / "examples").glob("*.jpg")
     if not path.stem.endswith("-small")
 )
+WORKERS = 2
 CLIENTS = 6
 REQUESTS = 400
 PARTS = (
@@ -62,7 +64,7 @@ def main() -> None:
         "one": {"MODELS": DEFAULT},
         "all": {},
     }
-    print("anonymous megabytes of one worker, whose mapped files are beside them")
+    print("anonymous megabytes of a worker that are its own, and of the server with both workers")
     for title, chosen in settings.items():
         if arguments.only in (None, title):
             _measure(title, chosen, arguments.requests)
@@ -71,28 +73,28 @@ def main() -> None:
 
 
 def _measure(title: str, settings: dict[str, Any], requests: int) -> None:
-    with running(**settings) as (site, seconds):
-        while "loading" in (states := _states(site)).values():
+    with running(workers=WORKERS, **settings) as (site, seconds):
+        # Each worker tells its own states, and either may be asked.
+        while any("loading" in (states := _states(site)).values() for _ in range(8)):
             time.sleep(0.5)
         time.sleep(3)
-        (worker,) = site.workers()
-        at_start = memory(worker)
+        at_start = _held(site)
         loaded = [name for name, state in states.items() if state == "loaded"]
-        print(
-            f"{title}: {len(loaded)} models, ready after {seconds:.1f} s; "
-            f"{at_start['Anonymous']:.0f} at start, {at_start['Rss']:.0f} resident"
-        )
+        print(f"{title}: {len(loaded)} models, ready after {seconds:.1f} s; at start {at_start}")
         if not loaded:
             return
         # Twice, since what grows once is a cache, and what grows on is a leak.
         for part in ("first", "second"):
             answered = _load(site, loaded, requests // 2)
             time.sleep(SECONDS_OF_REST)
-            now = memory(worker)
-            print(
-                f"  after the {part} {answered} requests: {now['Anonymous']:.0f}, "
-                f"{now['Anonymous'] - at_start['Anonymous']:+.0f}"
-            )
+            print(f"  after the {part} {answered} requests: {_held(site)}")
+
+
+def _held(site: Site) -> str:
+    own = [own_memory(worker) for worker in site.workers()]
+    # Of what is shared, each process is counted for its part.
+    together = sum(memory(one)["Pss_Anon"] for one in (site.server, *site.workers()))
+    return f"{min(own):.0f} to {max(own):.0f} each, {together:.0f} together"
 
 
 SECONDS_OF_REST = 1.5 * SECONDS_BETWEEN_TRIMS

@@ -67,6 +67,15 @@ def memory(process: int) -> dict[str, float]:
     return {(parts := line.split())[0][:-1]: int(parts[1]) * 1024 / MEGABYTE for line in lines}
 
 
+def own_memory(process: int) -> float:
+    """Return the anonymous memory of a process that it shares with no other, in megabytes.
+
+    Workers share what the server has imported before it forked them, until they write to it.
+    """
+    of = memory(process)
+    return of["Anonymous"] - of["Shared_Dirty"]
+
+
 @contextmanager
 def running(
     *, workers: int = 1, ready: str = "/readyz", **settings: object

@@ -69,6 +69,7 @@ def test_a_killed_worker_and_a_server_that_is_stopped_lose_no_answer(
             # The other one answers, and a new one takes the place.
             assert [classify() for _ in range(10)] == [200] * 10
             until(lambda: len(workers()) == 3)
+            assert log.read_text().count("Imported in") == 1, "what takes long is there already"
             until(lambda: log.read_text().count("models can answer") == 3)
 
             before = value(series(ask(host, "GET", "/metrics")[1]), "admitted")

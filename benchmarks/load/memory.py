@@ -47,9 +47,11 @@ def memory_below(process: int | None = None) -> Memory:
             kind = _kind(one, bool(children[one]))
             rollup = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()[1:]
             sizes = {line.split()[0]: int(line.split()[1]) / 1000 for line in rollup}
-            private += sizes["Anonymous:"]
+            # What the server imported before it forked its workers, they share.
+            own = sizes["Anonymous:"] - sizes["Shared_Dirty:"]
+            private += own
             resident += sizes["Rss:"]
-            kinds[kind].append(sizes["Anonymous:"])
+            kinds[kind].append(own)
     by_size = {kind: sorted(sizes, reverse=True) for kind, sizes in kinds.items()}
     return Memory(len(found), private, resident, by_size)
 
