@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from webapp.secret_key import ENVIRONMENT_PREFIX, LEAST_KEY, kept_secret
-from webapp.secret_key import SettingError as SettingError
-from webapp.setting_names import read_file, refuse_unknown_names
+from webapp.settings.names import read_file, refuse_unknown_names
+from webapp.settings.secret_key import ENVIRONMENT_PREFIX, LEAST_KEY, kept_secret
+from webapp.settings.secret_key import SettingError as SettingError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from webapp.secret_key import ENVIRONMENT_PREFIX, SettingError
+from webapp.settings.secret_key import ENVIRONMENT_PREFIX, SettingError
 
 OF_COMMANDS = ("COORDINATOR", "PROCESSES", "RANK")
 """What else the prefix is used for: where `flask train` meets its other processes."""
