@@ -53,6 +53,7 @@ def picture_of(uri: str, *, most_bytes: int) -> tuple[str, bytes]:
         ValueError: it is none of ours, or holds more than `most_bytes`.
     """
     found = re.fullmatch(r"data:image/(jpeg|png);base64,([A-Za-z0-9+/=]+)", uri)
-    if found is None or len(picture := base64.b64decode(found[2], validate=True)) > most_bytes:
+    picture = base64.b64decode(found[2], validate=True) if found else b""
+    if not found or not picture or len(picture) > most_bytes:
         raise ValueError("not a picture that a page shows")
     return found[1], picture
