@@ -37,6 +37,8 @@ def import_for_workers() -> None:
 
 
 def _runs_networks() -> bool:
+    from webapp.library.inventory import Inventory
+
     app = Flask(
         __name__, instance_path=str(webapp.PROJECT / "instance"), instance_relative_config=True
     )
@@ -44,6 +46,4 @@ def _runs_networks() -> bool:
         settings.load(app)
     except settings.SettingError:
         return False
-    return not app.config["MODEL_SERVER_URL"] and any(
-        app.config["MODELS_FOLDER"].glob("*/model.keras")
-    )
+    return Inventory(app).has_networks()
