@@ -19,7 +19,13 @@ from wtforms.validators import DataRequired, ValidationError
 from model_training.datasets.pictures import opener as photos
 from webapp.answering import data_uris
 from webapp.answering.answers import SHOWN_SIDE, Answer, Verdict
-from webapp.answering.carried.photo_seal import PICTURE_BYTES, NotSealed, PhotoSeal
+from webapp.answering.carried.photo_seal import (
+    PICTURE_BYTES,
+    NotSealed,
+    PhotoSeal,
+    said,
+    verdict_fields,
+)
 from webapp.errors import Refusal
 from webapp.feedback.entry import NONE_OF_THESE, Entry
 
@@ -167,16 +173,7 @@ class TicketForm(FlaskForm):  # type: ignore[misc]
 def seal(answer: Answer | Seen) -> str:
     """Return the signed text that a form carries about `answer`, with a ticket for its entry."""
     ticket = answer.ticket if isinstance(answer, Seen) else secrets.token_urlsafe(24)
-    content = {
-        "ticket": ticket,
-        "model": answer.model,
-        "title": answer.model_title,
-        "shares": [(name, round(share, 6)) for name, share in answer.shares],
-        "novelty": answer.novelty,
-        "verdict": answer.verdict,
-        "familiarity": answer.familiarity,
-    }
-    return _SEAL.sealed(content, answer.photo_uri or "")
+    return _SEAL.sealed(said(answer) | {"ticket": ticket}, answer.photo_uri or "")
 
 
 def read_form() -> FlagForm:
@@ -189,15 +186,9 @@ def read_form() -> FlagForm:
     photo_uri, limit = form.get("photo", ""), current_app.config["WTF_CSRF_TIME_LIMIT"]
     try:
         opened = _SEAL.opened(form.get("seal", ""), photo_uri, seconds=limit)
-        content = opened.content
         seen = Seen(
-            ticket=content["ticket"],
-            model=content["model"],
-            model_title=content["title"],
-            shares=[(name, share) for name, share in content["shares"]],
-            novelty=content["novelty"],
-            verdict=content["verdict"],
-            familiarity=content["familiarity"],
+            **verdict_fields(opened.content),
+            ticket=opened.content["ticket"],
             photo_uri=photo_uri,
         )
     except (NotSealed, KeyError) as error:

@@ -6,11 +6,14 @@ Nothing of a photo is kept between two requests: the page itself carries it, and
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
 from itsdangerous import BadData, SignatureExpired, URLSafeTimedSerializer
+
+from webapp.answering.answers import Verdict
 
 PICTURE_BYTES = 1024 * 1024  # more than any photo has that a page shows
 FORM_BYTES = 2 * 1024 * 1024  # what a form may weigh that carries one
@@ -26,6 +29,34 @@ class Opened:
 
     content: dict[str, Any]
     stale: bool
+
+
+def said(verdict: Verdict) -> dict[str, Any]:
+    """Return what every page seals of a `verdict`, as JSON takes it."""
+    return {
+        "model": verdict.model,
+        "title": verdict.model_title,
+        "shares": [(name, round(share, 6)) for name, share in verdict.shares],
+        "novelty": verdict.novelty,
+        "verdict": verdict.verdict,
+        "familiarity": verdict.familiarity,
+    }
+
+
+def verdict_fields(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the `Verdict` of which `content` has what was `said`.
+
+    Raises:
+        KeyError: something of it is missing: another version of the site sealed it.
+    """
+    return {
+        "model": content["model"],
+        "model_title": content["title"],
+        "shares": [(name, share) for name, share in content["shares"]],
+        "novelty": content["novelty"],
+        "verdict": content["verdict"],
+        "familiarity": content["familiarity"],
+    }
 
 
 class PhotoSeal:

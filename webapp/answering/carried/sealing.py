@@ -14,7 +14,13 @@ from flask import request
 from model_training.datasets.pictures import opener as photos
 from webapp.answering import data_uris
 from webapp.answering.answers import SHOWN_SIDE, Answer, Opinion, Verdict
-from webapp.answering.carried.photo_seal import PICTURE_BYTES, NotSealed, PhotoSeal
+from webapp.answering.carried.photo_seal import (
+    PICTURE_BYTES,
+    NotSealed,
+    PhotoSeal,
+    said,
+    verdict_fields,
+)
 from webapp.errors import Refusal
 
 SECONDS = 24 * 3600
@@ -83,14 +89,8 @@ class Carried(Verdict):
 
 def seal(answer: Answer) -> str:
     """Return the signed text that a page carries beside the photo of `answer`."""
-    content = {
+    content = said(answer) | {
         "size": answer.photo_size,
-        "model": answer.model,
-        "title": answer.model_title,
-        "shares": [(name, round(share, 6)) for name, share in answer.shares],
-        "novelty": answer.novelty,
-        "verdict": answer.verdict,
-        "familiarity": answer.familiarity,
         "strangeness": answer.strangeness,
         "resembles": answer.resembles,
         "milliseconds": round(answer.milliseconds, 2),
@@ -129,12 +129,7 @@ def read() -> Carried:
 def _carried(content: dict[str, Any], uri: str, photo: photos.Photo) -> Carried:
     width, height = content["size"]
     return Carried(
-        model=content["model"],
-        model_title=content["title"],
-        shares=[(name, share) for name, share in content["shares"]],
-        novelty=content["novelty"],
-        verdict=content["verdict"],
-        familiarity=content["familiarity"],
+        **verdict_fields(content),
         strangeness=content["strangeness"],
         resembles=content["resembles"],
         photo=photo,
