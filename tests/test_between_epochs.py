@@ -26,8 +26,9 @@ from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.callbacks import Between
 from model_training.training.learning.learner import compile_network
 from model_training.training.learning.optimizers import describe
+from model_training.training.learning.outcome import Interrupted, Trained
 from model_training.training.learning.watcher import Watcher
-from model_training.training.loop import Interrupted, Place, Trained, train
+from model_training.training.loop import Place, train
 from tests.conftest import TINY, place_in
 
 PHASE = Phase(
@@ -201,6 +202,47 @@ def test_a_run_that_was_interrupted_stops_where_it_would_have(
     assert (resumed.best_epoch, resumed.stopped) == (whole.best_epoch, whole.stopped)
     pairs = zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True)
     assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_a_run_out_of_minutes_ends_with_its_epoch_and_has_the_best_weights(
+    whole: Trained, few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    ended = learned(WATCHFUL, few_data, place, minutes=1e-9)
+    assert len(ended.history) == 1 < len(whole.history)
+    assert (ended.stopped, ended.minutes, ended.best_epoch) == ("time", 1e-9, 1)
+    assert ended.history[0].loss == whole.history[0].loss
+    assert learned(WATCHFUL, few_data, place_in(tmp_path / "enough"), minutes=60).stopped == "early"
+
+
+def test_a_run_out_of_minutes_goes_through_no_later_phase(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    phase = dataclasses.replace(PHASE, epochs=1, early_stopping=None)
+    recipe = dataclasses.replace(WATCHFUL, phases=(phase, phase))
+    ended = learned(recipe, few_data, place_in(tmp_path), minutes=1e-9)
+    assert (len(ended.history), ended.stopped) == (1, "time")
+
+
+def test_an_interrupted_run_can_be_told_to_end(
+    whole: Trained, few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    with pytest.raises(Interrupted):
+        learned(WATCHFUL, few_data, place, 4, command="flask train tiny")
+    ended = learned(WATCHFUL, few_data, place, resume=True, minutes=1e-9)
+    assert [one.loss for one in ended.history] == [one.loss for one in whole.history[:2]]
+    assert ended.stopped == "time" and ended.command == "flask train tiny --minutes 1e-09"
+
+
+def test_minutes_given_at_the_beginning_need_not_be_told_again(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    with pytest.raises(Interrupted):
+        learned(WATCHFUL, few_data, place, 2, minutes=1e-9)
+    ended = learned(WATCHFUL, few_data, place, resume=True)
+    assert (len(ended.history), ended.stopped, ended.minutes) == (1, "time", 1e-9)
 
 
 def test_a_state_is_not_gone_on_with_on_other_images(few_data: DataSet, tmp_path: Path) -> None:

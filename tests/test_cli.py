@@ -21,7 +21,7 @@ from model_training.datasets.dataset import DataSet
 from model_training.datasets.sources import SourceError
 from model_training.recipes import RECIPES, Recipe
 from model_training.training import run
-from model_training.training.loop import Interrupted
+from model_training.training.learning.outcome import Interrupted
 from tests.conftest import PROJECT, make_site
 from webapp.cli.common import training
 
@@ -128,6 +128,7 @@ def test_an_interrupted_training_goes_on_with_resume(
     [
         (["custom-cn"], "Did you mean custom-cnn"),
         (["tiny", "--epochs", "0"], "0 is not in the range"),
+        (["tiny", "--minutes", "0"], "0.0 is not in the range"),
         (["tiny", "--batch-size", "many"], "not a valid integer"),
         (["tiny", "--limit", "7"], "from 100 to 800"),
         (["tiny", "--batch-size", "9000"], "smaller --batch-size"),

@@ -21,8 +21,8 @@ from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError
+from model_training.training.learning.outcome import Interrupted
 from model_training.training.learning.watcher import Watcher
-from model_training.training.loop import Interrupted
 from model_training.training.measuring import MeasuringInterrupted
 from model_training.training.options import QUICK_IMAGES, Options, Parts, some
 from model_training.training.run import run

@@ -25,8 +25,8 @@ from model_training.training import checkpoint, environment
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.learner import compile_network, epoch_order
 from model_training.training.learning.optimizers import OneCycle
+from model_training.training.learning.outcome import Diverged, Interrupted
 from model_training.training.learning.watcher import Watcher
-from model_training.training.loop import Diverged, Interrupted
 from model_training.training.options import Options, Parts
 from model_training.training.run import run
 from tests.conftest import PROJECT, TINY, place_in
@@ -235,6 +235,16 @@ def test_an_interrupted_run_resumes_to_the_same_network(
     assert np.array_equal(resumed.predictions.test, tiny_bundle.predictions.test[:500])
     assert resumed.history["loss"] == pytest.approx(tiny_bundle.history["loss"], rel=1e-6)
     assert not checkpoint.exists(place.state)
+
+
+def test_a_run_out_of_minutes_is_measured_as_it_is_and_its_card_says_so(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    card = run(TINY, few_data, Options(minutes=1e-3), tmp_path / "tiny", place_in(tmp_path)).card
+    told = card.training
+    assert (told.epochs, told.planned_epochs, told.best_epoch) == (1, 2, None)
+    assert told.minutes == 1e-3 and told.command == "flask train tiny --minutes 0.001 --seed 0"
+    assert card.metrics["test"].images == 500
 
 
 def test_an_unfinished_run_is_not_thrown_away_unasked(few_data: DataSet, tmp_path: Path) -> None:

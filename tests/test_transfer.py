@@ -38,8 +38,8 @@ from model_training.recipes import (
 from model_training.training import measuring
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.learner import Learner
+from model_training.training.learning.outcome import Interrupted
 from model_training.training.learning.watcher import Watcher
-from model_training.training.loop import Interrupted
 from model_training.training.options import Options
 from model_training.training.run import run
 from tests.conftest import place_in

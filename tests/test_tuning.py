@@ -24,7 +24,8 @@ from model_training.datasets.augmentation import Augmentation
 from model_training.datasets.dataset import DataSet
 from model_training.recipes import RECIPES, Choice, Recipe, Space, find_recipe
 from model_training.training import checkpoint
-from model_training.training.loop import Interrupted, train
+from model_training.training.learning.outcome import Interrupted
+from model_training.training.loop import train
 from model_training.training.options import Options, Parts
 from model_training.tuning import trials as short_trainings
 from model_training.tuning.record import StudyError, find_record

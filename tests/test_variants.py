@@ -188,7 +188,9 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
         "weights of epoch 21, on 45,000 images; it is right on 95.0% of the images that it learned "
         "from, 12.0 points more than on those of the test, so that it has learned many by heart."
     )
-    plain = dataclasses.replace(REACHED, test=0.858, train=0.86, best_epoch=None, epochs=1)
+    plain = dataclasses.replace(
+        REACHED, test=0.858, train=0.86, best_epoch=None, epochs=1, planned=1
+    )
     told = why(dataclasses.replace(TINY, reported=Reported("S", 0.86)), plain)
     assert told == (
         "Ours agrees with the reported 86%: it was trained for 1 epoch, on 45,000 images; it is "
@@ -202,6 +204,14 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
         "Ours is 2.0 points above the reported 86%: it was trained for 1 epoch, on 45,000 images."
     )
     assert why(dataclasses.replace(TINY, reported=None), REACHED) is None
+
+
+def test_a_run_that_was_out_of_minutes_says_so() -> None:
+    recipe = dataclasses.replace(TINY, reported=Reported("S", 0.83))
+    ended = dataclasses.replace(REACHED, minutes=110.0)
+    told = "it stopped after 31 of 100 epochs, when its 110 minutes were over"
+    assert f"{told} and has the weights of epoch 21, on" in (why(recipe, ended) or "")
+    assert f"{told}, on" in (why(recipe, dataclasses.replace(ended, best_epoch=None)) or "")
 
 
 def test_a_reported_figure_of_another_task_is_not_compared() -> None:

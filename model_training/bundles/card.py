@@ -72,7 +72,8 @@ class TrainingFacts(_Part):
     `pretrained` names the source of the initial weights.  `calibrated_by` is the command of the run
     from which the figures on validation are, where this one learned from all images.
     `planned_epochs` are those that it would have gone through, `best_epoch` the one whose weights
-    it has; both only where early stopping could end it.  `tuned` says which trial of which study
+    it has; both only where early stopping could end it, the former also where `minutes` did, after
+    which it was to begin no new epoch.  `tuned` says which trial of which study
     found its settings, where a search did.
     """
 
@@ -84,6 +85,7 @@ class TrainingFacts(_Part):
     epochs: Count
     planned_epochs: Count | None = None
     best_epoch: Count | None = None
+    minutes: Annotated[float, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(gt=0)]
     seed: Count
     images: Count

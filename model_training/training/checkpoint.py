@@ -20,6 +20,8 @@ from model_training.files import DamagedFile, read_arrays, remove_leftovers, who
 if TYPE_CHECKING:
     import keras
 
+    from model_training.training.learning.outcome import Ending
+
 STATE_NAME, LOCK_NAME = "state.npz", "lock"
 
 
@@ -79,8 +81,8 @@ class State:
     `phase` counts the finished phases, `step` the steps of the one that is going on.
     `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
     `between` is what callbacks remember of the phase, `best_epoch` the one whose weights early
-    stopping kept in a finished phase, `stopped` whether it ended one before its last epoch.
-    `replace` says whether the run may replace the bundle that is there already.
+    stopping kept in a finished phase, `stopped` what ended one before its last epoch.  After
+    `minutes` no new epoch begins; with `replace` it may replace the bundle that is there already.
     """
 
     settings: dict[str, Any]
@@ -97,7 +99,8 @@ class State:
     trainable_parameters: int = 0
     between: dict[str, Any] = field(default_factory=dict)
     best_epoch: int | None = None
-    stopped: bool = False
+    stopped: Ending | None = None
+    minutes: float | None = None
     replace: bool = False
 
     @classmethod

@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 
-from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.checking import checked, find_doubts
 from model_training.networks.frozen.features import Stopped
@@ -25,34 +24,12 @@ from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import versions
 from model_training.training.learning.learner import Learner, epoch_order
+from model_training.training.learning.outcome import Diverged, Ending, Interrupted, Trained
 from model_training.training.learning.watcher import Watcher
 from model_training.training.signals import stop_signals
 from model_training.training.together.alone import by_itself
 from model_training.training.together.state import read_of
 from model_training.training.together.team import ALONE, Team
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained network, in float32, with how it came about.
-
-    `started` is when the run began, in ISO 8601, and `command` what began it.  `seconds` is the
-    wall time of all its sessions, validation after each epoch and the features of frozen layers
-    included, also those that an earlier run had computed.  `pretrained` says in words where the
-    first weights came from, if from elsewhere.  `trainable_parameters` are those that learned in
-    the last phase.  `best_epoch` is the one whose weights these are, where early stopping chose it;
-    `stopped` says whether it ended a phase before its last epoch.
-    """
-
-    model: keras.Model
-    history: list[Epoch]
-    started: str
-    seconds: float
-    command: str
-    pretrained: str | None
-    trainable_parameters: int
-    best_epoch: int | None = None
-    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,14 +43,6 @@ class Place:
     state: Path
     features: Path
     logs: Path | None = None
-
-
-class Diverged(ValueError):
-    """The loss became infinite or no number at all."""
-
-
-class Interrupted(Exception):
-    """The training was asked to stop, and its state is on disk."""
 
 
 def train(
@@ -90,6 +59,7 @@ def train(
     weights: Path | None = None,
     replace: bool = False,
     resume: bool = False,
+    minutes: float | None = None,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] | None = None,
     team: Team = ALONE,
@@ -109,6 +79,8 @@ def train(
         weights: a file of pretrained weights, for a recipe that begins with some.
         replace: whether the caller may replace an earlier bundle; kept with the state, so that
             `resume` need not be told again.
+        minutes: no new epoch begins after so many, those before an interruption included; at least
+            one is learned.  Kept with the state too.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
         team: the processes that train together; one that does not lead writes nothing.
 
@@ -136,9 +108,9 @@ def train(
     told = watcher or Watcher()
     run = _Run(network, phases, seed, fit, validation, place, data_digest, told, team)
     if resume:
-        run.restore(weights, replace)
+        run.restore(weights, replace, minutes)
     else:
-        run.begin(weights, command, replace)
+        run.begin(weights, command, replace, minutes)
     with contextlib.ExitStack() as listening:
         run.learn(stop or listening.enter_context(stop_signals()).is_set)
     return run.outcome()
@@ -185,9 +157,11 @@ class _Run:
         facts = {"images": data_digest, "settings": json.dumps(settings)}
         team.check_same(facts | {"versions": json.dumps(versions())})
 
-    def begin(self, weights: Path | None, command: str, replace: bool) -> None:
+    def begin(
+        self, weights: Path | None, command: str, replace: bool, minutes: float | None
+    ) -> None:
         """Start with a fresh network."""
-        self._state.command, self._state.replace = command, replace
+        self._state.command, self._state.replace, self._state.minutes = command, replace, minutes
         recipe = self._recipe
         if isinstance(recipe.pretrained, PretrainedFile):
             self._state.pretrained = recipe.pretrained.load(self._model, weights)
@@ -200,7 +174,7 @@ class _Run:
         for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
             self._watcher.on_warning(doubt)
 
-    def restore(self, weights: Path | None, replace: bool) -> None:
+    def restore(self, weights: Path | None, replace: bool, minutes: float | None) -> None:
         """Go on from the state on disk."""
         saved = read_of(self._team, self._place.state)
         state = checkpoint.State.of(saved.folder, saved.progress)
@@ -211,6 +185,9 @@ class _Run:
                 "Resume it without --weights, or start anew with --restart."
             )
         self._state = dataclasses.replace(state, replace=state.replace or replace)
+        if minutes not in (None, state.minutes):
+            self._state.minutes = minutes
+            self._state.command += f" --minutes {minutes:g}"  # Of two, the later one holds.
         saved.put_into(self._model)
         self._learner_state = saved.learner
         self._resumed = True
@@ -234,37 +211,49 @@ class _Run:
             model=model,
             history=state.history,
             started=state.started,
-            seconds=state.features_seconds + sum(row.seconds for row in state.history),
+            seconds=_seconds(state),
             command=state.command,
             pretrained=state.pretrained,
             trainable_parameters=state.trainable_parameters,
             best_epoch=state.best_epoch,
             stopped=state.stopped,
+            minutes=state.minutes,
         )
 
     def _learn_phase(self, stop: Callable[[], bool]) -> None:
         state = self._state
         phase, steps = self._phases[state.phase], self._steps[state.phase]
-        learner = self._set_up(phase, steps, stop)
-        try:
-            self._learn_steps(learner, phase, steps, stop)
-        finally:
-            learner.between.all.on_train_end()  # The best weights are put back, logs closed.
-        state.best_epoch = learner.between.best_epoch
+        if state.step == 0 and self._is_out_of_time():  # What frozen layers say may take hours.
+            state.stopped = "time"
+        else:
+            learner = self._set_up(phase, steps, stop)
+            try:
+                state.stopped = self._learn_steps(learner, phase, steps, stop) or state.stopped
+            finally:
+                learner.between.all.on_train_end()  # The best weights are put back, logs closed.
+            state.best_epoch = learner.between.best_epoch
         if state.step < steps:
-            state.stopped = True
             self._watcher.on_step(steps - state.step)
+
+    def _is_out_of_time(self) -> bool:
+        state = self._state
+        over = state.minutes is not None and _seconds(state) >= 60 * state.minutes
+        return self._team.any(bool(state.history) and over)
 
     def _learn_steps(
         self, learner: Learner, phase: Phase, steps: int, stop: Callable[[], bool]
-    ) -> None:
+    ) -> Ending | None:
         state, watcher = self._state, self._watcher
         steps_per_epoch = steps // phase.epochs
         clock = time.monotonic()
         order = epoch_order(len(self._fit), self._seed, len(state.history))
-        if state.step < steps:
-            learner.between.all.on_epoch_begin(len(state.history))
+        begun = False
         while state.step < steps:
+            if state.step % steps_per_epoch == 0 and self._is_out_of_time():
+                return "time"
+            if not begun:
+                learner.between.all.on_epoch_begin(len(state.history))
+                begun = True
             epoch, batch = divmod(state.step, steps_per_epoch)
             chosen = order[batch * phase.batch_size : (batch + 1) * phase.batch_size]
             state.step += 1
@@ -287,8 +276,9 @@ class _Run:
                 row = state.finish_epoch(learner.learning_rate, *measured)
                 watcher.on_epoch(row)
                 learner.between.epoch_ends(row)
+                begun = False
                 if learner.between.stops:
-                    return
+                    return "early"
                 order = epoch_order(len(self._fit), self._seed, len(state.history))
             # After the very last step there is nothing to stop.
             last = state.phase + 1 == len(self._phases) and state.step == steps
@@ -297,8 +287,7 @@ class _Run:
                 self._save(learner)
             if stopping:
                 raise Interrupted
-            if epoch_ends and state.step < steps:
-                learner.between.all.on_epoch_begin(len(state.history))
+        return None
 
     def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
         total = len(self._fit) * len(phase.views) + len(self._validation or ())
@@ -347,3 +336,8 @@ class _Run:
             learner.state() if learner is not None else None,
             dataclasses.asdict(self._state),
         )
+
+
+def _seconds(state: checkpoint.State) -> float:
+    # Of whole epochs: one that was interrupted is not over.
+    return state.features_seconds + sum(row.seconds for row in state.history)

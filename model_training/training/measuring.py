@@ -40,8 +40,9 @@ from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output
 from model_training.training.environment import Environment
 from model_training.training.learning.optimizers import describe
+from model_training.training.learning.outcome import Interrupted, Trained
 from model_training.training.learning.watcher import Watcher
-from model_training.training.loop import Interrupted, Place, Trained
+from model_training.training.loop import Place
 from model_training.training.options import Options, Parts
 from model_training.training.pretrained_heads import kept_head
 from model_training.training.why import Reached, why
@@ -261,11 +262,18 @@ def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
         epochs=len(run.trained.history),
         planned=sum(phase.epochs for phase in run.phases),
         best_epoch=run.trained.best_epoch,
+        minutes=_minutes_over(run.trained),
     )
+
+
+def _minutes_over(trained: Trained) -> float | None:
+    """Return after how many minutes a training began no new epoch, where that ended it."""
+    return trained.minutes if trained.stopped == "time" else None
 
 
 def _training_facts(run: Finished) -> TrainingFacts:
     recipe, trained, parts = run.recipe, run.trained, run.parts
+    could_end = trained.best_epoch is not None or trained.stopped is not None
     return TrainingFacts(
         command=trained.command,
         changes=run.options.changes,
@@ -273,10 +281,9 @@ def _training_facts(run: Finished) -> TrainingFacts:
         optimizer="; then ".join(describe(phase) for phase in run.phases),
         precision=recipe.precision,
         epochs=len(trained.history),
-        planned_epochs=(
-            None if trained.best_epoch is None else sum(phase.epochs for phase in run.phases)
-        ),
+        planned_epochs=sum(phase.epochs for phase in run.phases) if could_end else None,
         best_epoch=trained.best_epoch,
+        minutes=_minutes_over(trained),
         batch_size=run.phases[-1].batch_size,
         seed=run.options.seed,
         images=len(parts.fit),

@@ -40,6 +40,7 @@ class Options:
         data: the folder or file of a data set of one's own, for the command on the card.
         name: what that is called, where it is not called after the folder; for the command too.
         epochs: of the last phase.
+        minutes: after which no new epoch begins, and the network is measured as it is.
         batch_size: of every phase.
         weights: a file of pretrained weights.
         input: what the network does to its input beside what it does anyway.
@@ -56,6 +57,7 @@ class Options:
     data: Path | None = None
     name: str | None = None
     epochs: int | None = None
+    minutes: float | None = None
     batch_size: int | None = None
     seed: int = 0
     limit: int | None = None
@@ -202,9 +204,14 @@ def command(recipe: Recipe, options: Options) -> str:
         if isinstance(value, bool):
             words += [option] if value else []
         elif value is not None:
-            told = value.absolute().name if isinstance(value, Path) else str(value)
-            words.append(f"{option} {shlex.quote(told)}")
+            words.append(f"{option} {shlex.quote(_told(value))}")
     return " ".join(words)
+
+
+def _told(value: object) -> str:
+    if isinstance(value, Path):
+        return value.absolute().name
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def run(
             weights=options.weights,
             replace=replace,
             resume=resume,
+            minutes=options.minutes,
             watcher=watcher,
             stop=asked_to_stop.is_set,
             team=team,

@@ -19,6 +19,7 @@ class Reached:
         images: that it learned from.
         epochs: that it went through, of `planned`.
         best_epoch: whose weights it has, where early stopping chose it.
+        minutes: after which it began no new epoch, where that ended it.
     """
 
     test: float
@@ -27,6 +28,7 @@ class Reached:
     epochs: int
     planned: int
     best_epoch: int | None
+    minutes: float | None = None
 
 
 def why(recipe: Recipe, reached: Reached) -> str | None:
@@ -53,9 +55,11 @@ def _facts(recipe: Recipe, reached: Reached) -> list[str]:
     if recipe.change:
         facts.append(f"this run had {recipe.change}")
     length = f"it was trained for {_epochs(reached.epochs)}"
+    if reached.epochs < reached.planned:
+        length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"
+    if reached.minutes is not None:
+        length += f", when its {reached.minutes:g} minutes were over"
     if reached.best_epoch is not None:
-        if reached.epochs < reached.planned:
-            length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"
         length += f" and has the weights of epoch {reached.best_epoch}"
     facts.append(f"{length}, on {reached.images:,} images")
     return facts

@@ -125,8 +125,9 @@ class ShortRuns:
 
         from model_training.networks.frozen.pieces import FullDisk
         from model_training.networks.pretrained import WeightsError
+        from model_training.training.learning.outcome import Diverged, Interrupted
         from model_training.training.learning.watcher import Watcher
-        from model_training.training.loop import Diverged, Interrupted, Place, train
+        from model_training.training.loop import Place, train
 
         recipe, phases = as_trained(
             with_values(self.recipe, values), self.data, self.parts, self.options

@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="NAME", required=False)
 @click.option("--list", "list_recipes", is_flag=True, help="List every recipe and its results.")
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs in the last phase.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Begin no new epoch after this many minutes of training, those before an interruption "
+    "included, and measure what was learned by then.",
+)
 @click.option("--batch-size", type=click.IntRange(1), help="Number of images per step.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @data_options

@@ -40,8 +40,8 @@ def train_shown(
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.networks.frozen.pieces import FullDisk
     from model_training.networks.pretrained import WeightsError
+    from model_training.training.learning.outcome import Interrupted
     from model_training.training.learning.watcher import Watcher
-    from model_training.training.loop import Interrupted
     from model_training.training.measuring import MeasuringInterrupted
     from model_training.training.run import run
 
@@ -131,7 +131,7 @@ def help_shown(
     Raises:
         click.ClickException: it ended early.
     """
-    from model_training.training.loop import Interrupted
+    from model_training.training.learning.outcome import Interrupted
     from model_training.training.run import help_with
 
     try:
