@@ -16,6 +16,7 @@ from flask import Flask
 
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import Found, read_bundle
+from model_training.datasets.registry import find_known
 from model_training.recipes import RECIPES
 from tests import garden
 from tests.conftest import make_site
@@ -116,6 +117,19 @@ def test_results_of_another_version_of_a_data_set_are_kept_apart(
     for address in (f"/gallery/?data={name}", "/gallery/?model=older"):
         gone = client.get(address)
         assert (gone.status, "are not here" in gone.text) == (404, True), address
+
+
+def test_a_data_set_of_the_catalogue_is_described_without_its_images_too(
+    site_with: Site, sprout: Bundle
+) -> None:
+    animals = find_known("animals7")
+    learned = of(sprout, "keeper", data_digest=animals.digest, data_set=animals.title)
+    card = learned.card.model_copy(update={"classes": list(animals.classes)})
+    client = site_with(dataclasses.replace(learned, card=card))
+    page = client.get("/dataset/animals7").text
+    assert animals.about.lead in page and animals.about.notes[0].text in page
+    assert "flask data pack --dataset animals7 --data PATH" in page
+    assert client.get("/models/?data=animals7").text.count("Keeper") >= 1
 
 
 def test_a_model_whose_classes_are_not_those_of_its_data_set_is_left_out(

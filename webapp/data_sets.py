@@ -15,6 +15,7 @@ from model_training.datasets.dataset import ImageSet
 from model_training.datasets.description import About
 from model_training.datasets.kept import AUDIT, Kept, read_all_kept
 from model_training.datasets.pictures.remembered import RememberedImages
+from model_training.datasets.registry import KnownDataSet, known_data_sets
 from model_training.datasets.statistics import Statistics
 from model_training.files import DamagedFile
 from model_training.mapping import map_arrays
@@ -34,6 +35,7 @@ class ServedDataSet:
         classes: the meaning of each label.
         digest: names exactly its images; the results that have it belong here.
         kept: what is kept of it; None where only results of it are here.
+        known: itself in the catalogue, where only results of it are here and they say it is that.
         audit: of the kept test images, if there is a good one.
         problems: of each damaged part, what is wrong with it.
     """
@@ -43,6 +45,7 @@ class ServedDataSet:
     classes: tuple[str, ...]
     digest: str
     kept: Kept | None = None
+    known: KnownDataSet | None = None
     audit: Audit | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -64,7 +67,9 @@ class ServedDataSet:
     @property
     def about(self) -> About:
         """Return the sentences for its page."""
-        return self.kept.description.about if self.kept else About()
+        if self.kept:
+            return self.kept.description.about
+        return self.known.about if self.known else About()
 
     @property
     def version(self) -> str:
@@ -120,18 +125,20 @@ def known_by_results(cards: Iterable[Card], there: Iterable[ServedDataSet]) -> l
     """
     digests = {one.digest for one in there}
     names, titles = {one.name for one in there}, {one.title for one in there}
+    catalogue = {one.digest: one for one in known_data_sets().values()}
     found: dict[str, ServedDataSet] = {}
     for card in cards:
         digest, title = card.training.data_digest, card.training.data_set
         if digest in digests or digest in found:
             continue
-        name = slug(title)
+        known = catalogue.get(digest)
+        name = known.name if known else slug(title)
         if not name or name in names:
             name = f"{name[:48]}-{digest[:_DIGITS]}".lstrip("-")
         if title in titles:
             # A folder of photos that grew since: another data set under the same title.
             title = f"{title} (another version, {digest[:_DIGITS]})"
-        found[digest] = ServedDataSet(name, title, tuple(card.classes), digest)
+        found[digest] = ServedDataSet(name, title, tuple(card.classes), digest, known=known)
         names.add(name)
         titles.add(title)
     return list(found.values())
@@ -157,8 +164,8 @@ def _served(kept: Kept, logger: Logger) -> ServedDataSet:
         description.classes,
         description.digest,
         kept,
-        audit,
-        problems,
+        audit=audit,
+        problems=problems,
     )
 
 
