@@ -18,6 +18,7 @@ from model_training.judging.judge import Judge
 from model_training.judging.parts.verdicts import Familiarity, VerdictRates
 from tests import pictures
 from tests.page_client import Page, PageClient
+from tests.test_feedback import form_of
 from tests.test_upload import png, send, shares
 from webapp.answering import answers, wording
 from webapp.answering.answers import Opinion
@@ -101,6 +102,16 @@ def test_a_verdict_is_said_first_and_its_bars_say_the_same(
         assert label in heading(page)
         assert float(stated[1]) == pytest.approx(largest, abs=0.06)
         assert "so take it as a guess" in page.text or "not sure at all" in page.text
+
+
+def test_a_form_that_comes_back_states_what_the_answer_did(
+    say: Callable[..., None], client: PageClient
+) -> None:
+    say("known")
+    page = send(client, pictures.jpeg())
+    back = client.post("/feedback/", data=form_of(page), content_type="multipart/form-data")
+    assert (back.status, heading(back)) == (400, "Not sent yet")
+    assert bars(back) == bars(page)
 
 
 def _second(pair: tuple[str, float]) -> float:
