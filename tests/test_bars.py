@@ -44,6 +44,22 @@ def test_a_log_has_a_line_where_a_stage_begins_and_one_where_it_ends(
     )
 
 
+def test_a_log_says_now_and_then_how_far_a_long_stage_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 1000.0
+    monkeypatch.setattr(bars.time, "monotonic", lambda: clock)
+    with Bars() as told:
+        for done in (100, 110, 120, 130, 1_100):
+            told.show("training", done, 1_100)
+            clock += 160
+    assert capsys.readouterr().err == (
+        "training: 1,000 to do\n"
+        "training: 120 of 1,100, about 4.4 h left\n"
+        "training: 1,100 of 1,100 done, 640 s\n"
+    )
+
+
 def test_a_terminal_has_a_bar_that_names_the_stage_and_says_how_far_it_is(
     screen: io.StringIO,
 ) -> None:

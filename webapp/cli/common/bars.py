@@ -1,4 +1,4 @@
-"""Progress of a command: a bar for each stage on a terminal, two plain lines in a log."""
+"""Progress of a command: a bar for each stage on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from webapp.filters import duration
+
+LINE_EVERY = 300
+"""Seconds between the lines that a log has of one stage: an epoch may take ten minutes."""
+
 
 class Bars:
     """Shows one stage at a time, on standard error; a context that ends the last one.
@@ -24,8 +29,8 @@ class Bars:
         self._has_bars = self._console.is_terminal and not self._console.is_dumb_terminal
         self._stage: str | None = None
         self._finished: str | None = None
-        self._done = self._total = 0
-        self._started = 0.0
+        self._first = self._done = self._total = 0
+        self._started = self._told = 0.0
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -53,6 +58,8 @@ class Bars:
         if done >= total:
             self._end()
             self._finished = stage
+        elif self._bar is None and time.monotonic() - self._told >= LINE_EVERY:
+            self._tell()
 
     def each(self, stage: str, total: int) -> Callable[[int], None]:
         """Return a function that is told how many more of `total` are done in `stage`."""
@@ -77,7 +84,8 @@ class Bars:
             click.echo(text)
 
     def _begin(self, stage: str, done: int, total: int) -> None:
-        self._stage, self._finished, self._started = stage, None, time.monotonic()
+        self._stage, self._finished, self._first = stage, None, done
+        self._started = self._told = time.monotonic()
         if not self._has_bars:
             click.echo(f"{stage}: {total - done:,} to do", err=True)
             return
@@ -94,6 +102,14 @@ class Bars:
         )
         self._task = self._bar.add_task(stage, total=total, completed=done)
         self._bar.start()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        left = ""
+        if done := self._done - self._first:
+            seconds = (self._told - self._started) / done * (self._total - self._done)
+            left = f", about {duration(seconds)} left"
+        click.echo(f"{self._stage}: {self._done:,} of {self._total:,}{left}", err=True)
 
     def _end(self) -> None:
         if self._stage is None:
