@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +116,13 @@ def test_gradients_take_the_longer_the_more_add_them_up_up_to_twice_their_size()
     assert network.told(2, link) == pytest.approx(1.0)
     assert network.told(1000, link) == pytest.approx(2.0, rel=0.01)
     assert network.told(8, link, divided_among=4) == pytest.approx(network.told(8, link) / 4)
+
+
+def test_what_other_virtual_machines_take_counts_as_used(tmp_path: Path) -> None:
+    table = tmp_path / "stat"
+    for stolen, used in ((0, 300), (150, 450)):
+        table.write_text(f"cpu  100 50 80 9000 700 40 30 {stolen} 0 0\ncpu0 1 1\n", "utf-8")
+        assert costs.busy_seconds(table) == pytest.approx(used / os.sysconf("SC_CLK_TCK"))
 
 
 def test_how_far_the_simulation_is_off_is_told_of_the_worst_figure() -> None:

@@ -3,7 +3,8 @@
 Measures what a photo costs here, sends photos to a real gunicorn at three rates, by chance, and
 simulates the same photos at the same moments.  Prints both, for each rate how many were answered a
 second and what half and 95 of 100 waited, and fails where they differ by more than 15 %.  Where
-others use the processor meanwhile it says how much: above 5 % the figures mean nothing.
+others use the processor meanwhile, other virtual machines included, it says how much: above 5 % the
+figures mean nothing.
 """
 
 from __future__ import annotations

@@ -182,11 +182,12 @@ def today() -> str:
     return date.today().isoformat()
 
 
-def busy_seconds() -> float:
-    """Return the seconds that all processors have been busy since the machine started."""
-    fields = Path("/proc/stat").read_text("utf-8").splitlines()[0].split()[1:]
-    user, nice, system, _idle, _waiting, interrupt, soft = (int(value) for value in fields[:7])
-    return (user + nice + system + interrupt + soft) / _TICK
+def busy_seconds(table: Path = Path("/proc/stat")) -> float:
+    """Return the seconds since the start that all processors have been busy, or, in a virtual
+    machine, were given to other machines while something here waited for them."""
+    fields = table.read_text("utf-8").splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _waiting, interrupt, soft, stolen = (int(one) for one in fields)
+    return (user + nice + system + interrupt + soft + stolen) / _TICK
 
 
 def own_seconds(site: Site) -> float:
