@@ -260,7 +260,9 @@ def _decode(data: bytes, kind: str, max_pixels: int, working_side: int) -> Photo
     if orientation in (5, 6, 7, 8):  # lying on its side
         width, height = height, width
     plain = eight_bits(image)
-    plain.thumbnail((working_side, working_side), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    # Half of a bicubic filter's arithmetic, which is most of what opening a photo of 1,600 pixels
+    # takes; what comes out is reduced once more, to what a network sees.
+    plain.thumbnail((working_side, working_side), Image.Resampling.HAMMING, reducing_gap=3.0)
     if orientation in _TURNS:
         plain = plain.transpose(_TURNS[orientation])
     plain = srgb(plain, image.info.get("icc_profile"))
