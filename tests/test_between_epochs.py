@@ -229,7 +229,7 @@ def test_an_interrupted_run_can_be_told_to_end(
 ) -> None:
     place = place_in(tmp_path)
     with pytest.raises(Interrupted):
-        learned(WATCHFUL, few_data, place, 4, command="flask train tiny")
+        learned(WATCHFUL, few_data, place, 4, minutes=9, command="flask train tiny --minutes 9")
     ended = learned(WATCHFUL, few_data, place, resume=True, minutes=1e-9)
     assert [one.loss for one in ended.history] == [one.loss for one in whole.history[:2]]
     assert ended.stopped == "time" and ended.command == "flask train tiny --minutes 1e-09"

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -187,7 +188,8 @@ class _Run:
         self._state = dataclasses.replace(state, replace=state.replace or replace)
         if minutes not in (None, state.minutes):
             self._state.minutes = minutes
-            self._state.command += f" --minutes {minutes:g}"  # Of two, the later one holds.
+            told = re.sub(r" --minutes \S+", "", state.command)
+            self._state.command = f"{told} --minutes {minutes:g}"
         saved.put_into(self._model)
         self._learner_state = saved.learner
         self._resumed = True
