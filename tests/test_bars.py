@@ -48,7 +48,7 @@ def test_a_log_says_now_and_then_how_far_a_long_stage_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1000.0
-    monkeypatch.setattr(bars.time, "monotonic", lambda: clock)
+    monkeypatch.setattr("webapp.cli.common.bars.time.monotonic", lambda: clock)
     with Bars() as told:
         for done in (100, 110, 120, 130, 1_100):
             told.show("training", done, 1_100)

@@ -210,7 +210,7 @@ def test_a_run_that_was_out_of_minutes_says_so() -> None:
     recipe = dataclasses.replace(TINY, reported=Reported("S", 0.83))
     ended = dataclasses.replace(REACHED, minutes=110.0)
     told = "it stopped after 31 of 100 epochs, when its 110 minutes were over"
-    assert f"{told} and has the weights of epoch 21, on" in (why(recipe, ended) or "")
+    assert f"{told}, and has the weights of epoch 21, on" in (why(recipe, ended) or "")
     assert f"{told}, on" in (why(recipe, dataclasses.replace(ended, best_epoch=None)) or "")
 
 

@@ -58,10 +58,10 @@ def _facts(recipe: Recipe, reached: Reached) -> list[str]:
     if reached.epochs < reached.planned:
         length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"
     if reached.minutes is not None:
-        length += f", when its {reached.minutes:g} minutes were over"
+        length += f", when its {reached.minutes:g} minutes were over,"
     if reached.best_epoch is not None:
         length += f" and has the weights of epoch {reached.best_epoch}"
-    facts.append(f"{length}, on {reached.images:,} images")
+    facts.append(f"{length.removesuffix(',')}, on {reached.images:,} images")
     return facts
 
 
