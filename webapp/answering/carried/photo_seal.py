@@ -36,7 +36,8 @@ def said(verdict: Verdict) -> dict[str, Any]:
     return {
         "model": verdict.model,
         "title": verdict.model_title,
-        "shares": [(name, round(share, 6)) for name, share in verdict.shares],
+        # To the last digit: rounded, what was said could be shown as another figure the next time.
+        "shares": verdict.shares,
         "novelty": verdict.novelty,
         "verdict": verdict.verdict,
         "familiarity": verdict.familiarity,

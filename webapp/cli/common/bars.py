@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from webapp.filters import duration
 
 LINE_EVERY = 300
-"""Seconds between the lines that a log has of one stage: an epoch may take ten minutes."""
+"""Seconds between the lines that a log has of one stage: an epoch may take much longer."""
 
 
 class Bars:
