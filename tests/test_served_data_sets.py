@@ -91,6 +91,17 @@ def test_a_quick_try_is_reported_and_not_compared_image_by_image(
         assert (page.status, "on 50 of the 161 test images" in page.text) == (404, True), address
 
 
+def test_a_run_that_the_clock_ended_is_not_called_reproducible(
+    site_with: Site, sprout: Bundle
+) -> None:
+    epochs = sprout.card.training.epochs
+    client = site_with(of(sprout, "brief", minutes=5.0, planned_epochs=60))
+    brief, whole = client.get("/models/brief").text, client.get("/models/sprout").text
+    assert f"{epochs} of 60 epochs" in brief and "of 60 epochs" not in whole
+    assert "The clock ended it" in brief and "The clock ended it" not in whole
+    assert "reproduces this model" in whole and "reproduces this model" not in brief
+
+
 def test_results_of_another_version_of_a_data_set_are_kept_apart(
     site_with: Site, sprout: Bundle
 ) -> None:
