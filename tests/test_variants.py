@@ -188,9 +188,7 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
         "weights of epoch 21, on 45,000 images; it is right on 95.0% of the images that it learned "
         "from, 12.0 points more than on those of the test, so that it has learned many by heart."
     )
-    plain = dataclasses.replace(
-        REACHED, test=0.858, train=0.86, best_epoch=None, epochs=1, planned=1
-    )
+    plain = dataclasses.replace(REACHED, test=0.858, train=0.86, best_epoch=None, epochs=1)
     told = why(dataclasses.replace(TINY, reported=Reported("S", 0.86)), plain)
     assert told == (
         "Ours agrees with the reported 86%: it was trained for 1 epoch, on 45,000 images; it is "

@@ -73,8 +73,8 @@ class TrainingFacts(_Part):
     from which the figures on validation are, where this one learned from all images.
     `planned_epochs` are those that it would have gone through, `best_epoch` the one whose weights
     it has; both only where early stopping could end it, the former also where `minutes` did, after
-    which it was to begin no new epoch.  `tuned` says which trial of which study
-    found its settings, where a search did.
+    which it was to begin no new epoch.  `tuned` says which trial of which study found its settings,
+    where a search did.
     """
 
     command: str

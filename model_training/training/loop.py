@@ -219,7 +219,7 @@ class _Run:
             trainable_parameters=state.trainable_parameters,
             best_epoch=state.best_epoch,
             stopped=state.stopped,
-            minutes=state.minutes,
+            minutes=state.minutes if state.stopped == "time" else None,
         )
 
     def _learn_phase(self, stop: Callable[[], bool]) -> None:

@@ -262,18 +262,13 @@ def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
         epochs=len(run.trained.history),
         planned=sum(phase.epochs for phase in run.phases),
         best_epoch=run.trained.best_epoch,
-        minutes=_minutes_over(run.trained),
+        minutes=run.trained.minutes,
     )
-
-
-def _minutes_over(trained: Trained) -> float | None:
-    """Return after how many minutes a training began no new epoch, where that ended it."""
-    return trained.minutes if trained.stopped == "time" else None
 
 
 def _training_facts(run: Finished) -> TrainingFacts:
     recipe, trained, parts = run.recipe, run.trained, run.parts
-    could_end = trained.best_epoch is not None or trained.stopped is not None
+    could_end = trained.best_epoch is not None or trained.minutes is not None
     return TrainingFacts(
         command=trained.command,
         changes=run.options.changes,
@@ -283,7 +278,7 @@ def _training_facts(run: Finished) -> TrainingFacts:
         epochs=len(trained.history),
         planned_epochs=sum(phase.epochs for phase in run.phases) if could_end else None,
         best_epoch=trained.best_epoch,
-        minutes=_minutes_over(trained),
+        minutes=trained.minutes,
         batch_size=run.phases[-1].batch_size,
         seed=run.options.seed,
         images=len(parts.fit),

@@ -55,13 +55,16 @@ def _facts(recipe: Recipe, reached: Reached) -> list[str]:
     if recipe.change:
         facts.append(f"this run had {recipe.change}")
     length = f"it was trained for {_epochs(reached.epochs)}"
-    if reached.epochs < reached.planned:
+    could_end = reached.best_epoch is not None or reached.minutes is not None
+    if could_end and reached.epochs < reached.planned:
         length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"
+    comma = ""
     if reached.minutes is not None:
-        length += f", when its {reached.minutes:g} minutes were over,"
+        length += f", when its {reached.minutes:g} minutes were over"
+        comma = ","
     if reached.best_epoch is not None:
-        length += f" and has the weights of epoch {reached.best_epoch}"
-    facts.append(f"{length.removesuffix(',')}, on {reached.images:,} images")
+        length += f"{comma} and has the weights of epoch {reached.best_epoch}"
+    facts.append(f"{length}, on {reached.images:,} images")
     return facts
 
 

@@ -23,8 +23,8 @@ class Trained:
     included, also those that an earlier run had computed.  `pretrained` says in words where the
     first weights came from, if from elsewhere.  `trainable_parameters` are those that learned in
     the last phase.  `best_epoch` is the one whose weights these are, where early stopping chose it;
-    `stopped` says what ended a phase before its last epoch, if anything did, and `minutes` how
-    many the run was given.
+    `stopped` says what ended a phase before its last epoch, if anything did, and `minutes`, where
+    time did, after how many.
     """
 
     model: keras.Model
