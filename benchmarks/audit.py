@@ -49,7 +49,8 @@ def main() -> None:
         if arguments.pictures:
             draw_pairs(audit, sorted(set(audit.copies) - published), arguments.pictures)
     if arguments.label_errors:
-        compare_label_errors(audit, published_label_errors(arguments.label_errors))
+        judged = votes_for_labels(arguments.label_errors)
+        compare_label_errors(audit, judged)
     if not (arguments.near_copies or arguments.label_errors):
         parser.error("give --near-copies, --label-errors or both")
 
@@ -60,10 +61,10 @@ def published_near_copies(path: Path) -> set[int]:
         return {int(row["TestID"]) for row in csv.DictReader(file)}
 
 
-def published_label_errors(path: Path) -> set[int]:
-    """Return the test images whose label people rejected."""
+def votes_for_labels(path: Path) -> dict[int, int]:
+    """Return how many of five people chose the label of each test image that they judged."""
     judged = json.loads(path.read_text(encoding="utf-8"))
-    return {one["id"] for one in judged if one["mturk"]["given"] < PEOPLE_FOR_THE_LABEL}
+    return {one["id"]: one["mturk"]["given"] for one in judged}
 
 
 def compare_near_copies(audit: Audit, published: set[int]) -> None:
@@ -87,8 +88,13 @@ def draw_pairs(audit: Audit, numbers: Sequence[int], path: Path) -> None:
     Image.fromarray(picture.repeat(3, axis=0).repeat(3, axis=1)).save(path, "PNG")
 
 
-def compare_label_errors(audit: Audit, published: set[int]) -> None:
-    """Print the number of confirmed errors among the most doubtful labels."""
+def compare_label_errors(audit: Audit, votes: dict[int, int]) -> None:
+    """Print the number of confirmed errors among the most doubtful labels, and of upheld labels.
+
+    Args:
+        votes: of five people for each label that they judged.
+    """
+    published = {number for number, given in votes.items() if given < PEOPLE_FOR_THE_LABEL}
     order = most_doubtful(audit.doubts.doubt).tolist()
     suspected = {number for number in order if audit.doubts.suspected[number]}
     print(f"label errors: {len(published)} confirmed by people")
@@ -97,6 +103,9 @@ def compare_label_errors(audit: Audit, published: set[int]) -> None:
         print(f"  among the first {first}       {found} ({found / len(published):.1%})")
     found = len(published & suspected)
     print(f"  among the {len(suspected)} suspected    {found} ({found / len(published):.1%})")
+    judged = suspected & votes.keys()
+    upheld = len(judged - published)
+    print(f"of {len(judged)} suspected labels that people judged, they upheld {upheld}")
 
 
 if __name__ == "__main__":

@@ -465,15 +465,17 @@ def test_the_benchmark_counts_what_is_on_both_lists(
     assert "on the list and reported  1 (50.0%)" in said
     assert f"reported, not on the list {len(shipped.copies) - 1}" in said
     votes = tmp_path / "votes.json"
-    first = int(most_doubtful(shipped.doubts.doubt)[0])
+    first, second = most_doubtful(shipped.doubts.doubt)[:2].tolist()
     votes.write_text(
         f'[{{"id": {first}, "mturk": {{"given": 2, "guessed": 3}}}},'
+        f' {{"id": {second}, "mturk": {{"given": 4, "guessed": 1}}}},'
         f' {{"id": {missing}, "mturk": {{"given": 3, "guessed": 2}}}}]',
         encoding="utf-8",
     )
-    benchmark.compare_label_errors(shipped, benchmark.published_label_errors(votes))
+    benchmark.compare_label_errors(shipped, benchmark.votes_for_labels(votes))
     said = capsys.readouterr().out
     assert "1 confirmed" in said and "among the first 100       1 (100.0%)" in said
+    assert "of 2 suspected labels that people judged, they upheld 1" in said
 
 
 # What pages say of it.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Flask
 
 
@@ -11,6 +13,11 @@ def percent(share: float, digits: int = 1) -> str:
     if share < 1 and text == f"{1:.{digits}%}":
         return f">{1 - 10.0 ** -(digits + 2):.{digits}%}"
     return text
+
+
+def published(share: float) -> str:
+    """Write 0.8195 as `81.95%` and 0.91 as `91%`: with no digit that its source does not give."""
+    return f"{share * 100:.4g}%"
 
 
 def points(difference: float, digits: int = 2) -> str:
@@ -40,8 +47,8 @@ def ordinal(number: int) -> str:
 
 
 def times(number: int) -> str:
-    """Write 1 as `once`, 3 as `3 times`."""
-    return "once" if number == 1 else f"{count(number)} times"
+    """Write 1 as `once`, 2 as `twice`, 3 as `3 times`."""
+    return {1: "once", 2: "twice"}.get(number) or f"{count(number)} times"
 
 
 def duration(seconds: float) -> str:
@@ -58,6 +65,16 @@ def megabytes(count: int) -> str:
     return f"{count / 2**20:g} MB"
 
 
+def file_size(count: int) -> str:
+    """Write 8912345 bytes as `8.9 MB`, 3100 as `3.1 kB`."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write three names as `cat, dog and frog`."""
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
+
+
 def a(noun: str) -> str:
     """Write `pear` as `a pear`, `apple` as `an apple`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
@@ -65,5 +82,6 @@ def a(noun: str) -> str:
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    for function in (percent, points, count, in_words, ordinal, times, duration, megabytes, a):
+    numbers = (percent, published, points, count, in_words, ordinal, times, duration)
+    for function in (*numbers, megabytes, file_size, listed, a):
         app.add_template_filter(function)

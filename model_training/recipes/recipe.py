@@ -87,6 +87,7 @@ class Recipe:
         space: what a search for better settings may change of it, beside its phases.
         change: what one run changes of it (`recipes.variants`), in words.
         tuned: the trial that found its settings, where a search did.
+        network_of: the recipe whose network this is, where only the training is another.
         not_trained: why a network that is built exactly is not trained here, as the end of "it can
             be trained, but ..."; the site shows what its source reported.
     """
@@ -104,6 +105,7 @@ class Recipe:
     pretrained: Pretrained | PretrainedFile | None = None
     prepare: Callable[[keras.Model, NDArray[np.uint8]], None] | None = None
     not_trained: str = ""
+    network_of: str = ""
     data_set: str = "cifar10"
     use: Use = Use()
     averaged: bool = True

@@ -38,7 +38,7 @@ def why(recipe: Recipe, reached: Reached) -> str | None:
     reported = f"{recipe.reported.test_accuracy * 100:.4g}%"
     points = (reached.test - recipe.reported.test_accuracy) * 100
     if recipe.reported.task:
-        verdict = f"The reported {reported} is of {recipe.reported.task}"
+        verdict = f"Ours cannot be held against the reported {reported} of {recipe.reported.task}"
     elif abs(points) < SAME * 100:
         verdict = f"Ours agrees with the reported {reported}"
     else:

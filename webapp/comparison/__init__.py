@@ -14,6 +14,7 @@ from webapp.comparison.columns import FIRST_DOWN
 from webapp.comparison.overview import read_overview
 from webapp.comparison.report import make_report
 from webapp.comparison.rows import STATES, recipes_here
+from webapp.comparison.siblings import siblings
 from webapp.comparison.twins import as_csv, as_json, recipe_as_json
 from webapp.comparison.versus import make_versus
 from webapp.data_sets import ServedDataSet
@@ -133,6 +134,7 @@ def _report_page(library: Library, result: Result) -> str:
         outdated=library.outdated.get(name),
         fits=MOST_THAT_FIT,
         no_audit=NO_AUDIT,
+        siblings=siblings(result, others) if name in others else [],
         study=tuned.study
         if tuned and record_path(current_app.config["STUDIES_FOLDER"], tuned.study).is_file()
         else None,

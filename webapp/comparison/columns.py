@@ -40,19 +40,15 @@ def _three(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB"
-
-
 COLUMNS = (
-    Column("title", "Model", "The network, by the name of its recipe."),
+    Column("title", "Model", "The network, and the name by which `flask train` knows it."),
     Column(
         "accuracy",
         "Test accuracy",
         "Share of the test images that it classifies correctly, measured here.",
         _percent,
     ),
-    Column("reported", "Reported", "Test accuracy published by its source.", _percent),
+    Column("reported", "Reported", "Accuracy published by its source.", filters.published),
     Column(
         "difference",
         "Difference",
@@ -100,7 +96,7 @@ COLUMNS = (
     Column("layers", "Layers", "Layers that have parameters.", filters.count),
     Column("dense", "Dense", "Fully connected layers.", filters.count),
     Column("input", "Input", "Side of the square that it is given.", lambda size: f"{size} px"),
-    Column("file", "File", "Size of the saved network.", _megabytes),
+    Column("file", "File", "Size of the saved network.", filters.file_size),
     Column(
         "milliseconds", "One image", "Time for one image, measured at start-up.", "{:.1f} ms".format
     ),

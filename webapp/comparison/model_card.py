@@ -19,6 +19,8 @@ from webapp import filters
 
 MOST_LISTED = 20
 """With more classes than this, they are counted, not named."""
+AT_FIRST = "None at first. Then "
+"""The beginning of what a recipe says of its augmentation where its first phase has none."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,11 @@ def make_model_card(
     return ModelCard(
         good_for=[
             *use.good_for,
-            f"Telling apart {_listed(card.classes)}, in pictures that show exactly one of them.",
+            f"Telling {_listed(card.classes)} apart, in pictures that show exactly one of them.",
         ],
         not_for=[
-            f"Anything else: the network itself only knows its {len(card.classes)} classes. Other "
-            "things are recognised by how little they resemble these, and some are missed.",
+            f"Anything but its {len(card.classes)} classes: other things are recognised by how little "
+            "they resemble these, and some are missed.",
             *_weakest(classification),
             *use.not_for,
             "Deciding anything about people, or anything that must not go wrong.",
@@ -125,6 +127,9 @@ def _source(pretrained: str) -> str:
 def _varied(augmentation: str) -> str:
     if augmentation == "None.":
         return "While it learned, it saw each image as it is."
+    if augmentation.startswith(AT_FIRST):
+        then = augmentation.removeprefix(AT_FIRST)
+        return f"At first it saw each image as it is; later each was varied: {_small(then)}"
     return f"While it learned, each image was varied: {_small(augmentation)}"
 
 
@@ -143,7 +148,7 @@ def _tuned(tuned: TunedSettings | None) -> list[str]:
 def _listed(names: list[str]) -> str:
     if len(names) > MOST_LISTED:
         return f"its {len(names)} classes"
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return filters.listed(names)
 
 
 def _small(sentence: str) -> str:

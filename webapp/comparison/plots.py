@@ -59,7 +59,9 @@ def _cost(title: str, column: Column, rows: Sequence[Row], address: Address) -> 
     values = []
     for row in rows:
         cost = row.figures.get(column.name)
-        share = row.figures.get("accuracy") or row.figures.get("reported")
+        # What a source reported says nothing of its network under a training of ours.
+        reported = None if row.figures.get("network_of") else row.figures.get("reported")
+        share = row.figures.get("accuracy") or reported
         if row.whole and cost and share is not None:
             text = (
                 f"{row.figures['title']}: {share:.2%}{'' if row.measured else ' reported'}, "

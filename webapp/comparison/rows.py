@@ -120,9 +120,10 @@ def grouped(rows: Iterable[Row], column: Column, down: bool) -> list[Group]:
 
 
 def ordered(rows: list[Row], column: Column, down: bool) -> list[Row]:
-    """Sort `rows` by the figures of `column`; a row without one comes last either way."""
+    """Sort `rows` by the figures of `column`; those without one come last, as reported."""
     there = [row for row in rows if row.figures.get(column.name) is not None]
     missing = [row for row in rows if row.figures.get(column.name) is None]
+    missing.sort(key=lambda row: (-(row.figures.get("reported") or 0.0), row.figures["title"]))
     return sorted(there, key=lambda row: row.figures[column.name], reverse=down) + missing
 
 
@@ -205,6 +206,7 @@ def _reported(recipe: Recipe, data: ServedDataSet) -> Row:
         "data": data.title,
         "source": reported.source if reported else None,
         "comment": recipe.summary,
+        "network_of": recipe.network_of or None,
     }
     return Row(
         recipe.name,

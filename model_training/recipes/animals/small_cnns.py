@@ -80,7 +80,7 @@ CLEAN = replace(
     name="animals-clean",
     title="Animals, small CNN on RGB JPEG photos",
     # All of Animals-7 are RGB JPEG files already, so that another seed is all that differs.
-    summary="The same network; the source left out what is no RGB JPEG file, and here all are.",
+    summary="The small CNN again: its source left out all but RGB JPEG files, and here all are.",
     reported=reported("the same on RGB JPEG photos", 0.554, 0.522),
 )
 
@@ -88,7 +88,7 @@ AUGMENTED = replace(
     BASE,
     name="animals-augmented",
     title="Animals, small CNN with augmentation",
-    summary="The same network, on photos that are mirrored, turned, moved and enlarged.",
+    summary="The small CNN, on photos that are mirrored, turned, moved and enlarged.",
     phases=(
         replace(
             BASE.phases[0],

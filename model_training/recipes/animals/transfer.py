@@ -18,8 +18,7 @@ from model_training.recipes.ending import ended
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.transfer.imagenet import (
-    USE_FINETUNED,
-    USE_FROZEN,
+    USE_PRETRAINED,
     freeze_batch_normalization,
     scaled_input,
     standardized_input,
@@ -90,7 +89,7 @@ MOBILENETV2 = Recipe(
     ),
     build=partial(build, "MobileNetV2", 97),
     pretrained=Pretrained("MobileNetV2"),
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )
 
 EFFICIENTNETV2B3 = replace(
@@ -104,7 +103,6 @@ EFFICIENTNETV2B3 = replace(
     reported=reported("EfficientNetV2B3", 0.912, 0.915),
     build=partial(build, "EfficientNetV2B3", SIDE),
     pretrained=Pretrained("EfficientNetV2B3"),
-    use=USE_FROZEN,
     not_trained="it begins with weights that have to be downloaded, and they were not at hand here",
 )
 

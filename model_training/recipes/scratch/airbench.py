@@ -157,7 +157,7 @@ FAST_CNN = Recipe(
 
 BEST_CNN = Recipe(
     name="best-cnn",
-    title="Best CNN",
+    title="Large CNN",
     summary="Nine wide convolutions with residual connections behind a whitening layer.",
     input_size=32,
     parameters=9_921_824,

@@ -39,6 +39,7 @@ def better(recipe: Recipe, training: Phase = OUR_TRAINING) -> Recipe:
         title=f"{recipe.title}, our training",
         summary=f"The network of {recipe.name}, trained with {how} and a one-cycle rate.",
         phases=(training,),
+        network_of=recipe.name,
         reported=recipe.reported and replace(recipe.reported, differs=(OURS,)),
     )
 

@@ -53,7 +53,7 @@ CNN_FOUR_BLOCK = Recipe(
         f"{SOURCE}, its network of four blocks; stopped by the test images",
         0.85,
         0.64,
-        differs=("the source stopped by the test images, and here 5,000 training images say when",),
+        differs=("the source let the test images say when to stop, and here 5,000 others did",),
     ),
     build=build,
     space=DROPOUT,

@@ -46,8 +46,8 @@ def standardized(side: int = 32) -> tuple[keras.KerasTensor, keras.KerasTensor]:
 
 USE = Use(
     good_for=(
-        "Comparing what layers and ways of training are worth: its source gave both, and its "
-        "page shows what each reached.",
+        "Comparing what layers and ways of training are worth: its page shows what its source "
+        "reached, and what was reached here.",
     ),
     not_for=(
         "Photos from a phone, if another model is at hand: it has only ever seen small pictures, "

@@ -18,9 +18,7 @@ MEAN = (123.68, 116.779, 103.939)
 
 SOURCE = "A course project's report on CIFAR-10"
 
-REAL_PHOTOS = (
-    "Photos of your own: it learned from ImageNet's large photographs before it saw CIFAR-10's."
-)
+REAL_PHOTOS = "Photos of your own: it learned from ImageNet's large photographs first."
 TRANSFER = (
     "Learning what transfer learning is: most of what it knows was learned on other pictures, and "
     "carried over."
@@ -38,9 +36,9 @@ TOO_LARGE = (
     "downloaded"
 )
 USE_FROZEN = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB, COARSE))
-"""The use of a network whose pretrained layers stayed frozen here."""
-USE_FINETUNED = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB,))
-"""The use of one whose pretrained layers were trained further here."""
+"""The use of a network whose pretrained layers stay frozen, on CIFAR-10."""
+USE_PRETRAINED = Use(good_for=(REAL_PHOTOS, TRANSFER), not_for=(FROM_THE_WEB,))
+"""The use of any other that begins with pretrained layers."""
 
 
 def centred_input(size: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:

@@ -17,7 +17,7 @@ from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
 from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
-    USE_FINETUNED,
+    USE_PRETRAINED,
     USE_FROZEN,
     freeze_batch_normalization,
     scaled_input,
@@ -109,5 +109,5 @@ FINETUNED = Recipe(
     build=partial(build, 129),
     pretrained=Pretrained("MobileNetV2"),
     space=DROPOUT,
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )

@@ -14,7 +14,7 @@ from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
     TOO_LARGE,
-    USE_FINETUNED,
+    USE_PRETRAINED,
     centred_input,
     freeze_batch_normalization,
     reverse_channels,
@@ -66,7 +66,7 @@ RESNET50_224 = Recipe(
     build=build,
     pretrained=Pretrained("ResNet50", reverse_channels("conv1_conv")),
     space=DROPOUT,
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
     not_trained=TOO_LARGE,
 )
 

@@ -15,7 +15,7 @@ from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
-    USE_FINETUNED,
+    USE_PRETRAINED,
     centred_input,
     reverse_channels,
 )
@@ -97,12 +97,12 @@ SQUEEZENET = Recipe(
         ),
     ),
     reported=Reported(
-        f"{SOURCE}, SqueezeNet: on validation",
+        f"{SOURCE}, SqueezeNet, of validation images",
         0.7,
         differs=("the source does not say how large its input was, and tells validation only",),
     ),
     build=build,
     pretrained=Pretrained("SqueezeNet 1.1", reverse_channels("conv1"), LAYERS),
     space=DROPOUT,
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )

@@ -14,7 +14,7 @@ from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
-    USE_FINETUNED,
+    USE_PRETRAINED,
     USE_FROZEN,
     centred_input,
     reverse_channels,
@@ -131,7 +131,7 @@ FINETUNED = Recipe(
     build=partial(build_small, 64),
     pretrained=WEIGHTS,
     space=DROPOUT,
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )
 
 FIRST = Recipe(
@@ -153,14 +153,14 @@ FIRST = Recipe(
         ),
     ),
     reported=Reported(
-        f"{SOURCE}, its first VGG16: about",
+        f"{SOURCE}, its first VGG16, of which it gives a rounded figure",
         0.70,
         differs=("the source says nothing of its first VGG16 but what it reached",),
     ),
     build=partial(build_small, 32),
     pretrained=WEIGHTS,
     space=DROPOUT,
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )
 
 SCHEDULED = Recipe(
@@ -191,5 +191,5 @@ SCHEDULED = Recipe(
     build=partial(build_large, 32),
     pretrained=WEIGHTS,
     space=DROPOUT,
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )

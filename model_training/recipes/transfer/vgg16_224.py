@@ -18,7 +18,7 @@ from model_training.datasets.augmentation import Transform
 from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.space import DROPOUT
-from model_training.recipes.transfer.imagenet import SOURCE, USE_FINETUNED, USE_FROZEN
+from model_training.recipes.transfer.imagenet import SOURCE, USE_PRETRAINED, USE_FROZEN
 from model_training.recipes.transfer.vgg16 import BOTH_SIDES, WEIGHTS, build_large
 
 THREE_VIEWS = (*BOTH_SIDES, Transform(down=2, right=-2))
@@ -49,7 +49,7 @@ FINETUNED_224 = replace(
     summary="The head first, on VGG16 as it is; then the last block with it, at a low rate.",
     phases=(replace(HEAD, epochs=5), LAST_BLOCK),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, unfrozen", 0.84, 0.54),
-    use=USE_FINETUNED,
+    use=USE_PRETRAINED,
 )
 
 FROZEN_224_AUGMENTED = replace(

@@ -1,0 +1,53 @@
+"""Other trainings of a model's network: what training alone is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model_training.recipes import RECIPES
+from webapp.library import Result
+
+
+@dataclass(frozen=True)
+class Sibling:
+    """A model with the network of another, trained by another recipe.
+
+    Args:
+        accuracy: on the test images.
+        ahead: its accuracy minus that of the other.
+        is_original: it was trained as the source of the network trained it.
+    """
+
+    name: str
+    title: str
+    accuracy: float
+    ahead: float
+    is_original: bool
+
+
+def siblings(result: Result, others: Mapping[str, Result]) -> list[Sibling]:
+    """Return the models among `others` with the network of `result`, trained by other recipes.
+
+    Args:
+        others: measured on the same test images, by name.
+    """
+    recipe = result.bundle.card.recipe
+    return [
+        Sibling(
+            name,
+            other.bundle.card.title,
+            other.accuracy,
+            other.accuracy - result.accuracy,
+            other.bundle.card.recipe == _network(recipe),
+        )
+        for name, other in others.items()
+        if other.bundle.card.recipe != recipe
+        and _network(other.bundle.card.recipe) == _network(recipe)
+    ]
+
+
+def _network(recipe: str) -> str:
+    """Return the name of the recipe whose network that of the recipe `recipe` is."""
+    found = RECIPES.get(recipe)
+    return (found.network_of if found else "") or recipe
