@@ -17,8 +17,9 @@ from model_training.bundles.bundle import Bundle
 from model_training.recipes import RECIPES
 from tests import garden
 from tests.page_client import Page, PageClient
-from tests.shelf import NAMES, make_shelf
+from tests.shelf import NAMES, make_shelf, report_of
 from webapp.comparison.columns import BY_NAME, COLUMNS, FIRST, VIEWS
+from webapp.library import Result
 
 HERE = {name for name, one in RECIPES.items() if one.data_set == "cifar10"}
 """Recipes of other data sets are listed for who asks."""
@@ -124,8 +125,8 @@ def test_at_first_six_columns_matter(client: PageClient) -> None:
         "Parameters",
         "Training",
     ]
-    assert row["Test accuracy"] == "95.00%" and row["Reported"] == "60.00%"
-    assert row["Difference"] == "+35.0" and row["Model"] == "Plain 0 report only"
+    assert row["Test accuracy"] == "95.00%" and row["Reported"] == "60%"
+    assert row["Difference"] == "+35.0" and row["Model"] == "Plain 0 report only plain-0"
 
 
 def test_every_column_is_in_a_view_and_in_the_spreadsheet(client: PageClient) -> None:
@@ -160,6 +161,12 @@ def test_each_group_is_ordered_by_any_column(name: str, order: str, client: Page
         assert shown == there + [""] * (len(shown) - len(there)), "what is missing comes last"
         values = [float(v) for v in there] if BY_NAME[name].is_number else there
         assert values == sorted(values, reverse=order == "down")
+
+
+def test_rows_without_a_figure_are_ordered_by_what_was_reported(client: PageClient) -> None:
+    rows = groups(client.get("/models/?results=none"))["CIFAR-10, from scratch"]
+    reported = [float(row["Reported"].rstrip("%")) for row in rows if row["Reported"] != "–"]
+    assert reported == sorted(reported, reverse=True) and len(reported) > 3
 
 
 def test_a_heading_orders_by_its_column_and_then_the_other_way(client: PageClient) -> None:
@@ -204,7 +211,11 @@ def test_each_point_leads_to_the_page_of_its_model(client: PageClient) -> None:
         ours, reported = (float(rows[name][one]) for one in ("accuracy", "reported"))
         assert f"{ours:.2%} here, {reported:.2%} reported" in words
         assert client.get(f"/models/{name}").status == 200
-    with_cost = {n for n, row in rows.items() if (row["accuracy"] or row["reported"])}
+    # What a source reported of a network is no figure of it under a training of ours.
+    ours = {name for name in HERE if RECIPES[name].network_of}
+    with_cost = {
+        n for n, row in rows.items() if row["accuracy"] or (row["reported"] and n not in ours)
+    }
     assert {name for name, _ in parameters} == {n for n in with_cost if rows[n]["parameters"]}
     assert dict(parameters)["resnet50-224"].endswith("95.00% reported, 49,723,082")
     assert {name for name, _ in seconds} == {n for n in with_cost if rows[n]["seconds"]}
@@ -224,10 +235,10 @@ def test_a_recipe_that_is_too_large_has_a_page_that_says_so(client: PageClient) 
         for row in groups(client.get("/models/"))["CIFAR-10, by transfer"]
         if row["name"] == "resnet50-224"
     )
-    assert (row["Test accuracy"], row["Reported"], row["Difference"]) == ("–", "95.00%", "–")
+    assert (row["Test accuracy"], row["Reported"], row["Difference"]) == ("–", "95%", "–")
     assert "reported, not reproduced here" in row["Model"]
     page = client.get("/models/resnet50-224")
-    assert "Reported, not reproduced here" in page.text and "Reported 95.0%" in page.text
+    assert "Reported, not reproduced here" in page.text and "Reported 95%" in page.text
     assert "49,723,082" in page.text and "ResNet50, trained on ImageNet" in page.text
     assert client.fetch("/models/resnet50-224.json").get_json()["reported"]["test_accuracy"] == 0.95
     assert client.get("/models/resnet50-224/files/model.keras").status == 404
@@ -239,7 +250,7 @@ def test_every_recipe_without_results_has_a_page(name: str, client: PageClient) 
     assert recipe.title in page.text and f"flask train {name}" in page.text
     assert ("Not trained here yet" in page.text) == recipe.reproduced
     if recipe.reported is not None:
-        assert f"Reported {recipe.reported.test_accuracy:.1%}" in page.text
+        assert f"Reported {recipe.reported.test_accuracy * 100:.4g}%" in page.text
 
 
 def test_a_report_without_its_network_says_what_makes_it(client: PageClient) -> None:
@@ -256,3 +267,22 @@ def test_a_report_without_its_network_says_what_makes_it(client: PageClient) -> 
 def test_the_site_answers_with_networks_only(client: PageClient) -> None:
     page = client.get("/?example=3")
     assert page.status == 200 and "Plain 3" not in page.text
+
+
+def test_a_page_tells_what_training_alone_is_worth(
+    client: PageClient, shelf: Flask, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = get_library(shelf)
+    for name, wrong in (("cnn-deep", 0.15), ("cnn-deep-better", 0.0875)):
+        result = Result(report_of(tiny_bundle, name, wrong))
+        monkeypatch.setitem(library.results, name, result)
+    first, second = client.get("/models/cnn-deep"), client.get("/models/cnn-deep-better")
+    assert (
+        "trained in our way, Cnn deep better, is right on 91.25%: 6.25 points more." in first.text
+    )
+    assert (
+        "trained as its source trained it, Cnn deep, is right on 85.00%: 6.25 points less."
+        in second.text
+    )
+    assert "/models/compare?left=cnn-deep&amp;right=cnn-deep-better" in first.html
+    assert "The same network" not in client.get("/models/plain-3").text

@@ -212,11 +212,21 @@ def test_a_run_that_was_out_of_minutes_says_so() -> None:
     assert f"{told}, on" in (why(recipe, dataclasses.replace(ended, best_epoch=None)) or "")
 
 
+def test_a_run_of_fewer_epochs_than_its_recipe_says_so() -> None:
+    recipe = dataclasses.replace(TINY, reported=Reported("S", 0.86))
+    fewer = dataclasses.replace(REACHED, best_epoch=None, epochs=10, planned=10, usual=20)
+    assert "trained for 10 epochs where its recipe has 20, on" in (why(recipe, fewer) or "")
+    whole = dataclasses.replace(fewer, epochs=20, planned=20)
+    assert "trained for 20 epochs, on" in (why(recipe, whole) or "")
+
+
 def test_a_reported_figure_of_another_task_is_not_compared() -> None:
     other = Reported("S", 0.55, task="ten classes, another task")
     told = why(dataclasses.replace(TINY, reported=other), REACHED)
     assert told is not None
-    assert told.startswith("The reported 55% is of ten classes, another task: ")
+    assert told.startswith(
+        "Ours cannot be held against the reported 55% of ten classes, another task: "
+    )
     assert "above" not in told
 
 

@@ -263,6 +263,7 @@ def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
         planned=sum(phase.epochs for phase in run.phases),
         best_epoch=run.trained.best_epoch,
         minutes=run.trained.minutes,
+        usual=sum(phase.epochs for phase in run.recipe.phases),
     )
 
 

@@ -18,6 +18,7 @@ class Reached:
         test, train: accuracy, each image as it is.
         images: that it learned from.
         epochs: that it went through, of `planned`.
+        usual: the epochs of its recipe, where the run was given fewer or more.
         best_epoch: whose weights it has, where early stopping chose it.
         minutes: after which it began no new epoch, where that ended it.
     """
@@ -29,6 +30,7 @@ class Reached:
     planned: int
     best_epoch: int | None
     minutes: float | None = None
+    usual: int | None = None
 
 
 def why(recipe: Recipe, reached: Reached) -> str | None:
@@ -55,6 +57,8 @@ def _facts(recipe: Recipe, reached: Reached) -> list[str]:
     if recipe.change:
         facts.append(f"this run had {recipe.change}")
     length = f"it was trained for {_epochs(reached.epochs)}"
+    if reached.usual is not None and reached.usual != reached.planned:
+        length += f" where its recipe has {reached.usual}"
     could_end = reached.best_epoch is not None or reached.minutes is not None
     if could_end and reached.epochs < reached.planned:
         length = f"it stopped after {reached.epochs} of {_epochs(reached.planned)}"

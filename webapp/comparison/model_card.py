@@ -54,8 +54,8 @@ def make_model_card(
             f"Telling {_listed(card.classes)} apart, in pictures that show exactly one of them.",
         ],
         not_for=[
-            f"Anything but its {len(card.classes)} classes: other things are recognised by how little "
-            "they resemble these, and some are missed.",
+            f"Anything but its {len(card.classes)} classes: other things are recognised by how "
+            "little they resemble these, and some are missed.",
             *_weakest(classification),
             *use.not_for,
             "Deciding anything about people, or anything that must not go wrong.",

@@ -51,7 +51,7 @@ def reported(what: str, accuracy: float, late: float) -> Reported:
 
 
 USE = Use(
-    good_for=("Seeing what a small network makes of photographs when nothing helps it.",),
+    good_for=("Seeing what a small network makes of photographs without pretrained layers.",),
     not_for=("Naming animals: with pretrained layers that takes minutes and is far better.",),
 )
 

@@ -17,8 +17,8 @@ from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
 from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
-    USE_PRETRAINED,
     USE_FROZEN,
+    USE_PRETRAINED,
     freeze_batch_normalization,
     scaled_input,
 )

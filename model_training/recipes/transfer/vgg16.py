@@ -14,8 +14,8 @@ from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.space import DROPOUT
 from model_training.recipes.transfer.imagenet import (
     SOURCE,
-    USE_PRETRAINED,
     USE_FROZEN,
+    USE_PRETRAINED,
     centred_input,
     reverse_channels,
 )

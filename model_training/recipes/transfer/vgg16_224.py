@@ -18,7 +18,7 @@ from model_training.datasets.augmentation import Transform
 from model_training.recipes.phase import Optimizer, Phase
 from model_training.recipes.recipe import Recipe, Reported
 from model_training.recipes.space import DROPOUT
-from model_training.recipes.transfer.imagenet import SOURCE, USE_PRETRAINED, USE_FROZEN
+from model_training.recipes.transfer.imagenet import SOURCE, USE_FROZEN, USE_PRETRAINED
 from model_training.recipes.transfer.vgg16 import BOTH_SIDES, WEIGHTS, build_large
 
 THREE_VIEWS = (*BOTH_SIDES, Transform(down=2, right=-2))

@@ -50,7 +50,9 @@ def _cells(recipe: Recipe, card: Card | None) -> Iterator[str]:
     reported = recipe.reported.test_accuracy if recipe.reported else None
     plain = card.metrics["test"].accuracy if card else None
     averaged = card.averaged["test"].accuracy if card and card.averaged else None
-    both = None not in (reported, plain)
+    # What was reached at another task is no difference.
+    same_task = recipe.reported is not None and not recipe.reported.task
+    both = same_task and plain is not None
     yield f"{count:,}" if count else "-"
     yield f"{reported:.3f}" if reported is not None else "-"
     yield f"{plain:.4f}" if plain is not None else "-"
