@@ -19,7 +19,7 @@ from tests import garden
 from tests.page_client import Page, PageClient
 from tests.shelf import NAMES, make_shelf, report_of
 from webapp.comparison.columns import BY_NAME, COLUMNS, FIRST, VIEWS
-from webapp.library import Result
+from webapp.library import Result, get_library
 
 HERE = {name for name, one in RECIPES.items() if one.data_set == "cifar10"}
 """Recipes of other data sets are listed for who asks."""
@@ -272,17 +272,14 @@ def test_the_site_answers_with_networks_only(client: PageClient) -> None:
 def test_a_page_tells_what_training_alone_is_worth(
     client: PageClient, shelf: Flask, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    library = get_library(shelf)
+    with shelf.app_context():
+        library = get_library()
     for name, wrong in (("cnn-deep", 0.15), ("cnn-deep-better", 0.0875)):
         result = Result(report_of(tiny_bundle, name, wrong))
         monkeypatch.setitem(library.results, name, result)
     first, second = client.get("/models/cnn-deep"), client.get("/models/cnn-deep-better")
-    assert (
-        "trained in our way, Cnn deep better, is right on 91.25%: 6.25 points more." in first.text
-    )
-    assert (
-        "trained as its source trained it, Cnn deep, is right on 85.00%: 6.25 points less."
-        in second.text
-    )
+    other = "trained in our way, Cnn deep better, is right on 91.25%: 6.25 points more."
+    original = "trained as its source trained it, Cnn deep, is right on 85.00%: 6.25 points less."
+    assert other in first.text and original in second.text
     assert "/models/compare?left=cnn-deep&amp;right=cnn-deep-better" in first.html
     assert "The same network" not in client.get("/models/plain-3").text
