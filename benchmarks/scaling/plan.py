@@ -182,7 +182,7 @@ def million(measured: Measured) -> str:
     full = costs.at_best(Settings().most)
     ways = (
         ("the site, one photo a request", costs.photo, IN_USE),
-        ("`flask classify`, nothing waits: decoding and network", full - costs.rest, 1.0),
+        ("`flask classify`: decoding and the network, without judging", full - costs.rest, 1.0),
     )
     rows = []
     for name, seconds, used in ways:
@@ -194,37 +194,37 @@ def million(measured: Measured) -> str:
     return table(["way", "processor time", "core-hours", f"at ${CORE_HOUR} each"], rows)
 
 
-def gpus(_measured: Measured) -> str:
+def gpus(measured: Measured) -> str:
     """Return what a step takes on so many GPUs."""
     rows = []
     for network in networks_here(TRAINED):
-        one = _step(network, 1)
+        each = measured.drawing[network.name]
+        one = _step(network, 1, each)
         for count in (1, 8, 64):
-            step = _step(network, count)
-            told = _told(network, count)
+            step, share = _step(network, count, each), network.batch // count
             rows.append(
                 [
                     network.name if count == 1 else "",
                     f"{count}",
-                    f"{network.batch // count}",
+                    f"{share} × {1e6 * each:.1f} µs = {1000 * share * each:.2f} ms",
                     f"{1000 * network.compute(network.batch / count, GPU_FLOPS):.2f} ms",
-                    f"{1000 * told:.2f} ms",
+                    f"{1000 * _told(network, count):.2f} ms",
                     f"{1000 * step:.1f} ms",
                     f"{one / step:.1f}×",
                     f"{network.epochs * network.images * step / network.batch:.0f} s",
                 ]
             )
-    heads = ["network", "GPUs", "images each", "computing", "communication", "a step", "faster"]
+    heads = ["network", "GPUs", "drawing", "computing", "communication", "a step", "faster"]
     return table([*heads, "training"], rows)
 
 
-def wide(_measured: Measured) -> str:
-    """Return what a GPU costs where each keeps a batch of its own size."""
+def wide(measured: Measured) -> str:
+    """Return the images a second of 64 GPUs of which each keeps a recipe's batch for itself."""
     rows = []
     for network in networks_here(TRAINED):
         own = network.compute(network.batch, GPU_FLOPS)
-        step = max(own, SHORTEST_STEP) + _told(network, 64)
-        rate = 64 * network.batch / step
+        drawn = network.batch * measured.drawing[network.name]
+        step = drawn + max(own, SHORTEST_STEP) + _told(network, 64)
         rows.append(
             [
                 network.name,
@@ -232,27 +232,13 @@ def wide(_measured: Measured) -> str:
                 f"{4 * network.parameters / 1e6:.1f} MB",
                 f"{64 * network.batch:,}",
                 f"{1000 * step:.1f} ms",
-                f"{max(own, SHORTEST_STEP) / step:.0%}",
-                f"{rate:,.0f}",
+                f"{own / step:.0%}",
+                f"{drawn / step:.0%}",
+                f"{64 * network.batch / step:,.0f}",
             ]
         )
     heads = ["network", "GFLOP an image", "gradients", "batch", "a step", "of it computing"]
-    return table([*heads, "images a second"], rows)
-
-
-def drawing(measured: Measured) -> str:
-    """Return what drawing and augmenting takes each process, beside the step that waits for it."""
-    rows = []
-    for network in networks_here(TRAINED):
-        each = measured.drawing[network.name]
-        row = [network.name, f"{1e6 * each:.1f} µs"]
-        for count in (1, 8):
-            share = network.batch // count
-            row.append(f"{share} × {1e6 * each:.1f} µs = {1000 * share * each:.1f} ms")
-            row.append(f"{1000 * _step(network, count):.1f} ms")
-        rows.append(row)
-    heads = ["recipe", "an image", "a batch, 1 GPU", "its step", "a share, 8 GPUs", "its step"]
-    return table(heads, rows)
+    return table([*heads, "drawing", "images a second"], rows)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -270,14 +256,19 @@ TABLES: dict[str, Callable[[Measured], str]] = {
     "surge": surge,
     "million": million,
     "gpus": gpus,
-    "drawing": drawing,
     "wide": wide,
 }
 
 
-def _step(network: Network, count: int) -> float:
-    computing = network.compute(network.batch / count, GPU_FLOPS)
-    return max(computing, SHORTEST_STEP) + _told(network, count)
+def _step(network: Network, count: int, drawing: float) -> float:
+    """Return the seconds of a step on `count` GPUs; nothing in it overlaps.
+
+    Args:
+        drawing: the seconds in which an image is drawn and augmented.
+    """
+    share = network.batch / count
+    computing = max(network.compute(share, GPU_FLOPS), SHORTEST_STEP)
+    return share * drawing + computing + _told(network, count)
 
 
 def _told(network: Network, count: int) -> float:
