@@ -61,13 +61,14 @@ def train(
     replace: bool = False,
     resume: bool = False,
     minutes: float | None = None,
+    begins: contextlib.AbstractContextManager[None] | None = None,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] | None = None,
     team: Team = ALONE,
 ) -> Trained:
     """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
 
-    The state goes to disk after each epoch and when SIGINT (Ctrl-C) or SIGTERM asks the training
+    The state goes to disk before the first step, after each epoch, and when SIGINT (Ctrl-C) or SIGTERM asks the training
     to stop; with `resume` the run goes on from there, to the same weights as a run that was not
     interrupted.  The caller discards the state when it has no more use for it.
 
@@ -82,19 +83,22 @@ def train(
             `resume` need not be told again.
         minutes: no new epoch begins after so many, those before an interruption included; at least
             one is learned.  Kept with the state too.
+        begins: entered around the first save of a run that begins, which replaces the state of an
+            earlier one.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
         team: the processes that train together; one that does not lead writes nothing.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM, or because of `stop`.
         TeamError: the processes cannot train together, or one of them is gone.
-        Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
+        Diverged: the loss of an epoch is not finite; the state of the epoch before stays, if any.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
         ValueError: there are fewer images than the batch size, or the network is not what its
             recipe states.
     """
     for phase in phases:
+        team.check_batch(phase.batch_size)
         if len(fit) < phase.batch_size:
             raise ValueError(
                 f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
@@ -111,7 +115,7 @@ def train(
     if resume:
         run.restore(weights, replace, minutes)
     else:
-        run.begin(weights, command, replace, minutes)
+        run.begin(weights, command, replace, minutes, begins or contextlib.nullcontext())
     with contextlib.ExitStack() as listening:
         run.learn(stop or listening.enter_context(stop_signals()).is_set)
     return run.outcome()
@@ -159,9 +163,14 @@ class _Run:
         team.check_same(facts | {"versions": json.dumps(versions())})
 
     def begin(
-        self, weights: Path | None, command: str, replace: bool, minutes: float | None
+        self,
+        weights: Path | None,
+        command: str,
+        replace: bool,
+        minutes: float | None,
+        begins: contextlib.AbstractContextManager[None],
     ) -> None:
-        """Start with a fresh network."""
+        """Start with a fresh network, and keep that."""
         self._state.command, self._state.replace, self._state.minutes = command, replace, minutes
         recipe = self._recipe
         if isinstance(recipe.pretrained, PretrainedFile):
@@ -174,6 +183,10 @@ class _Run:
             recipe.prepare(self._model, self._fit.images)
         for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
             self._watcher.on_warning(doubt)
+        # Before anything takes long: a full disk is found here, and a training that is stopped
+        # among its frozen layers goes on from here.
+        with begins:
+            self._save(None)
 
     def restore(self, weights: Path | None, replace: bool, minutes: float | None) -> None:
         """Go on from the state on disk."""
@@ -266,6 +279,8 @@ class _Run:
 
             epoch_ends = state.step % steps_per_epoch == 0
             if not math.isfinite(state.epoch_loss):
+                if self._team.leads and not state.history:
+                    checkpoint.discard(self._place.state)  # Nothing was learned that could go on.
                 raise Diverged(
                     f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
                     "longer a number. A smaller learning rate or another seed may help."
@@ -293,9 +308,6 @@ class _Run:
 
     def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
         total = len(self._fit) * len(phase.views) + len(self._validation or ())
-        if phase.learns_from is not None and not checkpoint.exists(self._place.state):
-            # Frozen layers take minutes; a training that is stopped meanwhile goes on from here.
-            self._save(None)
         try:
             learner = Learner(
                 self._model,

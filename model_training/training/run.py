@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from model_training.training.options import (
     for_data_set,
     without_validation,
 )
-from model_training.training.pretrained_heads import discard_head, keep_head
+from model_training.training.pretrained_heads import discard_head, head_of, keeping_head
 from model_training.training.signals import stop_signals
 from model_training.training.together.team import ALONE, Team
 
@@ -50,8 +51,8 @@ def run(
     read once, when nothing is left to choose.  With `all_data` all training images are fitted, and
     what validation tells (its figures, the temperature) is that of an earlier run: the bundle that
     `output` replaces or, where there is none, `calibrated`.  An unfinished run of the same output
-    is never thrown away unasked: `resume` goes on with it, `restart` discards it.  Nor is a bundle
-    replaced unasked: with `replace`, or when a run that had it is resumed, or a quick try by
+    is never thrown away unasked: `resume` goes on with it, `restart` puts this one in its place as
+    soon as this one can begin.  Nor is a bundle replaced unasked: with `replace`, or when a run that had it is resumed, or a quick try by
     another of the same recipe.
 
     SIGINT and SIGTERM stop it.  A run that is stopped while it is measured keeps its trained
@@ -81,9 +82,11 @@ def run(
         replace = check_beginning(
             recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
         )
+        # What an earlier run left is replaced by the first state of this one, and not before: until
+        # then it may turn out that this one cannot begin.
+        begins: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if not resume:
-            checkpoint.discard(place.state)
-            keep_head(recipe, options.weights, place.state)
+            begins = keeping_head(head_of(recipe, options.weights), place.state)
         trained = train(
             recipe,
             phases,
@@ -98,6 +101,7 @@ def run(
             replace=replace,
             resume=resume,
             minutes=options.minutes,
+            begins=begins,
             watcher=watcher,
             stop=asked_to_stop.is_set,
             team=team,

@@ -72,7 +72,6 @@ class Learner:
         resumed: bool = False,
         team: Team = ALONE,
     ) -> None:
-        team.check_batch(phase.batch_size)
         self._team = team
         for layer in model.layers:
             layer.trainable = layer.name not in always_frozen

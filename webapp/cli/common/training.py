@@ -10,7 +10,6 @@ import click
 from model_training.bundles.bundle import BundleError
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.recipes import Recipe
-from model_training.training import checkpoint
 from model_training.training.options import Options
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.preparing import say_if_emulated
@@ -47,10 +46,12 @@ def train_shown(
 
     say_if_emulated(recipe)
     done = total = features_done = 0
+    # Until a training that begins anew has been saved, there may be the state of another.
+    is_saved = told["resume"]
 
     def start(parameters: int, steps_done: int, steps: int) -> None:
-        nonlocal done, total
-        done, total = steps_done, steps
+        nonlocal done, total, is_saved
+        done, total, is_saved = steps_done, steps, True
         note = f" (resumed after {done:,} of {total:,} steps)" if done else ""
         click.echo(f"Training {recipe.title}: {parameters:,} parameters{note}")
         if done < total and recipe.phases[0].learns_from is None:
@@ -101,14 +102,14 @@ def train_shown(
         except KeyboardInterrupt as error:
             kept = (
                 "What was saved last is kept: give the same command with --resume to go on from it."
-                if checkpoint.exists(place.state)
+                if is_saved
                 else "Nothing had been saved yet."
             )
             raise click.ClickException(f"Stopped at once. {kept}") from error
         except (WeightsError, FullDisk, BundleError, DataError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            again = "go on with --resume" if checkpoint.exists(place.state) else "start again"
+            again = "go on with --resume" if is_saved else "start again"
             raise click.ClickException(
                 f"A file could not be read or written ({error}). The bundle that was there before "
                 f"is whole. Where the disk is full, make room and {again}."
