@@ -23,6 +23,7 @@ from model_training.datasets.dataset import DataSet
 from model_training.networks.pretrained import WeightsError
 from model_training.recipes import Recipe
 from model_training.training import checkpoint, loop
+from model_training.training import run as whole_run
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.outcome import Interrupted
 from model_training.training.learning.watcher import Watcher
@@ -327,6 +328,41 @@ def test_a_restart_takes_the_place_of_what_was_there_before_its_first_step(
         run(TINY, few_data, other, tmp_path / "tiny", place, restart=True, watcher=watcher)
     assert checkpoint.read_state(place.state).settings["seed"] == 3
     assert not (place.state / FILE).exists(), "a head is of the network that it came with"
+
+
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
+def test_a_report_that_was_asked_for_once_is_one_and_its_command_says_so(
+    first: bool, then: bool, few_data: DataSet, tmp_path: Path
+) -> None:
+    output, place, stop = tmp_path / "tiny", place_in(tmp_path), Watcher(on_step=interrupt)
+    with pytest.raises(Interrupted):
+        run(TINY, few_data, Options(epochs=1, report_only=first), output, place, watcher=stop)
+    bundle = run(TINY, few_data, Options(epochs=1, report_only=then), output, place, resume=True)
+    assert bundle.model_path is None and bundle.judge is None
+    assert bundle.card.training.command == "flask train tiny --epochs 1 --seed 0 --report-only"
+
+
+def test_a_training_is_deterministic_from_its_first_step_to_its_last_or_not_at_all(
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The switch is one of the whole process, in which other tests run.
+    switched: list[bool] = []
+    monkeypatch.setattr(whole_run, "make_deterministic", lambda: switched.append(True))
+    deterministic = dataclasses.replace(ONE_EPOCH, deterministic=True)
+    for begun_with, place in (
+        (deterministic, place_in(tmp_path / "with")),
+        (ONE_EPOCH, place_in(tmp_path / "without")),
+    ):
+        stop = Watcher(on_step=interrupt)
+        with pytest.raises(Interrupted):
+            run(TINY, few_data, begun_with, tmp_path / "tiny", place, watcher=stop)
+    assert switched == [True]
+    with pytest.raises(CheckpointError, match="without --deterministic"):
+        run(TINY, few_data, deterministic, tmp_path / "tiny", place, resume=True)
+    again = place_in(tmp_path / "with")
+    bundle = run(TINY, few_data, ONE_EPOCH, tmp_path / "tiny", again, resume=True)
+    assert switched == [True, True]
+    assert bundle.card.training.command == "flask train tiny --epochs 1 --seed 0 --deterministic"
 
 
 @pytest.mark.parametrize("restart", [False, True])

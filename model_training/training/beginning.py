@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from model_training.bundles.manage import is_quick_try_of, refuse_to_replace
@@ -19,7 +20,7 @@ def check_beginning(
     resume: bool,
     restart: bool,
     replace: bool,
-) -> bool:
+) -> tuple[Options, bool]:
     """Check that a run may begin, or go on, and that nothing would be lost by it.
 
     Args:
@@ -27,11 +28,12 @@ def check_beginning(
         state: the folder of the run's state.
 
     Returns:
-        Whether it was told, now or when it began, that it may replace the bundle `output`.
+        `options` with what a run that is resumed was told when it began, and whether it was told,
+        now or then, that it may replace the bundle `output`.
 
     Raises:
         CheckpointError: there is an unfinished run and neither `resume` nor `restart` is given, or
-            none to resume.
+            none to resume, or it is to become deterministic on its way.
         BundleExists: `output` is a bundle that may not be replaced.
     """
     unfinished = checkpoint.exists(state)
@@ -43,9 +45,23 @@ def check_beginning(
             "or throw it away with --restart."
         )
     if resume:
-        replace = replace or checkpoint.read_state(state).replace
+        begun = checkpoint.read_state(state)
+        options, replace = _resumed(options, begun), replace or begun.replace
     check_output(recipe, options, output, replace)
-    return replace
+    return options, replace
+
+
+def _resumed(options: Options, begun: checkpoint.State) -> Options:
+    if options.deterministic and begun.deterministic is False:
+        raise checkpoint.CheckpointError(
+            "The unfinished training began without --deterministic, which cannot be made up for. "
+            "Resume it without, or start anew with --restart."
+        )
+    return dataclasses.replace(
+        options,
+        report_only=options.report_only or begun.report_only,
+        deterministic=options.deterministic or bool(begun.deterministic),
+    )
 
 
 def check_output(recipe: Recipe, options: Options, output: Path, replace: bool) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,8 +23,10 @@ from model_training.networks.pretrained import describe_file, load_pretrained
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import versions
+from model_training.training.learning.asked import Asked
 from model_training.training.learning.learner import Learner, epoch_order
 from model_training.training.learning.outcome import Diverged, Ending, Interrupted, Trained
+from model_training.training.learning.settings import settings_of
 from model_training.training.learning.watcher import Watcher
 from model_training.training.signals import stop_signals
 from model_training.training.together.alone import by_itself
@@ -61,6 +62,8 @@ def train(
     replace: bool = False,
     resume: bool = False,
     minutes: float | None = None,
+    report_only: bool = False,
+    deterministic: bool = False,
     begins: contextlib.AbstractContextManager[None] | None = None,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] | None = None,
@@ -68,9 +71,9 @@ def train(
 ) -> Trained:
     """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
 
-    The state goes to disk before the first step, after each epoch, and when SIGINT (Ctrl-C) or SIGTERM asks the training
-    to stop; with `resume` the run goes on from there, to the same weights as a run that was not
-    interrupted.  The caller discards the state when it has no more use for it.
+    The state goes to disk before the first step, after each epoch, and when SIGINT (Ctrl-C) or
+    SIGTERM asks the training to stop; with `resume` the run goes on from there, to the same weights
+    as a run that was not interrupted.  The caller discards the state when it needs it no more.
 
     Args:
         phases: the recipe's, or changed ones.
@@ -82,7 +85,8 @@ def train(
         replace: whether the caller may replace an earlier bundle; kept with the state, so that
             `resume` need not be told again.
         minutes: no new epoch begins after so many, those before an interruption included; at least
-            one is learned.  Kept with the state too.
+            one is learned.  Kept with the state too, as `report_only` and `deterministic` are.
+        report_only, deterministic: as for `Options`.
         begins: entered around the first save of a run that begins, which replaces the state of an
             earlier one.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
@@ -112,10 +116,11 @@ def train(
     network = dataclasses.replace(recipe, build=build)
     told = watcher or Watcher()
     run = _Run(network, phases, seed, fit, validation, place, data_digest, told, team)
+    asked = Asked(command, minutes, replace, report_only, deterministic)
     if resume:
-        run.restore(weights, replace, minutes)
+        run.restore(weights, asked)
     else:
-        run.begin(weights, command, replace, minutes, begins or contextlib.nullcontext())
+        run.begin(weights, asked, begins or contextlib.nullcontext())
     with contextlib.ExitStack() as listening:
         run.learn(stop or listening.enter_context(stop_signals()).is_set)
     return run.outcome()
@@ -147,31 +152,16 @@ class _Run:
         with dtype_policy(recipe.precision):
             self._model = recipe.build()
         self._always_frozen = {layer.name for layer in self._model.layers if not layer.trainable}
-        settings = {
-            "recipe": recipe.name,
-            "seed": seed,
-            "images": len(fit),
-            "data": data_digest[:12],
-            "change": recipe.change,
-        }
-        settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
-        if recipe.tuned is not None:
-            settings["tuned"] = recipe.tuned.identity
-        # Through JSON, as the saved ones come back: tuples are lists there.
-        self._state = checkpoint.State(json.loads(json.dumps(settings)))
+        settings = settings_of(recipe, phases, seed, len(fit), data_digest)
+        self._state = checkpoint.State(settings)
         facts = {"images": data_digest, "settings": json.dumps(settings)}
         team.check_same(facts | {"versions": json.dumps(versions())})
 
     def begin(
-        self,
-        weights: Path | None,
-        command: str,
-        replace: bool,
-        minutes: float | None,
-        begins: contextlib.AbstractContextManager[None],
+        self, weights: Path | None, asked: Asked, begins: contextlib.AbstractContextManager[None]
     ) -> None:
         """Start with a fresh network, and keep that."""
-        self._state.command, self._state.replace, self._state.minutes = command, replace, minutes
+        self._state = asked.begun(self._state)
         recipe = self._recipe
         if isinstance(recipe.pretrained, PretrainedFile):
             self._state.pretrained = recipe.pretrained.load(self._model, weights)
@@ -188,7 +178,7 @@ class _Run:
         with begins:
             self._save(None)
 
-    def restore(self, weights: Path | None, replace: bool, minutes: float | None) -> None:
+    def restore(self, weights: Path | None, asked: Asked) -> None:
         """Go on from the state on disk."""
         saved = read_of(self._team, self._place.state)
         state = checkpoint.State.of(saved.folder, saved.progress)
@@ -198,11 +188,7 @@ class _Run:
                 f"The unfinished training began from {state.pretrained}, not from {weights}. "
                 "Resume it without --weights, or start anew with --restart."
             )
-        self._state = dataclasses.replace(state, replace=state.replace or replace)
-        if minutes not in (None, state.minutes):
-            self._state.minutes = minutes
-            told = re.sub(r" --minutes \S+", "", state.command)
-            self._state.command = f"{told} --minutes {minutes:g}"
+        self._state = asked.added_to(state)
         saved.put_into(self._model)
         self._learner_state = saved.learner
         self._resumed = True

@@ -52,8 +52,8 @@ def run(
     what validation tells (its figures, the temperature) is that of an earlier run: the bundle that
     `output` replaces or, where there is none, `calibrated`.  An unfinished run of the same output
     is never thrown away unasked: `resume` goes on with it, `restart` puts this one in its place as
-    soon as this one can begin.  Nor is a bundle replaced unasked: with `replace`, or when a run that had it is resumed, or a quick try by
-    another of the same recipe.
+    soon as this one can begin.  Nor is a bundle replaced unasked: with `replace`, or when a run
+    that had it is resumed, or a quick try by another of the same recipe.
 
     SIGINT and SIGTERM stop it.  A run that is stopped while it is measured keeps its trained
     network, and only the measuring is repeated.
@@ -73,48 +73,53 @@ def run(
         BundleError: with `all_data`, the bundle of the earlier run is damaged.
         ValueError: the options do not fit the data, or `all_data` has no earlier run.
     """
-    planned = _plan(recipe, data, options, output, calibrated)
     here = environment()
-    with checkpoint.claim(place.state), stop_signals() as asked_to_stop:
+    with checkpoint.claim(place.state):
         for path in (output, place.state / checkpoint.STATE_NAME):
             remove_leftovers(path)
-        recipe, data, phases = planned.recipe, planned.data, planned.phases
-        replace = check_beginning(
+        options, replace = check_beginning(
             recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
         )
+        planned = _plan(recipe, data, options, output, calibrated)
+        recipe, data, phases = planned.recipe, planned.data, planned.phases
         # What an earlier run left is replaced by the first state of this one, and not before: until
         # then it may turn out that this one cannot begin.
         begins: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if not resume:
             begins = keeping_head(head_of(recipe, options.weights), place.state)
-        trained = train(
-            recipe,
-            phases,
-            options.seed,
-            planned.parts.fit,
-            planned.parts.validation,
-            place,
-            classes=len(data.classes),
-            data_digest=data.digest,
-            command=command(recipe, options),
-            weights=options.weights,
-            replace=replace,
-            resume=resume,
-            minutes=options.minutes,
-            begins=begins,
-            watcher=watcher,
-            stop=asked_to_stop.is_set,
-            team=team,
-        )
-        bundle = measure_and_write(
-            Finished(recipe, data, phases, options, trained, planned.parts, planned.earlier, here),
-            output,
-            place,
-            replace=replace,
-            stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
-        )
-        checkpoint.discard(place.state)
-        discard_head(place.state)
+        with stop_signals() as asked_to_stop:
+            trained = train(
+                recipe,
+                phases,
+                options.seed,
+                planned.parts.fit,
+                planned.parts.validation,
+                place,
+                classes=len(data.classes),
+                data_digest=data.digest,
+                command=command(recipe, options),
+                weights=options.weights,
+                replace=replace,
+                resume=resume,
+                minutes=options.minutes,
+                report_only=options.report_only,
+                deterministic=options.deterministic,
+                begins=begins,
+                watcher=watcher,
+                stop=asked_to_stop.is_set,
+                team=team,
+            )
+            bundle = measure_and_write(
+                Finished(
+                    recipe, data, phases, options, trained, planned.parts, planned.earlier, here
+                ),
+                output,
+                place,
+                replace=replace,
+                stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
+            )
+            checkpoint.discard(place.state)
+            discard_head(place.state)
     return bundle
 
 
