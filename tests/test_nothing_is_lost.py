@@ -209,6 +209,17 @@ def test_an_unfinished_training_is_named_before_data_are_fetched(
     assert (state / checkpoint.STATE_NAME).exists()
 
 
+@pytest.mark.usefixtures("no_data", "tiny_recipe")
+def test_logs_that_cannot_be_written_are_named_before_data_are_fetched(
+    runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = runner.invoke(args=["train", "tiny", "--tensorboard", str(tmp_path / "file" / "logs")])
+    assert result.exit_code == 1
+    assert "--tensorboard: nothing can be written into" in result.output
+    assert "Give another folder, or leave it out." in result.output
+
+
 @pytest.mark.parametrize("stage", STAGES[::3])
 def test_a_run_stopped_while_it_is_measured_keeps_its_network(
     stage: str, few_data: DataSet, tmp_path: Path

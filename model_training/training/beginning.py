@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
 from model_training.bundles.manage import is_quick_try_of, refuse_to_replace
 from model_training.recipes import Recipe
 from model_training.training import checkpoint
 from model_training.training.options import Options
+
+
+class UnusableLogs(ValueError):
+    """Logs cannot be written where they were asked for."""
 
 
 def check_beginning(
@@ -20,12 +25,14 @@ def check_beginning(
     resume: bool,
     restart: bool,
     replace: bool,
+    logs: Path | None = None,
 ) -> tuple[Options, bool]:
     """Check that a run may begin, or go on, and that nothing would be lost by it.
 
     Args:
         output, resume, restart, replace: as for `run`.
         state: the folder of the run's state.
+        logs: the folder for TensorBoard's, if any; it is made.
 
     Returns:
         `options` with what a run that is resumed was told when it began, and whether it was told,
@@ -35,6 +42,7 @@ def check_beginning(
         CheckpointError: there is an unfinished run and neither `resume` nor `restart` is given, or
             none to resume, or it is to become deterministic on its way.
         BundleExists: `output` is a bundle that may not be replaced.
+        UnusableLogs: nothing can be written into `logs`.
     """
     unfinished = checkpoint.exists(state)
     if resume and not unfinished:
@@ -48,6 +56,8 @@ def check_beginning(
         begun = checkpoint.read_state(state)
         options, replace = _resumed(options, begun), replace or begun.replace
     check_output(recipe, options, output, replace)
+    if logs is not None:
+        _check_logs(logs)
     return options, replace
 
 
@@ -75,3 +85,15 @@ def check_output(recipe: Recipe, options: Options, output: Path, replace: bool) 
     if replace or (options.limit is not None and is_quick_try_of(output, recipe.name)):
         return
     refuse_to_replace(output)
+
+
+def _check_logs(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UnusableLogs(
+            f"--tensorboard: nothing can be written into {folder} ({error.strerror or error}). "
+            "Give another folder, or leave it out."
+        ) from error

@@ -71,16 +71,24 @@ def run(
             the state cannot be resumed, or another training holds it.
         WeightsError: the recipe's pretrained weights cannot be had.
         BundleError: with `all_data`, the bundle of the earlier run is damaged.
-        ValueError: the options do not fit the data, or `all_data` has no earlier run.
+        ValueError: the options do not fit the data, `all_data` has no earlier run that could
+            calibrate it, or logs cannot be written.
     """
     here = environment()
     with checkpoint.claim(place.state):
         for path in (output, place.state / checkpoint.STATE_NAME):
             remove_leftovers(path)
         options, replace = check_beginning(
-            recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
+            recipe,
+            options,
+            output,
+            place.state,
+            resume=resume,
+            restart=restart,
+            replace=replace,
+            logs=place.logs,
         )
-        planned = _plan(recipe, data, options, output, calibrated)
+        planned = _plan(recipe, data, options, output, calibrated, resume=resume)
         recipe, data, phases = planned.recipe, planned.data, planned.phases
         # What an earlier run left is replaced by the first state of this one, and not before: until
         # then it may turn out that this one cannot begin.
@@ -142,7 +150,7 @@ def help_with(
         TeamError: the processes are about to do different things, or one of them is gone.
         ValueError: the options do not fit the data.
     """
-    planned = _plan(recipe, data, options, output, calibrated)
+    planned = _plan(recipe, data, options, output, calibrated, resume=resume)
     with stop_signals() as asked_to_stop:
         train(
             planned.recipe,
@@ -173,7 +181,13 @@ class _Planned:
 
 
 def _plan(
-    recipe: Recipe, data: DataSet, options: Options, output: Path, calibrated: Path | None
+    recipe: Recipe,
+    data: DataSet,
+    options: Options,
+    output: Path,
+    calibrated: Path | None,
+    *,
+    resume: bool,
 ) -> _Planned:
     if options.input_size is not None:
         recipe = dataclasses.replace(recipe, input_size=options.input_size)
@@ -182,6 +196,8 @@ def _plan(
     recipe, phases = as_trained(recipe, data, parts, options)
     earlier = _earlier(output, calibrated, recipe, data, options) if options.all_data else None
     if earlier is not None:
+        if earlier.judge is None and not options.report_only and not resume:
+            raise ValueError(_no_judge(earlier))
         phases = without_validation(phases, earlier.card.training.best_epoch, options)
     if options.deterministic:
         make_deterministic()
@@ -191,6 +207,7 @@ def _plan(
 def _earlier(
     output: Path, calibrated: Path | None, recipe: Recipe, data: DataSet, options: Options
 ) -> Bundle:
+    found = []
     for path in (output, calibrated):
         if path is not None and is_bundle(path):
             earlier = read_bundle(path)
@@ -198,9 +215,21 @@ def _earlier(
             facts = card.training
             same = (card.recipe, facts.data_digest) == (recipe.name, data.digest)
             if same and facts.changes == options.changes:
-                return earlier
+                found.append(earlier)
+    if found:
+        return next((one for one in found if one.judge is not None), found[0])
     raise ValueError(
         "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "
         f"run: first train {recipe.name} without it, on the same images, with the same other "
         "options, and without --output or into the same."
     )
+
+
+def _no_judge(earlier: Bundle) -> str:
+    lacks = "the judge with which a network answers, and --all-data leaves no images to fit one on"
+    if earlier.model_path is None:
+        return (
+            f"{earlier.name} is only a report: it lacks {lacks}. First train it again without "
+            "--report-only and --all-data, or give --report-only here too."
+        )
+    return f"{earlier.name} lacks {lacks}. `flask calibrate {earlier.name}` makes one."
