@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import time
@@ -17,19 +18,20 @@ import keras
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.checking import checked, find_doubts
 from model_training.networks.frozen.features import Stopped
-from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.precision import dtype_policy, in_float32
-from model_training.networks.pretrained import describe_file, load_pretrained
+from model_training.networks.pretrained import describe_file
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import versions
 from model_training.training.learning.asked import Asked
+from model_training.training.learning.first_weights import give_first_weights
+from model_training.training.learning.freezing import check_room_for, resize_to
 from model_training.training.learning.learner import Learner, epoch_order
 from model_training.training.learning.outcome import Diverged, Ending, Interrupted, Trained
-from model_training.training.learning.settings import settings_of
+from model_training.training.learning.settings import check_batches, settings_of
 from model_training.training.learning.watcher import Watcher
 from model_training.training.signals import stop_signals
-from model_training.training.together.alone import by_itself
+from model_training.training.together.alone import by_itself, own_copy
 from model_training.training.together.state import read_of
 from model_training.training.together.team import ALONE, Team
 
@@ -80,13 +82,9 @@ def train(
         fit, validation: images uint8 (count, height, width, 3); None to validate on nothing.
         classes: how many the labels tell apart.
         data_digest: names the images, so that a run goes on with those that it began with.
-        command: what began the run, kept for the card.
         weights: a file of pretrained weights, for a recipe that begins with some.
-        replace: whether the caller may replace an earlier bundle; kept with the state, so that
-            `resume` need not be told again.
-        minutes: no new epoch begins after so many, those before an interruption included; at least
-            one is learned.  Kept with the state too, as `report_only` and `deterministic` are.
-        report_only, deterministic: as for `Options`.
+        command, replace, minutes, report_only, deterministic: as for `Asked`, kept with the state.
+            Minutes before an interruption count, and at least one epoch is learned.
         begins: entered around the first save of a run that begins, which replaces the state of an
             earlier one.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
@@ -96,18 +94,13 @@ def train(
         Interrupted: after SIGINT or SIGTERM, or because of `stop`.
         TeamError: the processes cannot train together, or one of them is gone.
         Diverged: the loss of an epoch is not finite; the state of the epoch before stays, if any.
+        FullDisk: there is no room for what frozen layers are to say.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
         ValueError: there are fewer images than the batch size, or the network is not what its
             recipe states.
     """
-    for phase in phases:
-        team.check_batch(phase.batch_size)
-        if len(fit) < phase.batch_size:
-            raise ValueError(
-                f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
-                "train on. Give more images or a smaller --batch-size."
-            )
+    check_batches(phases, len(fit), team)
 
     def build(classes: int = classes) -> keras.Model:
         built = recipe.build(classes=classes)
@@ -145,6 +138,7 @@ class _Run:
         self._recipe, self._phases, self._seed = recipe, phases, seed
         self._fit, self._validation = fit, validation
         self._place, self._watcher = place, watcher
+        self._on_wait = functools.cache(watcher.on_wait)  # Once, for however many views.
         self._steps = [len(fit) // phase.batch_size * phase.epochs for phase in phases]
         self._learner_state: list[Any] | None = None
         self._resumed = False
@@ -162,19 +156,12 @@ class _Run:
     ) -> None:
         """Start with a fresh network, and keep that."""
         self._state = asked.begun(self._state)
-        recipe = self._recipe
-        if isinstance(recipe.pretrained, PretrainedFile):
-            self._state.pretrained = recipe.pretrained.load(self._model, weights)
-        elif recipe.pretrained is not None:
-            self._state.pretrained = load_pretrained(
-                self._model, recipe.pretrained, recipe.input_size, weights
-            )
-        if recipe.prepare is not None:
-            recipe.prepare(self._model, self._fit.images)
+        told = give_first_weights(self._recipe, self._model, weights, self._fit.images)
+        self._state.pretrained = told
         for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
             self._watcher.on_warning(doubt)
-        # Before anything takes long: a full disk is found here, and a training that is stopped
-        # among its frozen layers goes on from here.
+        self._check_room()
+        # Before anything takes long: a full disk is found here, and what is stopped goes on.
         with begins:
             self._save(None)
 
@@ -192,6 +179,20 @@ class _Run:
         saved.put_into(self._model)
         self._learner_state = saved.learner
         self._resumed = True
+        self._check_room()
+
+    def _check_room(self) -> None:
+        if not self._is_out_of_time():
+            check_room_for(
+                self._phases[self._state.phase :],
+                self._model,
+                self._always_frozen,
+                self._recipe.input_size,
+                self._fit,
+                self._validation,
+                self._place.features,
+                self._team,
+            )
 
     def learn(self, stop: Callable[[], bool]) -> None:
         """Go through all that is left of the phases."""
@@ -208,8 +209,13 @@ class _Run:
         state = self._state
         with by_itself():
             model = in_float32(self._recipe.build, self._model)
+        resize_to(self._recipe.input_size, self._model)  # A phase may have had its own.
+        learned = self._model
+        if self._team.processes > 1 and self._phases[-1].learns_from is not None:
+            learned = own_copy(learned)
         return Trained(
             model=model,
+            learned=learned,
             history=state.history,
             started=state.started,
             seconds=_seconds(state),
@@ -307,6 +313,7 @@ class _Run:
                 self._place.features,
                 on_features=lambda count: self._watcher.on_features(count, total),
                 stop=stop,
+                on_wait=self._on_wait,
                 first=len(self._state.history) - self._state.step // (steps // phase.epochs),
                 logs=self._place.logs if self._team.leads else None,
                 resumed=self._resumed,

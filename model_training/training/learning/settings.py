@@ -1,4 +1,5 @@
-"""The settings of a run, which those of the state that it goes on with have to equal."""
+"""The settings of a run, which those of the state that it goes on with have to equal, and whether
+they fit its images."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import json
 from typing import Any
 
 from model_training.recipes import Phase, Recipe
+from model_training.training.together.team import Team
 
 
 def settings_of(
@@ -31,3 +33,19 @@ def settings_of(
     # Through JSON, as the saved ones come back: tuples are lists there.
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
+
+
+def check_batches(phases: tuple[Phase, ...], images: int, team: Team) -> None:
+    """Check that a batch of each phase can be made of so many images, and divided among `team`.
+
+    Raises:
+        ValueError: there are fewer images than the batch size.
+        TeamError: a batch cannot be divided.
+    """
+    for phase in phases:
+        team.check_batch(phase.batch_size)
+        if images < phase.batch_size:
+            raise ValueError(
+                f"A batch of {phase.batch_size} needs as many images; there are {images} to "
+                "train on. Give more images or a smaller --batch-size."
+            )

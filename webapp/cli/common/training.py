@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle
     from model_training.training.loop import Place
 
+WAITS = (
+    "Another training is computing what the same frozen layers say of these images: this one waits "
+    "for it, and then uses that too. Ctrl-C stops."
+)
+
 
 def train_shown(
     recipe: Recipe,
@@ -74,6 +79,7 @@ def train_shown(
             on_step=step,
             on_epoch=lambda row: bars.echo(epoch_line(row)),
             on_features=features,
+            on_wait=lambda: click.echo(WAITS, err=True),
             on_stage=bars.show,
             on_warning=lambda message: click.echo(f"Warning: {message}", err=True),
         )
