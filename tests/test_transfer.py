@@ -310,6 +310,7 @@ def test_too_small_a_disk_for_all_phases_views_and_parts_is_said_before_anything
     watcher = Watcher(on_features=lambda count, _total: told.append(count))
 
     def learn() -> None:
+        keras.utils.clear_session()  # As in another process: layers have the same names again.
         train(recipe, recipe.phases, 0, fit, validation, place, weights=weights, watcher=watcher)
 
     # Both views of the first phase and the one of the second, and of validation one in each.
