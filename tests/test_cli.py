@@ -215,6 +215,25 @@ def test_a_final_run_takes_no_calibration_of_a_quick_try(runner: FlaskCliRunner)
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_a_final_run_after_a_report_would_answer_nobody_and_is_refused(
+    runner: FlaskCliRunner, instance: Path
+) -> None:
+    final = ["train", "tiny", "--all-data", "--epochs", "1", "--force"]
+    assert runner.invoke(args=["train", "tiny", "--epochs", "1", "--report-only"]).exit_code == 0
+    card = instance / "models" / "tiny" / "card.json"
+    before = card.read_bytes()
+    refused = runner.invoke(args=final)
+    assert refused.exit_code == 1
+    said = " ".join(refused.output.split())
+    assert "tiny is only a report: it lacks the judge" in said
+    assert "train it again without --report-only and --all-data" in said
+    assert card.read_bytes() == before
+    report = runner.invoke(args=[*final, "--report-only"])
+    assert report.exit_code == 0, report.output
+    assert read_bundle(card.parent).card.training.all_data
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
 def test_calibrate_teaches_a_bundle_of_before_to_tell_strangers(
     runner: FlaskCliRunner, instance: Path
 ) -> None:

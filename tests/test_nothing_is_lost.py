@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import shutil
 import signal
@@ -19,12 +20,16 @@ from model_training.bundles.history import Epoch
 from model_training.bundles.manage import BundleExists
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
-from model_training.training import checkpoint
+from model_training.networks.pretrained import WeightsError
+from model_training.recipes import Recipe
+from model_training.training import checkpoint, loop
+from model_training.training import run as whole_run
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.outcome import Interrupted
 from model_training.training.learning.watcher import Watcher
 from model_training.training.measuring import MeasuringInterrupted
 from model_training.training.options import QUICK_IMAGES, Options, Parts, some
+from model_training.training.pretrained_heads import FILE
 from model_training.training.run import run
 from tests.conftest import TINY, place_in
 from webapp.cli.common import training
@@ -204,6 +209,17 @@ def test_an_unfinished_training_is_named_before_data_are_fetched(
     assert (state / checkpoint.STATE_NAME).exists()
 
 
+@pytest.mark.usefixtures("no_data", "tiny_recipe")
+def test_logs_that_cannot_be_written_are_named_before_data_are_fetched(
+    runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = runner.invoke(args=["train", "tiny", "--tensorboard", str(tmp_path / "file" / "logs")])
+    assert result.exit_code == 1
+    assert "--tensorboard: nothing can be written into" in result.output
+    assert "Give another folder, or leave it out." in result.output
+
+
 @pytest.mark.parametrize("stage", STAGES[::3])
 def test_a_run_stopped_while_it_is_measured_keeps_its_network(
     stage: str, few_data: DataSet, tmp_path: Path
@@ -259,22 +275,129 @@ def test_ctrl_c_while_measuring_says_what_is_kept(
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
 @pytest.mark.parametrize(
-    ("epoch", "words"), [(1, "Nothing had been saved yet."), (2, "--resume to go on from it.")]
+    ("where", "words"),
+    [("find_doubts", "Nothing had been saved yet."), ("epoch", "--resume to go on from it.")],
 )
 def test_a_second_ctrl_c_ends_it_at_once_and_says_what_is_kept(
-    epoch: int, words: str, runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
+    where: str, words: str, runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def twice(row: Epoch) -> str:
-        if row.epoch == epoch:
-            interrupt()
-            interrupt()
-        return "told"
+    def twice(*_told: object) -> list[str]:
+        interrupt()
+        interrupt()
+        return []
 
-    monkeypatch.setattr(training, "epoch_line", twice)
+    if where == "epoch":
+        monkeypatch.setattr(training, "epoch_line", twice)
+    else:
+        monkeypatch.setattr(loop, where, twice)
     result = runner.invoke(args=["train", "tiny"])
     assert result.exit_code == 1
     assert "Error: Stopped at once. " in result.output
     assert result.output.rstrip().endswith(words)
+
+
+@pytest.fixture
+def unfinished(few_data: DataSet, tmp_path: Path) -> bytes:
+    """A training that was interrupted in its first epoch, as it lies on the disk."""
+    place = place_in(tmp_path)
+    with pytest.raises(Interrupted):
+        run(TINY, few_data, ONE_EPOCH, tmp_path / "tiny", place, watcher=Watcher(on_step=interrupt))
+    (place.state / FILE).write_bytes(b"the head that it came with")
+    return (place.state / checkpoint.STATE_NAME).read_bytes()
+
+
+def no_weights(*_arguments: object) -> NoReturn:
+    raise WeightsError("nowhere to be had")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        (TINY, Options(batch_size=5_000)),
+        (dataclasses.replace(TINY, prepare=no_weights), ONE_EPOCH),
+        (TINY, Options(epochs=1, input_size=1)),
+    ],
+    ids=["too few images", "no weights", "too few pixels"],
+)
+def test_a_restart_that_cannot_begin_loses_nothing(
+    recipe: Recipe, options: Options, unfinished: bytes, few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    with pytest.raises((ValueError, WeightsError)):
+        run(recipe, few_data, options, tmp_path / "tiny", place, restart=True)
+    assert (place.state / checkpoint.STATE_NAME).read_bytes() == unfinished
+    assert (place.state / FILE).exists()
+
+
+def test_a_restart_takes_the_place_of_what_was_there_before_its_first_step(
+    unfinished: bytes, few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    other = Options(epochs=1, seed=3)
+    watcher = Watcher(on_step=interrupt)
+    with pytest.raises(Interrupted):
+        run(TINY, few_data, other, tmp_path / "tiny", place, restart=True, watcher=watcher)
+    assert checkpoint.read_state(place.state).settings["seed"] == 3
+    assert not (place.state / FILE).exists(), "a head is of the network that it came with"
+
+
+@pytest.mark.parametrize(("first", "then"), [(True, False), (False, True)])
+def test_a_report_that_was_asked_for_once_is_one_and_its_command_says_so(
+    first: bool, then: bool, few_data: DataSet, tmp_path: Path
+) -> None:
+    output, place, stop = tmp_path / "tiny", place_in(tmp_path), Watcher(on_step=interrupt)
+    with pytest.raises(Interrupted):
+        run(TINY, few_data, Options(epochs=1, report_only=first), output, place, watcher=stop)
+    bundle = run(TINY, few_data, Options(epochs=1, report_only=then), output, place, resume=True)
+    assert bundle.model_path is None and bundle.judge is None
+    assert bundle.card.training.command == "flask train tiny --epochs 1 --seed 0 --report-only"
+
+
+def test_a_training_is_deterministic_from_its_first_step_to_its_last_or_not_at_all(
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The switch is one of the whole process, in which other tests run.
+    switched: list[bool] = []
+    monkeypatch.setattr(whole_run, "make_deterministic", lambda: switched.append(True))
+    deterministic = dataclasses.replace(ONE_EPOCH, deterministic=True)
+    for begun_with, place in (
+        (deterministic, place_in(tmp_path / "with")),
+        (ONE_EPOCH, place_in(tmp_path / "without")),
+    ):
+        stop = Watcher(on_step=interrupt)
+        with pytest.raises(Interrupted):
+            run(TINY, few_data, begun_with, tmp_path / "tiny", place, watcher=stop)
+    assert switched == [True]
+    with pytest.raises(CheckpointError, match="without --deterministic"):
+        run(TINY, few_data, deterministic, tmp_path / "tiny", place, resume=True)
+    again = place_in(tmp_path / "with")
+    bundle = run(TINY, few_data, ONE_EPOCH, tmp_path / "tiny", again, resume=True)
+    assert switched == [True, True]
+    assert bundle.card.training.command == "flask train tiny --epochs 1 --seed 0 --deterministic"
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_full_disk_is_found_before_anything_is_learned(
+    restart: bool,
+    unfinished: bytes,
+    few_data: DataSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = place_in(tmp_path if restart else tmp_path / "another")
+
+    def full(*_arguments: object, **_options: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    steps: list[int] = []
+    watcher = Watcher(on_step=steps.append)
+    with pytest.raises(OSError, match="No space left"):
+        run(TINY, few_data, ONE_EPOCH, tmp_path / "b", place, restart=restart, watcher=watcher)
+    assert steps == []
+    if restart:
+        assert (place.state / checkpoint.STATE_NAME).read_bytes() == unfinished
+        assert (place.state / FILE).exists()
 
 
 def test_every_stage_of_the_measuring_is_told_from_none_to_all(

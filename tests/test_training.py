@@ -349,6 +349,7 @@ def test_a_training_that_diverges_is_stopped_and_said(few_data: DataSet, tmp_pat
     with pytest.raises(Diverged, match="diverged in epoch 1"):
         run(wild, few_data, Options(), tmp_path / "tiny", place_in(tmp_path))
     assert not (tmp_path / "tiny").exists()
+    assert not checkpoint.exists(tmp_path / "state"), "there is nothing that could go on"
 
 
 def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(

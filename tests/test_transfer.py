@@ -10,19 +10,20 @@ import shutil
 import signal
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from filelock import FileLock
 from keras import layers
 
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.registry import find_known
 from model_training.networks.cutting import cut
-from model_training.networks.frozen import features
+from model_training.networks.frozen import features, pieces
 from model_training.networks.frozen.features import FeatureViews, Stopped, extract
 from model_training.networks.frozen.pieces import FullDisk
 from model_training.networks.pretrained import WeightsError, load_pretrained
@@ -35,11 +36,13 @@ from model_training.recipes import (
     Schedule,
     find_recipe,
 )
-from model_training.training import measuring
+from model_training.recipes.recipe import Precision
+from model_training.training import environment, measuring
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.learner import Learner
 from model_training.training.learning.outcome import Interrupted
 from model_training.training.learning.watcher import Watcher
+from model_training.training.loop import train
 from model_training.training.options import Options
 from model_training.training.run import run
 from tests.conftest import place_in
@@ -253,12 +256,13 @@ def test_features_of_another_configuration_are_not_taken(few_data: DataSet, tmp_
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
-def test_damaged_features_are_computed_again(few_data: DataSet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [300, 0])
+def test_damaged_features_are_computed_again(left: int, few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images = few_data.train.images[:20]
     first = np.array(extract(lower, images, (Transform(),), tmp_path).views[0])
     (stored,) = tmp_path.glob("*.npy")
-    stored.write_bytes(stored.read_bytes()[:300])
+    stored.write_bytes(stored.read_bytes()[:left])
     assert np.array_equal(extract(lower, images, (Transform(),), tmp_path).views[0], first)
 
 
@@ -293,6 +297,85 @@ def test_too_small_a_disk_is_said_before_anything_is_computed(
     with pytest.raises(FullDisk, match=r"takes 0.0 GB, and .* has room for 0.0 GB. Make room"):
         extract(lower, few_data.train.images, (Transform(),), tmp_path, on_images=told.append)
     assert told == []
+
+
+def test_too_small_a_disk_for_all_phases_views_and_parts_is_said_before_anything_is_kept(
+    weights: Path, few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = dataclasses.replace(
+        TRANSFER, phases=tuple(dataclasses.replace(phase, epochs=1) for phase in TWO_PHASES)
+    )
+    fit, validation = (few_data.train.take(np.arange(*part)) for part in ((0, 200), (200, 260)))
+    place, told = place_in(tmp_path), list[int]()
+    watcher = Watcher(on_features=lambda count, _total: told.append(count))
+
+    def learn() -> None:
+        keras.utils.clear_session()  # As in another process: layers have the same names again.
+        train(recipe, recipe.phases, 0, fit, validation, place, weights=weights, watcher=watcher)
+
+    # Both views of the first phase and the one of the second, and of validation one in each.
+    wanted = 2 * (5 * 5 * 8 * (2 * 200 + 60) + 11 * 11 * 4 * (200 + 60))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=wanted - 1))
+    with pytest.raises(FullDisk, match="the images of this run .*give the same command again"):
+        learn()
+    assert told == [] and not place.state.exists()
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=wanted))
+    learn()
+    kept = [np.load(path, mmap_mode="r").nbytes for path in place.features.glob("*.npy")]
+    assert sum(kept) == wanted
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=0))
+    learn()  # All of it is there.
+
+
+def full(*_arguments: Any, **_options: Any) -> NoReturn:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("what", ["finish", "lock", "folder"])
+def test_a_disk_that_is_full_to_the_last_file_is_said_in_the_same_way(
+    what: str, few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lower, _upper = cut(TRANSFER.build(), "base_conv2")
+    images, folder = few_data.train.images[:20], tmp_path / "features"
+    owner, name = {
+        "finish": (os, "replace"),
+        "lock": (FileLock, "acquire"),
+        "folder": (Path, "mkdir"),
+    }[what]
+    with monkeypatch.context() as patch:
+        patch.setattr(pieces.Pieces, "_write_progress", lambda *_: None)
+        patch.setattr(owner, name, full)
+        with pytest.raises(FullDisk, match="The disk is full: .*go on with --resume"):
+            extract(lower, images, (Transform(),), folder)
+    assert len(extract(lower, images, (Transform(),), folder).views[0]) == 20
+
+
+def test_who_waits_for_another_training_s_features_says_so_once(
+    weights: Path, few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, waited, held = place_in(tmp_path), list[str](), list[FileLock]()
+
+    def hold(lower: keras.Model, images: Any) -> str:
+        digest = real(lower, images)
+        if held:
+            return digest
+        for transform in TWO_PHASES[0].views:
+            name = hashlib.sha256(f"{digest} {transform.key}".encode()).hexdigest()[:32]
+            place.features.mkdir(exist_ok=True)
+            held.append(FileLock(place.features / f"{name}.lock"))
+            held[-1].acquire()
+        return digest
+
+    def look_again(_seconds: float) -> None:
+        held.pop(0).release()
+
+    real = features._digest
+    monkeypatch.setattr(features, "_digest", hold)
+    monkeypatch.setattr(features, "time", SimpleNamespace(sleep=look_again, monotonic=lambda: 0.0))
+    watcher = Watcher(on_wait=lambda: waited.append("for another"))
+    recipe = dataclasses.replace(TRANSFER, phases=(dataclasses.replace(TWO_PHASES[0], epochs=1),))
+    train(recipe, recipe.phases, 0, few_data.train, None, place, weights=weights, watcher=watcher)
+    assert waited == ["for another"] and not held, "it waited for both views, and said it once"
 
 
 def test_an_image_shows_another_view_each_epoch() -> None:
@@ -425,6 +508,24 @@ def test_a_run_whose_bundle_could_not_be_written_is_told_right_after_a_resume(
             run(head_only, few_data, options, output, place)
     bundle = run(head_only, few_data, options, output, place, resume=True)
     assert bundle.card.trainable_parameters == 90
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_what_frozen_layers_say_is_not_computed_again_to_measure_what_was_learned(
+    precision: Precision,
+    weights: Path,
+    few_data: DataSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Also where this processor would rather train in float32.
+    monkeypatch.setattr(environment, "usable_precision", lambda wanted: wanted)
+    head = dataclasses.replace(TWO_PHASES[0], epochs=1)
+    recipe = dataclasses.replace(TRANSFER, phases=(head,), precision=precision)
+    place, options = place_in(tmp_path), Options(weights=weights)
+    bundle = run(recipe, few_data, options, tmp_path / "net", place)
+    assert len(list(place.features.glob("*.npy"))) == 3, "two views to learn from, one to validate"
+    assert bundle.card.metrics["train"].images == len(few_data.train) - 81
 
 
 def test_what_a_killed_training_left_is_cleared_away(

@@ -83,6 +83,7 @@ class State:
     `between` is what callbacks remember of the phase, `best_epoch` the one whose weights early
     stopping kept in a finished phase, `stopped` what ended one before its last epoch.  After
     `minutes` no new epoch begins; with `replace` it may replace the bundle that is there already.
+    Nobody knows of a version before whether it was `deterministic`.
     """
 
     settings: dict[str, Any]
@@ -102,6 +103,8 @@ class State:
     stopped: Ending | None = None
     minutes: float | None = None
     replace: bool = False
+    report_only: bool = False
+    deterministic: bool | None = None
 
     @classmethod
     def of(cls, folder: Path, progress: dict[str, Any]) -> Self:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,17 +18,20 @@ import keras
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.checking import checked, find_doubts
 from model_training.networks.frozen.features import Stopped
-from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.networks.precision import dtype_policy, in_float32
-from model_training.networks.pretrained import describe_file, load_pretrained
+from model_training.networks.pretrained import describe_file
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import versions
+from model_training.training.learning.asked import Asked
+from model_training.training.learning.first_weights import give_first_weights
+from model_training.training.learning.freezing import check_room_for, resize_to
 from model_training.training.learning.learner import Learner, epoch_order
 from model_training.training.learning.outcome import Diverged, Ending, Interrupted, Trained
+from model_training.training.learning.settings import check_batches, settings_of
 from model_training.training.learning.watcher import Watcher
 from model_training.training.signals import stop_signals
-from model_training.training.together.alone import by_itself
+from model_training.training.together.alone import by_itself, own_copy
 from model_training.training.together.state import read_of
 from model_training.training.together.team import ALONE, Team
 
@@ -61,45 +64,43 @@ def train(
     replace: bool = False,
     resume: bool = False,
     minutes: float | None = None,
+    report_only: bool = False,
+    deterministic: bool = False,
+    begins: contextlib.AbstractContextManager[None] | None = None,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] | None = None,
     team: Team = ALONE,
 ) -> Trained:
     """Train `recipe`'s network on `fit`, and measure it on `validation` after each epoch.
 
-    The state goes to disk after each epoch and when SIGINT (Ctrl-C) or SIGTERM asks the training
-    to stop; with `resume` the run goes on from there, to the same weights as a run that was not
-    interrupted.  The caller discards the state when it has no more use for it.
+    The state goes to disk before the first step, after each epoch, and when SIGINT (Ctrl-C) or
+    SIGTERM asks the training to stop; with `resume` the run goes on from there, to the same weights
+    as a run that was not interrupted.  The caller discards the state when it needs it no more.
 
     Args:
         phases: the recipe's, or changed ones.
         fit, validation: images uint8 (count, height, width, 3); None to validate on nothing.
         classes: how many the labels tell apart.
         data_digest: names the images, so that a run goes on with those that it began with.
-        command: what began the run, kept for the card.
         weights: a file of pretrained weights, for a recipe that begins with some.
-        replace: whether the caller may replace an earlier bundle; kept with the state, so that
-            `resume` need not be told again.
-        minutes: no new epoch begins after so many, those before an interruption included; at least
-            one is learned.  Kept with the state too.
+        command, replace, minutes, report_only, deterministic: as for `Asked`, kept with the state.
+            Minutes before an interruption count, and at least one epoch is learned.
+        begins: entered around the first save of a run that begins, which replaces the state of an
+            earlier one.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
         team: the processes that train together; one that does not lead writes nothing.
 
     Raises:
         Interrupted: after SIGINT or SIGTERM, or because of `stop`.
         TeamError: the processes cannot train together, or one of them is gone.
-        Diverged: the loss of an epoch is not finite; the state of the epoch before stays.
+        Diverged: the loss of an epoch is not finite; the state of the epoch before stays, if any.
+        FullDisk: there is no room for what frozen layers are to say.
         CheckpointError: `resume` without a usable state, or with a state of other settings.
         WeightsError: the pretrained weights cannot be had.
         ValueError: there are fewer images than the batch size, or the network is not what its
             recipe states.
     """
-    for phase in phases:
-        if len(fit) < phase.batch_size:
-            raise ValueError(
-                f"A batch of {phase.batch_size} needs as many images; there are {len(fit)} to "
-                "train on. Give more images or a smaller --batch-size."
-            )
+    check_batches(phases, len(fit), team)
 
     def build(classes: int = classes) -> keras.Model:
         built = recipe.build(classes=classes)
@@ -108,10 +109,11 @@ def train(
     network = dataclasses.replace(recipe, build=build)
     told = watcher or Watcher()
     run = _Run(network, phases, seed, fit, validation, place, data_digest, told, team)
+    asked = Asked(command, minutes, replace, report_only, deterministic)
     if resume:
-        run.restore(weights, replace, minutes)
+        run.restore(weights, asked)
     else:
-        run.begin(weights, command, replace, minutes)
+        run.begin(weights, asked, begins or contextlib.nullcontext())
     with contextlib.ExitStack() as listening:
         run.learn(stop or listening.enter_context(stop_signals()).is_set)
     return run.outcome()
@@ -136,6 +138,7 @@ class _Run:
         self._recipe, self._phases, self._seed = recipe, phases, seed
         self._fit, self._validation = fit, validation
         self._place, self._watcher = place, watcher
+        self._on_wait = functools.cache(watcher.on_wait)  # Once, for however many views.
         self._steps = [len(fit) // phase.batch_size * phase.epochs for phase in phases]
         self._learner_state: list[Any] | None = None
         self._resumed = False
@@ -143,39 +146,26 @@ class _Run:
         with dtype_policy(recipe.precision):
             self._model = recipe.build()
         self._always_frozen = {layer.name for layer in self._model.layers if not layer.trainable}
-        settings = {
-            "recipe": recipe.name,
-            "seed": seed,
-            "images": len(fit),
-            "data": data_digest[:12],
-            "change": recipe.change,
-        }
-        settings |= {"phases": [dataclasses.asdict(phase) for phase in phases]}
-        if recipe.tuned is not None:
-            settings["tuned"] = recipe.tuned.identity
-        # Through JSON, as the saved ones come back: tuples are lists there.
-        self._state = checkpoint.State(json.loads(json.dumps(settings)))
+        settings = settings_of(recipe, phases, seed, len(fit), data_digest)
+        self._state = checkpoint.State(settings)
         facts = {"images": data_digest, "settings": json.dumps(settings)}
         team.check_same(facts | {"versions": json.dumps(versions())})
 
     def begin(
-        self, weights: Path | None, command: str, replace: bool, minutes: float | None
+        self, weights: Path | None, asked: Asked, begins: contextlib.AbstractContextManager[None]
     ) -> None:
-        """Start with a fresh network."""
-        self._state.command, self._state.replace, self._state.minutes = command, replace, minutes
-        recipe = self._recipe
-        if isinstance(recipe.pretrained, PretrainedFile):
-            self._state.pretrained = recipe.pretrained.load(self._model, weights)
-        elif recipe.pretrained is not None:
-            self._state.pretrained = load_pretrained(
-                self._model, recipe.pretrained, recipe.input_size, weights
-            )
-        if recipe.prepare is not None:
-            recipe.prepare(self._model, self._fit.images)
+        """Start with a fresh network, and keep that."""
+        self._state = asked.begun(self._state)
+        told = give_first_weights(self._recipe, self._model, weights, self._fit.images)
+        self._state.pretrained = told
         for doubt in find_doubts(self._model, self._fit.images, self._fit.labels):
             self._watcher.on_warning(doubt)
+        self._check_room()
+        # Before anything takes long: a full disk is found here, and what is stopped goes on.
+        with begins:
+            self._save(None)
 
-    def restore(self, weights: Path | None, replace: bool, minutes: float | None) -> None:
+    def restore(self, weights: Path | None, asked: Asked) -> None:
         """Go on from the state on disk."""
         saved = read_of(self._team, self._place.state)
         state = checkpoint.State.of(saved.folder, saved.progress)
@@ -185,14 +175,24 @@ class _Run:
                 f"The unfinished training began from {state.pretrained}, not from {weights}. "
                 "Resume it without --weights, or start anew with --restart."
             )
-        self._state = dataclasses.replace(state, replace=state.replace or replace)
-        if minutes not in (None, state.minutes):
-            self._state.minutes = minutes
-            told = re.sub(r" --minutes \S+", "", state.command)
-            self._state.command = f"{told} --minutes {minutes:g}"
+        self._state = asked.added_to(state)
         saved.put_into(self._model)
         self._learner_state = saved.learner
         self._resumed = True
+        self._check_room()
+
+    def _check_room(self) -> None:
+        if not self._is_out_of_time():
+            check_room_for(
+                self._phases[self._state.phase :],
+                self._model,
+                self._always_frozen,
+                self._recipe.input_size,
+                self._fit,
+                self._validation,
+                self._place.features,
+                self._team,
+            )
 
     def learn(self, stop: Callable[[], bool]) -> None:
         """Go through all that is left of the phases."""
@@ -209,8 +209,13 @@ class _Run:
         state = self._state
         with by_itself():
             model = in_float32(self._recipe.build, self._model)
+        resize_to(self._recipe.input_size, self._model)  # A phase may have had its own.
+        learned = self._model
+        if self._team.processes > 1 and self._phases[-1].learns_from is not None:
+            learned = own_copy(learned)
         return Trained(
             model=model,
+            learned=learned,
             history=state.history,
             started=state.started,
             seconds=_seconds(state),
@@ -266,6 +271,8 @@ class _Run:
 
             epoch_ends = state.step % steps_per_epoch == 0
             if not math.isfinite(state.epoch_loss):
+                if self._team.leads and not state.history:
+                    checkpoint.discard(self._place.state)  # Nothing was learned that could go on.
                 raise Diverged(
                     f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
                     "longer a number. A smaller learning rate or another seed may help."
@@ -293,9 +300,6 @@ class _Run:
 
     def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
         total = len(self._fit) * len(phase.views) + len(self._validation or ())
-        if phase.learns_from is not None and not checkpoint.exists(self._place.state):
-            # Frozen layers take minutes; a training that is stopped meanwhile goes on from here.
-            self._save(None)
         try:
             learner = Learner(
                 self._model,
@@ -309,6 +313,7 @@ class _Run:
                 self._place.features,
                 on_features=lambda count: self._watcher.on_features(count, total),
                 stop=stop,
+                on_wait=self._on_wait,
                 first=len(self._state.history) - self._state.step // (steps // phase.epochs),
                 logs=self._place.logs if self._team.leads else None,
                 resumed=self._resumed,

@@ -191,9 +191,11 @@ def _on_fitted(run: Finished, place: Place, told: Callable[[int], None]) -> NDAr
     model, parts, first = run.trained.model, run.parts, run.phases[-1].learns_from
     if first is None or parts.fitted is not parts.fit:
         return predict(model, parts.fitted.images, told)
-    lower, upper = cut(model, first)
-    lower.trainable = False  # As it was when they were kept: a layer's configuration says so.
+    # As it was when they were kept: its layers' configuration tells, and their precision.
+    lower, _above = cut(run.trained.learned, first)
+    lower.trainable = False
     found = extract(lower, parts.fit.images, (Transform(),), place.features, on_images=told)
+    _below, upper = cut(model, first)
     return predict(upper, found.views[0])
 
 
@@ -201,7 +203,7 @@ def _judge(run: Finished, calibrator: Calibrator, place: Place, stages: Stages) 
     before = run.earlier.judge if run.earlier is not None else None
     validation, fitted = run.parts.validation, run.parts.fitted
     if validation is None and before is None:
-        return None  # The bundle that is replaced was made before there was such a thing.
+        return None  # A run of a version before was not refused for it at its beginning.
     count = min(len(fitted), REMEMBERED) + len(validation or ())
     head = kept_head(run.data, place.state)
     told = stages.begin("out-of-distribution fit", count)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +20,22 @@ from model_training.recipes import Recipe
 FILE = "pretrained_head.npz"
 
 
-def keep_head(recipe: Recipe, weights: Path | None, folder: Path) -> None:
-    """Keep the head that comes with `weights` in `folder`: a resumed run is not told where it is.
+@contextmanager
+def keeping_head(head: ImageNetHead | None, folder: Path) -> Iterator[None]:
+    """Keep `head` in `folder`, in place of what is kept there, once what is done inside has
+    succeeded: a resumed run is not told where it is.
 
     Raises:
-        WeightsError: an `.npz` file holds none.
+        OSError: it cannot be written; nothing has been done inside, and what was kept stays.
     """
-    head = _read(recipe, weights)
-    if head is not None:
-        with whole_file(folder / FILE) as temporary, temporary.open("wb") as file:
+    if head is None:
+        yield
+        discard_head(folder)
+        return
+    with whole_file(folder / FILE) as temporary:
+        with temporary.open("wb") as file:
             np.savez(file, kernel=head.kernel, bias=head.bias)
+        yield
 
 
 def kept_head(data: DataSet, folder: Path) -> PretrainedHead | None:
@@ -51,7 +59,12 @@ def discard_head(folder: Path) -> None:
     (folder / FILE).unlink(missing_ok=True)
 
 
-def _read(recipe: Recipe, weights: Path | None) -> ImageNetHead | None:
+def head_of(recipe: Recipe, weights: Path | None) -> ImageNetHead | None:
+    """Return the head that comes with `weights`, if any.
+
+    Raises:
+        WeightsError: an `.npz` file holds none.
+    """
     if not isinstance(recipe.pretrained, PretrainedFile) or weights is None:
         return None
     if weights.suffix == ".npz":

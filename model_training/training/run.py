@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from model_training.training.options import (
     for_data_set,
     without_validation,
 )
-from model_training.training.pretrained_heads import discard_head, keep_head
+from model_training.training.pretrained_heads import discard_head, head_of, keeping_head
 from model_training.training.signals import stop_signals
 from model_training.training.together.team import ALONE, Team
 
@@ -50,9 +51,9 @@ def run(
     read once, when nothing is left to choose.  With `all_data` all training images are fitted, and
     what validation tells (its figures, the temperature) is that of an earlier run: the bundle that
     `output` replaces or, where there is none, `calibrated`.  An unfinished run of the same output
-    is never thrown away unasked: `resume` goes on with it, `restart` discards it.  Nor is a bundle
-    replaced unasked: with `replace`, or when a run that had it is resumed, or a quick try by
-    another of the same recipe.
+    is never thrown away unasked: `resume` goes on with it, `restart` puts this one in its place as
+    soon as this one can begin.  Nor is a bundle replaced unasked: with `replace`, or when a run
+    that had it is resumed, or a quick try by another of the same recipe.
 
     SIGINT and SIGTERM stop it.  A run that is stopped while it is measured keeps its trained
     network, and only the measuring is repeated.
@@ -70,47 +71,63 @@ def run(
             the state cannot be resumed, or another training holds it.
         WeightsError: the recipe's pretrained weights cannot be had.
         BundleError: with `all_data`, the bundle of the earlier run is damaged.
-        ValueError: the options do not fit the data, or `all_data` has no earlier run.
+        ValueError: the options do not fit the data, `all_data` has no earlier run that could
+            calibrate it, or logs cannot be written.
     """
-    planned = _plan(recipe, data, options, output, calibrated)
     here = environment()
-    with checkpoint.claim(place.state), stop_signals() as asked_to_stop:
+    with checkpoint.claim(place.state):
         for path in (output, place.state / checkpoint.STATE_NAME):
             remove_leftovers(path)
-        recipe, data, phases = planned.recipe, planned.data, planned.phases
-        replace = check_beginning(
-            recipe, options, output, place.state, resume=resume, restart=restart, replace=replace
-        )
-        if not resume:
-            checkpoint.discard(place.state)
-            keep_head(recipe, options.weights, place.state)
-        trained = train(
+        options, replace = check_beginning(
             recipe,
-            phases,
-            options.seed,
-            planned.parts.fit,
-            planned.parts.validation,
-            place,
-            classes=len(data.classes),
-            data_digest=data.digest,
-            command=command(recipe, options),
-            weights=options.weights,
-            replace=replace,
-            resume=resume,
-            minutes=options.minutes,
-            watcher=watcher,
-            stop=asked_to_stop.is_set,
-            team=team,
-        )
-        bundle = measure_and_write(
-            Finished(recipe, data, phases, options, trained, planned.parts, planned.earlier, here),
+            options,
             output,
-            place,
+            place.state,
+            resume=resume,
+            restart=restart,
             replace=replace,
-            stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
+            logs=place.logs,
         )
-        checkpoint.discard(place.state)
-        discard_head(place.state)
+        planned = _plan(recipe, data, options, output, calibrated, resume=resume)
+        recipe, data, phases = planned.recipe, planned.data, planned.phases
+        # What an earlier run left is replaced by the first state of this one, and not before: until
+        # then it may turn out that this one cannot begin.
+        begins: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if not resume:
+            begins = keeping_head(head_of(recipe, options.weights), place.state)
+        with stop_signals() as asked_to_stop:
+            trained = train(
+                recipe,
+                phases,
+                options.seed,
+                planned.parts.fit,
+                planned.parts.validation,
+                place,
+                classes=len(data.classes),
+                data_digest=data.digest,
+                command=command(recipe, options),
+                weights=options.weights,
+                replace=replace,
+                resume=resume,
+                minutes=options.minutes,
+                report_only=options.report_only,
+                deterministic=options.deterministic,
+                begins=begins,
+                watcher=watcher,
+                stop=asked_to_stop.is_set,
+                team=team,
+            )
+            bundle = measure_and_write(
+                Finished(
+                    recipe, data, phases, options, trained, planned.parts, planned.earlier, here
+                ),
+                output,
+                place,
+                replace=replace,
+                stages=Stages(watcher or Watcher(), asked_to_stop.is_set),
+            )
+            checkpoint.discard(place.state)
+            discard_head(place.state)
     return bundle
 
 
@@ -133,7 +150,7 @@ def help_with(
         TeamError: the processes are about to do different things, or one of them is gone.
         ValueError: the options do not fit the data.
     """
-    planned = _plan(recipe, data, options, output, calibrated)
+    planned = _plan(recipe, data, options, output, calibrated, resume=resume)
     with stop_signals() as asked_to_stop:
         train(
             planned.recipe,
@@ -164,7 +181,13 @@ class _Planned:
 
 
 def _plan(
-    recipe: Recipe, data: DataSet, options: Options, output: Path, calibrated: Path | None
+    recipe: Recipe,
+    data: DataSet,
+    options: Options,
+    output: Path,
+    calibrated: Path | None,
+    *,
+    resume: bool,
 ) -> _Planned:
     if options.input_size is not None:
         recipe = dataclasses.replace(recipe, input_size=options.input_size)
@@ -173,6 +196,8 @@ def _plan(
     recipe, phases = as_trained(recipe, data, parts, options)
     earlier = _earlier(output, calibrated, recipe, data, options) if options.all_data else None
     if earlier is not None:
+        if earlier.judge is None and not options.report_only and not resume:
+            raise ValueError(_no_judge(earlier))
         phases = without_validation(phases, earlier.card.training.best_epoch, options)
     if options.deterministic:
         make_deterministic()
@@ -182,6 +207,7 @@ def _plan(
 def _earlier(
     output: Path, calibrated: Path | None, recipe: Recipe, data: DataSet, options: Options
 ) -> Bundle:
+    found = []
     for path in (output, calibrated):
         if path is not None and is_bundle(path):
             earlier = read_bundle(path)
@@ -189,9 +215,21 @@ def _earlier(
             facts = card.training
             same = (card.recipe, facts.data_digest) == (recipe.name, data.digest)
             if same and facts.changes == options.changes:
-                return earlier
+                found.append(earlier)
+    if found:
+        return next((one for one in found if one.judge is not None), found[0])
     raise ValueError(
         "--all-data leaves no images to calibrate on, so it takes the calibration of an earlier "
         f"run: first train {recipe.name} without it, on the same images, with the same other "
         "options, and without --output or into the same."
     )
+
+
+def _no_judge(earlier: Bundle) -> str:
+    lacks = "the judge with which a network answers, and --all-data leaves no images to fit one on"
+    if earlier.model_path is None:
+        return (
+            f"{earlier.name} is only a report: it lacks {lacks}. First train it again without "
+            "--report-only and --all-data, or give --report-only here too."
+        )
+    return f"{earlier.name} lacks {lacks}. `flask calibrate {earlier.name}` makes one."

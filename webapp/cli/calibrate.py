@@ -138,7 +138,7 @@ def _fit_again(
         raise click.ClickException(
             f"{name} learned from the validation images too, so no image is left that it has not "
             f"seen. `flask train {card.recipe} --all-data --force` does this at its end, with what "
-            "the run before it knows. --photos sets its verdicts on photos."
+            "the run before it knows, if that has a judge. --photos sets its verdicts on photos."
         )
     given = dataset is not None or data_path is not None
     source = find_source(dataset, data_path, data_name) if given else None

@@ -19,7 +19,7 @@ from model_training.naming import SLUG
 from model_training.networks.importing import compute_with_onednn
 from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
-from model_training.training.beginning import check_beginning
+from model_training.training.beginning import UnusableLogs, check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
 from webapp.cli.common.bundles import say_unsigned
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
@@ -193,7 +193,7 @@ def train_command(
         if checkpoint.exists(state):
             with checkpoint.claim(state):  # One that is running is not to be gone on with.
                 pass
-        check_beginning(recipe, asked, bundle_path, state, **told)
+        check_beginning(recipe, asked, bundle_path, state, **told, logs=tensorboard)
     # As large as the network sees them: fewer pixels would be lost, and more cost memory.
     data = source.read(options["input_size"] or recipe.input_size)
     check_kept(data)
@@ -247,7 +247,7 @@ def _said_how_to_go_on(
     """Turn a refusal to lose something into a sentence that says what can be done instead."""
     try:
         yield
-    except checkpoint.CheckpointError as error:
+    except (checkpoint.CheckpointError, UnusableLogs) as error:
         raise click.ClickException(str(error)) from error
     except BundleExists as error:
         if resume or checkpoint.exists(_state(bundle_path)):

@@ -13,7 +13,7 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import ALL, Transform
-from model_training.networks.frozen.pieces import FullDisk, Pieces
+from model_training.networks.frozen.pieces import FullDisk, Pieces, full_disk_said
 from model_training.networks.frozen.sharing import OneProcess, Sharing, is_first_in
 from model_training.networks.memory import batch_within_memory
 
@@ -84,6 +84,7 @@ def extract(
     *,
     on_images: Callable[[int], None] = lambda count: None,
     stop: Callable[[], bool] = lambda: False,
+    on_wait: Callable[[], None] = lambda: None,
     team: Sharing | None = None,
 ) -> Features:
     """Return the output of `lower` for each view of the images, from `folder` if it is kept there.
@@ -96,6 +97,7 @@ def extract(
         views: the transforms of the images.
         on_images: called with the number of images just done, by whichever process; those kept in
             `folder` count at once.
+        on_wait: called where somebody else computes the same, whom this waits for.
         team: the processes that each compute a share, with a `folder` of their own or a shared
             one; all of them have to call this, with the same arguments.
 
@@ -105,30 +107,39 @@ def extract(
         OSError: a file cannot be written.
     """
     team = team or OneProcess()
-    of_network = _digest(lower, images)
-    shape = (len(images), *lower.compute_output_shape((1, *images.shape[1:]))[1:])
-    found: list[tuple[Pieces, Transform]] = []
-    for transform in views:
-        name = hashlib.sha256(f"{of_network} {transform.key}".encode()).hexdigest()[:32]
-        found.append((Pieces(folder / f"{name}.npy", shape), transform))
+    found = pieces_of(lower, images, views, folder)
     # Whole for one process is not yet whole for all.
     whole = team.gather(np.array([pieces.whole for pieces, _transform in found]))
     missing = [one for place, one in enumerate(found) if not whole[:, place].all()]
     for _ in range(len(found) - len(missing)):
         on_images(len(images))
     if missing:
-        with _failing_together(team):
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_room(len(images), [pieces for pieces, _transform in missing])
+        with failing_together(team):
+            lacking = [pieces for pieces, _transform in missing]
+            check_room(f"{len(images):,} images", lacking, "go on with --resume")
         writes = is_first_in(folder, team)
     for pieces, transform in missing:
         # Two trainings with the same frozen layers would write into each other's pieces.
-        with _alone(pieces.path, writes, team, stop):
+        with _alone(pieces.path, writes, team, stop, on_wait):
             pieces.look()
             _complete(pieces, lower, images, transform, on_images, stop, team, writes)
         team.any(False)  # From here on it is whole everywhere.
     opened = [_opened(pieces) for pieces, _transform in found]
     return Features([view for view, _ in opened], sum(seconds for _, seconds in opened))
+
+
+def pieces_of(
+    lower: keras.Model, images: NDArray[np.uint8], views: tuple[Transform, ...], folder: Path
+) -> list[tuple[Pieces, Transform]]:
+    """Return where in `folder` the output of `lower` for each view of the images is kept, or is to
+    be."""
+    of_network = _digest(lower, images)
+    shape = (len(images), *lower.compute_output_shape((1, *images.shape[1:]))[1:])
+    found = []
+    for transform in views:
+        name = hashlib.sha256(f"{of_network} {transform.key}".encode()).hexdigest()[:32]
+        found.append((Pieces(folder / f"{name}.npy", shape), transform))
+    return found
 
 
 def _complete(
@@ -167,12 +178,12 @@ def _complete(
             features = rows.reshape(end - position, *pieces.shape[1:])
         else:
             features = _in_shares(lower, images[position:end], transform, size, team, pieces.shape)
-        with _failing_together(team):
+        with failing_together(team):
             if writes and pieces.done < end:
                 pieces.append(features[pieces.done - position :], time.monotonic() - started)
         on_images(end - position)
         position = end
-    with _failing_together(team):
+    with failing_together(team):
         if writes and not pieces.whole:
             pieces.finish()
 
@@ -197,7 +208,7 @@ def _in_shares(
 
 
 @contextmanager
-def _failing_together(team: Sharing) -> Iterator[None]:
+def failing_together(team: Sharing) -> Iterator[None]:
     """Let a failure of one process to write end all of them, rather than leave them waiting."""
     problem: Exception | None = None
     try:
@@ -225,38 +236,62 @@ def _opened(pieces: Pieces) -> tuple[NDArray[np.float16], float]:
     return there
 
 
-def _check_room(count: int, missing: list[Pieces]) -> None:
-    """Raise `FullDisk` at once where hours of work would end in it."""
-    wanted = sum(pieces.lacking() for pieces in missing)
+def check_room(images: str, missing: Iterable[Pieces], then: str) -> None:
+    """Raise `FullDisk` at once where hours of work would end in it.
+
+    Args:
+        images: what the pieces are about, for the message.
+        missing: pieces, all in one folder, which is made.
+        then: what to do when there is room.
+
+    Raises:
+        FullDisk: there is too little for what is still to be written of them.
+        OSError: the folder cannot be made.
+    """
+    missing = [*missing]
     folder = missing[0].path.parent
-    free = shutil.disk_usage(folder).free
+    with full_disk_said("there is not even room for a folder. Make some"):
+        folder.mkdir(parents=True, exist_ok=True)
+    wanted, free = sum(pieces.lacking() for pieces in missing), shutil.disk_usage(folder).free
     if wanted > free:
         raise FullDisk(
-            f"What frozen layers say about {count:,} images takes {wanted / 1e9:.1f} GB, and "
-            f"{folder} has room for {free / 1e9:.1f} GB. Make room (`flask models clean features` "
-            "removes those of other trainings), and go on with --resume."
+            f"What frozen layers say about {images} takes {wanted / 1e9:.1f} GB, and {folder} has "
+            f"room for {free / 1e9:.1f} GB. Make room (`flask models clean features` removes those "
+            f"of other trainings), and {then}."
         )
 
 
 @contextmanager
-def _alone(path: Path, writes: bool, team: Sharing, stop: Callable[[], bool]) -> Iterator[None]:
+def _alone(
+    path: Path,
+    writes: bool,
+    team: Sharing,
+    stop: Callable[[], bool],
+    on_wait: Callable[[], None],
+) -> Iterator[None]:
     """Wait until nobody but this team computes what belongs into `path`.
 
     Raises:
         Stopped: `stop` returned True meanwhile.
+        FullDisk: there is no room for the file that says so.
     """
     lock = FileLock(path.with_suffix(".lock"), blocking=False)
+    has_waited = False
     while True:
-        try:
-            if writes:
-                lock.acquire()
-            waits = False
-        except Timeout:
-            waits = True
+        waits = False
+        with failing_together(team), full_disk_said(f"nothing fits into {path.parent}. Make room"):
+            try:
+                if writes:
+                    lock.acquire()
+            except Timeout:
+                waits = True
         if not team.any(waits):
             break
         # Two teams of which each has one of two folders would wait for each other.
         lock.release()
+        if not has_waited:
+            on_wait()
+            has_waited = True
         if team.any(stop()):
             raise Stopped
         time.sleep(_LOOK_AGAIN_SECONDS * random.uniform(0.5, 1.5))

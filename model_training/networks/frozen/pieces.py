@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,21 @@ SUFFIXES = (".npy", ".seconds", ".part", ".progress", ".lock", ".rank")
 
 class FullDisk(Exception):
     """The disk has no room for features; the message says how much they need and what to do."""
+
+
+@contextmanager
+def full_disk_said(said: str) -> Iterator[None]:
+    """Turn the error of a full disk into one that says so, then `said`, and how to go on.
+
+    Raises:
+        FullDisk: the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FullDisk(f"The disk is full: {said}, and go on with --resume.") from error
 
 
 class Pieces:
@@ -65,7 +82,7 @@ class Pieces:
         try:
             seconds = float(self.path.with_suffix(".seconds").read_text(encoding="utf-8"))
             stored: NDArray[np.float16] = np.load(self.path, mmap_mode="r")
-        except (OSError, ValueError):  # Missing or damaged: it is computed again.
+        except (OSError, EOFError, ValueError):  # Missing, empty or damaged: computed again.
             return None
         return (stored, seconds) if len(stored) == self._count else None
 
@@ -85,7 +102,10 @@ class Pieces:
             OSError: it cannot be written.
         """
         end = len(self._header) + self.done * self._row
-        try:
+        with full_disk_said(
+            f"what frozen layers say about {self.done:,} of {self._count:,} images is kept in "
+            f"{self.path.parent}. Make room for {self.lacking() / 1e9:.1f} GB more"
+        ):
             # Written, not mapped: storing into a mapped file kills the process on a full disk.
             with self._partial.open("r+b" if self.done else "w+b") as file:
                 if not self.done:
@@ -97,14 +117,6 @@ class Pieces:
                 os.fsync(file.fileno())
             told = {"images": self.done + len(features)}
             self._write_progress(told | {"seconds": round(self.seconds + seconds, 1)})
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise FullDisk(
-                f"The disk is full: what frozen layers say about {self.done:,} of {self._count:,} "
-                f"images is kept in {self.path.parent}. Make room for "
-                f"{self.lacking() / 1e9:.1f} GB more, and go on with --resume."
-            ) from error
         self.done += len(features)
         self.seconds += seconds
 
@@ -112,11 +124,16 @@ class Pieces:
         """Put the whole file into place.
 
         Raises:
+            FullDisk: there is no room to say that it is whole; what was kept before stays.
             OSError: it cannot be written.
         """
-        with whole_file(self.path.with_suffix(".seconds")) as temporary:
-            temporary.write_text(f"{self.seconds:.1f}", encoding="utf-8")
-        os.replace(self._partial, self.path)
+        with full_disk_said(
+            f"what frozen layers say about all {self._count:,} images is kept in "
+            f"{self.path.parent}, but not a word more fits there. Make room"
+        ):
+            with whole_file(self.path.with_suffix(".seconds")) as temporary:
+                temporary.write_text(f"{self.seconds:.1f}", encoding="utf-8")
+            os.replace(self._partial, self.path)
         self._progress.unlink(missing_ok=True)
         self.whole = True
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmenter, Transform
 from model_training.datasets.dataset import ImageSet
-from model_training.networks.cutting import cut
 from model_training.networks.frozen.features import FeatureViews, extract
 from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
 from model_training.training.learning.callbacks import Between
+from model_training.training.learning.freezing import make_ready
 from model_training.training.learning.optimizers import Lookahead, build_optimizer
 from model_training.training.together.alone import by_itself, own_copy
 from model_training.training.together.team import ALONE, Team, lost_processes_named
@@ -42,6 +42,7 @@ class Learner:
         features_folder: where the output of frozen layers is kept.
         on_features: told how many more images have gone through frozen layers.
         stop: asked now and then whether to stop.
+        on_wait: called where another training has frozen layers say the same, and is waited for.
         first: how many epochs of the run came before the phase.
         logs: the folder for logs, or None.
         resumed: whether an earlier session has written to them.
@@ -67,28 +68,24 @@ class Learner:
         on_features: Callable[[int], None],
         stop: Callable[[], bool],
         *,
+        on_wait: Callable[[], None] = lambda: None,
         first: int = 0,
         logs: Path | None = None,
         resumed: bool = False,
         team: Team = ALONE,
     ) -> None:
-        team.check_batch(phase.batch_size)
         self._team = team
-        for layer in model.layers:
-            layer.trainable = layer.name not in always_frozen
-        _resize_to(phase.input_size or input_size, model)
-        self.network = model
+        lower, self.network = make_ready(model, always_frozen, input_size, phase)
         self.features_seconds = 0.0
         self._inputs: Inputs
         validation_inputs: NDArray[Any] | None = None if validation is None else validation.images
-        if phase.learns_from is None:
+        if lower is None:
             self._inputs = Augmenter(fit.images, phase.augmentation, seed)
         else:
-            lower, self.network = cut(model, phase.learns_from)
-            lower.trainable = False
             if team.processes > 1:
                 lower = own_copy(lower)
-            told: dict[str, Any] = {"on_images": on_features, "stop": stop, "team": team}
+            told: dict[str, Any] = {"on_images": on_features, "on_wait": on_wait}
+            told |= {"stop": stop, "team": team}
             # Frozen layers learn nothing, so no process has to wait for another's numbers.
             with by_itself(), lost_processes_named():
                 found = extract(lower, fit.images, phase.views, features_folder, **told)
@@ -227,9 +224,3 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 def one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
     """`labels` (count,) as float32 (count, classes)."""
     return np.asarray(np.eye(classes, dtype=np.float32)[labels])
-
-
-def _resize_to(size: int, model: keras.Model) -> None:
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Resizing):
-            layer.height = layer.width = size

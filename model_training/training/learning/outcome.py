@@ -24,10 +24,12 @@ class Trained:
     first weights came from, if from elsewhere.  `trainable_parameters` are those that learned in
     the last phase.  `best_epoch` is the one whose weights these are, where early stopping chose it;
     `stopped` says what ended a phase before its last epoch, if anything did, and `minutes`, where
-    time did, after how many.
+    time did, after how many.  `learned` is the network as it learned, in the precision of its
+    recipe: features that were kept of its frozen layers are those of these very layers.
     """
 
     model: keras.Model
+    learned: keras.Model
     history: list[Epoch]
     started: str
     seconds: float

@@ -10,7 +10,6 @@ import click
 from model_training.bundles.bundle import BundleError
 from model_training.datasets.dataset import DataError, DataSet
 from model_training.recipes import Recipe
-from model_training.training import checkpoint
 from model_training.training.options import Options
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.preparing import say_if_emulated
@@ -20,6 +19,11 @@ from webapp.cli.common.together import Together
 if TYPE_CHECKING:
     from model_training.bundles.bundle import Bundle
     from model_training.training.loop import Place
+
+WAITS = (
+    "Another training is computing what the same frozen layers say of these images: this one waits "
+    "for it, and then uses that too. Ctrl-C stops."
+)
 
 
 def train_shown(
@@ -47,10 +51,12 @@ def train_shown(
 
     say_if_emulated(recipe)
     done = total = features_done = 0
+    # Until a training that begins anew has been saved, there may be the state of another.
+    is_saved = told["resume"]
 
     def start(parameters: int, steps_done: int, steps: int) -> None:
-        nonlocal done, total
-        done, total = steps_done, steps
+        nonlocal done, total, is_saved
+        done, total, is_saved = steps_done, steps, True
         note = f" (resumed after {done:,} of {total:,} steps)" if done else ""
         click.echo(f"Training {recipe.title}: {parameters:,} parameters{note}")
         if done < total and recipe.phases[0].learns_from is None:
@@ -73,6 +79,7 @@ def train_shown(
             on_step=step,
             on_epoch=lambda row: bars.echo(epoch_line(row)),
             on_features=features,
+            on_wait=lambda: click.echo(WAITS, err=True),
             on_stage=bars.show,
             on_warning=lambda message: click.echo(f"Warning: {message}", err=True),
         )
@@ -101,14 +108,14 @@ def train_shown(
         except KeyboardInterrupt as error:
             kept = (
                 "What was saved last is kept: give the same command with --resume to go on from it."
-                if checkpoint.exists(place.state)
+                if is_saved
                 else "Nothing had been saved yet."
             )
             raise click.ClickException(f"Stopped at once. {kept}") from error
         except (WeightsError, FullDisk, BundleError, DataError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            again = "go on with --resume" if checkpoint.exists(place.state) else "start again"
+            again = "go on with --resume" if is_saved else "start again"
             raise click.ClickException(
                 f"A file could not be read or written ({error}). The bundle that was there before "
                 f"is whole. Where the disk is full, make room and {again}."

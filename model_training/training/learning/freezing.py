@@ -1,0 +1,85 @@
+"""The frozen layers of a phase, and the room on the disk that all phases of a run need for what
+theirs say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import keras
+
+from model_training.datasets.augmentation import Transform
+from model_training.datasets.dataset import ImageSet
+from model_training.networks.cutting import cut
+from model_training.networks.frozen.features import check_room, failing_together, pieces_of
+from model_training.networks.frozen.pieces import Pieces
+from model_training.recipes import Phase
+from model_training.training.together.team import Team
+
+
+def make_ready(
+    model: keras.Model, always_frozen: set[str], input_size: int, phase: Phase
+) -> tuple[keras.Model | None, keras.Model]:
+    """Freeze and unfreeze the layers of `model` for `phase`, and let it see images as large as that
+    wants them.
+
+    Args:
+        always_frozen: names of layers that stay frozen whatever the phase.
+        input_size: the size in pixels to which a network that resizes does so, but where `phase`
+            has its own.
+
+    Returns:
+        The part that is frozen, None where nothing is, and the part that learns.
+    """
+    for layer in model.layers:
+        layer.trainable = layer.name not in always_frozen
+    resize_to(phase.input_size or input_size, model)
+    if phase.learns_from is None:
+        return None, model
+    lower, upper = cut(model, phase.learns_from)
+    lower.trainable = False
+    return lower, upper
+
+
+def resize_to(size: int, model: keras.Model) -> None:
+    """Let the layers of `model` that resize images do so to `size`."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Resizing):
+            layer.height = layer.width = size
+
+
+def check_room_for(
+    phases: Iterable[Phase],
+    model: keras.Model,
+    always_frozen: set[str],
+    input_size: int,
+    fit: ImageSet,
+    validation: ImageSet | None,
+    folder: Path,
+    team: Team,
+) -> None:
+    """Check that the disk has room for all that frozen layers are to say in `phases`.
+
+    Args:
+        model, always_frozen, input_size: as for `make_ready`.
+        fit, validation: the images of a run.
+        folder: where it is kept.
+
+    Raises:
+        FullDisk: it has too little, in any process of `team`.
+        OSError: `folder` cannot be made.
+    """
+    wanted: dict[Path, Pieces] = {}  # Two phases may have the same frozen layers.
+    for phase in phases:
+        lower, _upper = make_ready(model, always_frozen, input_size, phase)
+        if lower is None:
+            continue
+        parts = [(fit, phase.views)]
+        if validation is not None:
+            parts.append((validation, (Transform(),)))
+        for images, views in parts:
+            for pieces, _view in pieces_of(lower, images.images, views, folder):
+                wanted[pieces.path] = pieces
+    if wanted:
+        with failing_together(team):
+            check_room("the images of this run", wanted.values(), "give the same command again")
