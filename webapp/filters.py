@@ -71,7 +71,7 @@ def file_size(count: int) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Write three names as `cat, dog and frog`."""
+    """Write three names as `apple, pear and plum`."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
