@@ -5,7 +5,7 @@ Each returns another recipe; what it was is told in `Recipe.change`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmentation, Transform
-from model_training.networks.cutting import as_functional, cut
-from model_training.networks.initialization import whitening_filters
+from model_training.networks.cutting import as_functional
+from model_training.networks.initialization import reaching, sampled_patches, whitening_of
 from model_training.recipes.phase import Phase
 from model_training.recipes.recipe import Recipe
 
@@ -36,7 +36,7 @@ PATCH = 5
 NOISE = 0.01
 """The share of the mean variance that is added to each before a root is taken of it."""
 LOOKED_AT = 500
-"""Images from which means and covariances are computed: some 100,000 squares of pixels."""
+"""Images from which means and covariances are computed."""
 
 AugmentationChange = Literal["none", "strong"]
 STRONG = Augmentation(shift=4, flip="alternating", cutout=8, rotation=10, zoom=0.1, light=0.2)
@@ -63,8 +63,7 @@ def with_input(recipe: Recipe, how: InputChange, images: NDArray[np.uint8]) -> R
         model = as_functional(recipe.build(classes=classes))
         first = _first_with_weights(model)
         if not known:  # A run builds its network more than once.
-            lower, _upper = cut(model, first)
-            known.append(_Statistics(lower(images[:LOOKED_AT], training=False), how))
+            known.append(_Statistics(model, first, images[:LOOKED_AT], how))
         return _inserted(model, first, known[0].layers())
 
     parameters = None if recipe.parameters is None else recipe.parameters + extra
@@ -139,19 +138,18 @@ def _changed(recipe: Recipe, change: str, **fields: Any) -> Recipe:
 class _Statistics:
     """What is subtracted from pixels, and what they are multiplied by."""
 
-    def __init__(self, pixels: Any, how: InputChange) -> None:
-        import keras
-
-        found = np.asarray(keras.ops.convert_to_numpy(pixels), np.float64)
-        self._mean = found.mean(axis=(0, 1, 2))
+    def __init__(
+        self, model: keras.Model, first: str, images: NDArray[np.uint8], how: InputChange
+    ) -> None:
+        self._mean, variance = _moments(reaching(model, first, images))
         self._scale = np.ones(3)
         self._kernel: NDArray[np.float32] | None = None
         if how == "standardised":
-            self._scale = 1 / np.maximum(found.std(axis=(0, 1, 2)), 1e-6)
+            self._scale = 1 / np.maximum(np.sqrt(variance), 1e-6)
         elif how != "centred":
-            centred = found - self._mean
-            noise = NOISE * float(centred.var())
-            self._kernel = whitening_filters(centred, 1 if how == "pca" else PATCH, noise)
+            side = 1 if how == "pca" else PATCH
+            patches = sampled_patches(model, first, images, side)
+            self._kernel = whitening_of(patches, side, NOISE * float(variance.mean()))
             if how == "zca":
                 self._kernel = _middle_of_zca(self._kernel)
 
@@ -182,6 +180,19 @@ class _Statistics:
             return y
 
         return [shift, whitened]
+
+
+def _moments(
+    parts: Iterator[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the variance of each channel of all `parts`, (channels,) each."""
+    count, total, squares = 0, np.zeros(3), np.zeros(3)
+    for pixels in parts:
+        flat = pixels.reshape(-1, pixels.shape[-1])
+        count, total = count + len(flat), total + flat.sum(axis=0)
+        squares = squares + np.square(flat).sum(axis=0)
+    mean = total / count
+    return mean, np.maximum(squares / count - mean**2, 0)
 
 
 def _middle_of_zca(filters: NDArray[np.float32]) -> NDArray[np.float32]:
