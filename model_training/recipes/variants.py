@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmentation, Transform
+from model_training.datasets.augmentation import Augmentation, Transform, at_least
 from model_training.networks.cutting import as_functional
 from model_training.networks.initialization import reaching, sampled_patches, whitening_of
 from model_training.recipes.phase import Phase
@@ -39,6 +39,8 @@ LOOKED_AT = 500
 """Images from which means and covariances are computed."""
 
 AugmentationChange = Literal["none", "strong"]
+STRONG_SIDE = 32
+"""The side of the images to which the pixels of `STRONG` and `STRONG_VIEWS` refer."""
 STRONG = Augmentation(shift=4, flip="alternating", cutout=8, rotation=10, zoom=0.1, light=0.2)
 STRONG_VIEWS = tuple(
     Transform(flip=flip, down=down, right=right)
@@ -73,7 +75,8 @@ def with_input(recipe: Recipe, how: InputChange, images: NDArray[np.uint8]) -> R
 def with_input_size(recipe: Recipe, size: int) -> Recipe:
     """Return `recipe` with a network that is shown its images enlarged, or reduced, to `size`.
 
-    They are interpolated in the network, between its input and its first layer.
+    They are interpolated in the network, between its input and its first layer.  Phases that have a
+    size of their own keep its proportion to the network's.
     """
     import keras
 
@@ -89,7 +92,9 @@ def with_input_size(recipe: Recipe, size: int) -> Recipe:
     def resized(classes: int) -> keras.Model:
         model = as_functional(recipe.build(classes=classes))
 
-        def fresh(layer: keras.layers.Layer) -> keras.layers.Layer:
+        def fresh(layer: keras.Operation) -> keras.Operation:
+            if not isinstance(layer, keras.layers.Layer):
+                return layer  # An operation such as `keras.ops.sqrt` has no weights to be fresh.
             told = layer.get_config()
             if isinstance(layer, keras.layers.Resizing):
                 told |= {"height": size, "width": size}
@@ -111,20 +116,38 @@ def with_input_size(recipe: Recipe, size: int) -> Recipe:
             model, input_tensors=inputs, clone_function=fresh, call_function=use
         )
 
+    def in_proportion(phase: Phase) -> Phase:
+        own = phase.input_size
+        return replace(phase, input_size=own and max(1, round(own * size / recipe.input_size)))
+
     # Where a dense layer follows flattened places there are more of its weights.
-    change = f"input of {size} pixels"
-    return _changed(recipe, change, build=build, parameters=None, input_size=size)
+    fields: dict[str, Any] = {"build": build, "parameters": None, "input_size": size}
+    phases = tuple(in_proportion(phase) for phase in recipe.phases)
+    return _changed(recipe, f"input of {size} pixels", phases=phases, **fields)
 
 
-def with_augmentation(recipe: Recipe, how: AugmentationChange) -> Recipe:
-    """Return `recipe` with images that do not vary, or vary more, in every phase."""
+def with_augmentation(recipe: Recipe, how: AugmentationChange, side: int) -> Recipe:
+    """Return `recipe` with images that do not vary, or vary more, in every phase.
 
-    def changed(phase: Phase) -> Phase:
-        strong = how == "strong"
+    Those that vary more do so at least as much as in `recipe` itself, in every way.
+
+    Args:
+        side: of the images that it learns from, in pixels, to which its own pixels refer.
+    """
+    times = side / STRONG_SIDE
+    views = tuple(view.on_larger(times) for view in STRONG_VIEWS)
+
+    def varied_more(phase: Phase) -> Phase:
         if phase.learns_from is not None:
-            return replace(phase, views=STRONG_VIEWS if strong else (Transform(),))
-        return replace(phase, augmentation=STRONG if strong else Augmentation())
+            return replace(phase, views=tuple(dict.fromkeys((*phase.views, *views))))
+        return replace(phase, augmentation=at_least(phase.augmentation, STRONG.on_larger(times)))
 
+    def as_they_are(phase: Phase) -> Phase:
+        if phase.learns_from is not None:
+            return replace(phase, views=(Transform(),))
+        return replace(phase, augmentation=Augmentation())
+
+    changed = varied_more if how == "strong" else as_they_are
     phases = tuple(changed(phase) for phase in recipe.phases)
     change = "stronger augmentation" if how == "strong" else "no augmentation"
     return _changed(recipe, change, phases=phases)

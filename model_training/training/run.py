@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,9 +165,7 @@ class _Planned:
 def _plan(
     recipe: Recipe, data: DataSet, options: Options, output: Path, calibrated: Path | None
 ) -> _Planned:
-    if options.input_size is not None:
-        recipe = dataclasses.replace(recipe, input_size=options.input_size)
-    data = for_data_set(recipe, data)
+    data = for_data_set(recipe, data, options.input_size)
     parts = Parts.of(data, options)
     recipe, phases = as_trained(recipe, data, parts, options)
     earlier = _earlier(output, calibrated, recipe, data, options) if options.all_data else None
