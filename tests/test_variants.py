@@ -13,11 +13,21 @@ from flask.testing import FlaskCliRunner
 
 from model_training.bundles.bundle import BundleError
 from model_training.bundles.reading import read_bundle
-from model_training.datasets.augmentation import Augmentation, Transform
+from model_training.datasets.augmentation import Augmentation, Augmenter, Transform
 from model_training.datasets.balancing import balanced
 from model_training.datasets.dataset import DataError, DataSet, ImageSet
+from model_training.datasets.registry import find_known
+from model_training.naming import is_slug
 from model_training.networks.cutting import cut
-from model_training.recipes import EarlyStopping, Optimizer, Phase, Reported, find_recipe
+from model_training.recipes import (
+    RECIPES,
+    EarlyStopping,
+    Optimizer,
+    Phase,
+    Recipe,
+    Reported,
+    find_recipe,
+)
 from model_training.recipes.variants import (
     STRONG,
     InputChange,
@@ -25,7 +35,13 @@ from model_training.recipes.variants import (
     with_input,
     with_input_size,
 )
-from model_training.training.options import Options, Parts, without_validation
+from model_training.training.options import (
+    Options,
+    Parts,
+    as_trained,
+    for_data_set,
+    without_validation,
+)
 from model_training.training.run import run
 from model_training.training.why import Reached, why
 from tests.conftest import TINY, make_site, place_in
@@ -118,12 +134,111 @@ def test_input_that_is_too_small_for_a_network_is_said() -> None:
         with_input_size(find_recipe("animals-deep"), 16).build()
 
 
+def test_a_network_with_operations_of_its_own_is_shown_larger_images() -> None:
+    def build(classes: int = 10) -> keras.Model:
+        inputs = keras.Input((None, None, 3), name="image")
+        x = keras.layers.Resizing(32, 32, name="resize")(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3)(x))
+        # An operation of Keras, which is no layer.
+        x = keras.ops.sqrt(keras.ops.relu(x) + 1e-6)
+        return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(x))
+
+    model = with_input_size(dataclasses.replace(TINY, build=build), 64).build()
+    assert model.get_layer("resize").output.shape == (None, 64, 64, 3)
+    assert np.asarray(model(np.zeros((2, 32, 32, 3), np.uint8))).shape == (2, 10)
+
+
+def test_phases_on_smaller_images_stay_in_proportion_to_the_input() -> None:
+    recipe = find_recipe("mobilenetv2-finetuned")
+    assert [phase.input_size for phase in recipe.phases] == [None, 97, None]
+    smaller = with_input_size(recipe, 64)
+    assert [phase.input_size for phase in smaller.phases] == [None, 48, None]
+    larger, _phases = trained_on(images_of(32), recipe, Options(input_size=258))
+    assert [phase.input_size for phase in larger.phases] == [None, 194, None]
+
+
+def images_of(side: int, name: str = "cifar10") -> DataSet:
+    """A data set of that name with a few images of chance."""
+    rng = np.random.default_rng(side)
+    classes = find_known(name).classes
+    labels = np.tile(np.arange(len(classes), dtype=np.uint8), 12)
+    images = rng.integers(0, 256, (len(labels), side, side, 3), np.uint8)
+    part = ImageSet(images, labels)
+    return DataSet(name, name, classes, part, part, "0" * 64, "chance")
+
+
+def trained_on(data: DataSet, recipe: Recipe, options: Options) -> tuple[Recipe, tuple[Phase, ...]]:
+    """`recipe` and its phases as a run trains them on `data`."""
+    data = for_data_set(recipe, data, options.input_size)
+    return as_trained(recipe, data, Parts.of(data, options), options)
+
+
 def test_augmentation_is_changed_in_every_phase() -> None:
     frozen = Phase(1, 8, Optimizer("sgd", 0.1), learns_from="x", views=(Transform(flip=True),))
     recipe = dataclasses.replace(TINY, phases=(frozen, TINY.phases[0]))
-    strong, none = with_augmentation(recipe, "strong"), with_augmentation(recipe, "none")
+    strong = with_augmentation(recipe, "strong", 32)
+    none = with_augmentation(recipe, "none", 32)
     assert strong.phases[1].augmentation == STRONG and len(strong.phases[0].views) == 6
     assert none.phases[1].augmentation == Augmentation() and none.phases[0].views == (Transform(),)
+
+
+AMOUNTS = ("shift", "cutout", "rotation", "shear", "zoom", "light")
+
+
+@pytest.mark.parametrize("name", [name for name, one in RECIPES.items() if not one.network_of])
+def test_strong_augmentation_is_never_weaker_than_the_recipes_own(name: str) -> None:
+    recipe = find_recipe(name)
+    data = images_of(find_known(recipe.data_set).image_size, recipe.data_set)
+    _recipe, usual = trained_on(data, recipe, Options())
+    _recipe, strong = trained_on(data, recipe, Options(augmentation="strong"))
+    side = for_data_set(recipe, data).side
+    for before, after in zip(usual, strong, strict=True):
+        if before.learns_from is not None:
+            assert set(before.views) < set(after.views)
+            continue
+        own, more = before.augmentation, after.augmentation
+        amounts = [(getattr(own, one), getattr(more, one)) for one in AMOUNTS]
+        assert all(b >= a for a, b in amounts) and amounts != [(b, b) for _a, b in amounts]
+        assert more.flip != "none" and more.enlarge == own.enlarge
+        assert own.flip in ("none", more.flip)
+        # The same share of large images as of small ones.
+        assert more.cutout >= round(8 * side / 32) and more.shift >= round(4 * side / 32)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_is_trained_as_it_is_where_no_option_is_given(name: str) -> None:
+    recipe = find_recipe(name)
+    data = images_of(find_known(recipe.data_set).image_size, recipe.data_set)
+    grey = round(float(for_data_set(recipe, data).mean.mean()))
+    expected = tuple(
+        dataclasses.replace(phase, augmentation=dataclasses.replace(phase.augmentation, grey=grey))
+        if any(one.augmentation.cutout for one in recipe.phases)
+        else phase
+        for phase in recipe.phases
+    )
+    assert trained_on(data, recipe, Options())[1] == expected
+
+
+def test_pixels_are_scaled_to_images_that_an_option_makes_smaller() -> None:
+    recipe, data = find_recipe("best-cnn"), images_of(32)
+    _recipe, (phase,) = trained_on(data, recipe, Options(input_size=8))
+    assert (phase.augmentation.shift, phase.augmentation.cutout) == (1, 3)
+    _recipe, (phase,) = trained_on(data, recipe, Options(input_size=8, augmentation="strong"))
+    small = data.at_side(8).train.images
+    varied = Augmenter(small, phase.augmentation, 0).batch(np.arange(len(small)), 0, 0)
+    assert all(len(np.unique(image)) > 1 for image in varied), "not one is wholly grey"
+    # Larger input is interpolated in the network, after images were varied.
+    _recipe, phases = trained_on(data, recipe, Options(input_size=64))
+    assert phases[0].augmentation.shift == recipe.phases[0].augmentation.shift
+
+
+def test_pixels_of_a_recipe_for_larger_images_are_of_those() -> None:
+    recipe = find_recipe("animals-augmented")
+    assert recipe.phases[0].augmentation.shift == 10
+    _recipe, (phase,) = trained_on(images_of(100, "animals7"), recipe, Options(input_size=50))
+    assert phase.augmentation.shift == 5
+    _recipe, (phase,) = trained_on(images_of(32), recipe, Options())
+    assert phase.augmentation.shift == 10, "enlarged to 100 pixels"
 
 
 def test_classes_are_balanced_by_the_smallest(few_data: DataSet) -> None:
@@ -142,9 +257,31 @@ def test_classes_are_balanced_by_the_smallest(few_data: DataSet) -> None:
         Parts.of(data, Options(balance=str(smallest + 1)))
     with pytest.raises(ValueError, match="number of images or `smallest`, not 'all'"):
         Parts.of(data, Options(balance="all"))
+    with pytest.raises(ValueError, match="--balance 1: the only image of 10 of the 10 classes is"):
+        Parts.of(data, Options(balance="1"))
     without = ImageSet(uneven.images[uneven.labels != 3], uneven.labels[uneven.labels != 3])
     with pytest.raises(DataError, match="there is no image of cat"):
         balanced(without, data.classes)
+
+
+def test_variants_of_recipes_and_data_with_long_names_have_names_of_their_own() -> None:
+    recipe, data = "animals-efficientnetv2b3", "photos-of-" + 40 * "x"
+    asked = [Options(), Options(limit=200), Options(balance="500"), Options(balance="501")]
+    names = [one.bundle_name(recipe, data) for one in asked]
+    assert len(set(names)) == len(names) and all(is_slug(name) for name in names)
+    assert names == [one.bundle_name(recipe, data) for one in asked]
+    # One that is short enough is told in full.
+    assert Options(input="zca", limit=200).bundle_name("tiny", None) == "tiny-zca-quick"
+
+
+def test_a_class_whose_only_image_is_validated_on_is_said(few_data: DataSet) -> None:
+    labels = few_data.train.labels
+    first = int(np.flatnonzero(labels == 3)[0])
+    uneven = few_data.train.take(np.flatnonzero((labels != 3) | (np.arange(len(labels)) == first)))
+    data = dataclasses.replace(few_data, train=uneven)
+    with pytest.raises(ValueError, match="^The only image of 1 of the 10 classes is one of those"):
+        Parts.of(data, Options())
+    assert len(Parts.of(data, Options(all_data=True)).fit) == len(uneven)
 
 
 def test_a_report_has_all_but_the_network(

@@ -151,6 +151,12 @@ class Augmentation:
         )
 
 
+def at_least(own: Augmentation, least: Augmentation) -> Augmentation:
+    """Return `own` with every change at least as large as in `least`, and mirrored if that is."""
+    larger = {name: max(getattr(own, name), getattr(least, name)) for name in _STRENGTHS}
+    return replace(own, flip=least.flip if own.flip == "none" else own.flip, **larger)
+
+
 def describe_transforms(views: tuple[Transform, ...]) -> str:
     """Return a description of `views` for the card; empty if images are left as they are."""
     words = []

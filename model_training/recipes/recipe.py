@@ -71,7 +71,9 @@ class Recipe:
     Its input is (batch, input_size, input_size, 3), or (batch, height, width, 3) of any size where
     it begins with a resizing to `input_size`.
 
-    Pixels of augmentations and transforms refer to images of 32 pixels, those of `data_set`.
+    Pixels of augmentations and transforms are those of the images of `data_set` as the network is
+    given them: reduced to `input_size` where they are larger, and else as they are.  On other
+    images, and where an option makes these smaller, a run scales them to the images' side.
 
     Args:
         name: lower-case letters, digits, dots and dashes; a bundle is named after it.

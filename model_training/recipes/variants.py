@@ -5,16 +5,16 @@ Each returns another recipe; what it was is told in `Recipe.change`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.datasets.augmentation import Augmentation, Transform
-from model_training.networks.cutting import as_functional, cut
-from model_training.networks.initialization import whitening_filters
+from model_training.datasets.augmentation import Augmentation, Transform, at_least
+from model_training.networks.cutting import as_functional
+from model_training.networks.initialization import reaching, sampled_patches, whitening_of
 from model_training.recipes.phase import Phase
 from model_training.recipes.recipe import Recipe
 
@@ -36,9 +36,11 @@ PATCH = 5
 NOISE = 0.01
 """The share of the mean variance that is added to each before a root is taken of it."""
 LOOKED_AT = 500
-"""Images from which means and covariances are computed: some 100,000 squares of pixels."""
+"""Images from which means and covariances are computed."""
 
 AugmentationChange = Literal["none", "strong"]
+STRONG_SIDE = 32
+"""The side of the images to which the pixels of `STRONG` and `STRONG_VIEWS` refer."""
 STRONG = Augmentation(shift=4, flip="alternating", cutout=8, rotation=10, zoom=0.1, light=0.2)
 STRONG_VIEWS = tuple(
     Transform(flip=flip, down=down, right=right)
@@ -63,8 +65,7 @@ def with_input(recipe: Recipe, how: InputChange, images: NDArray[np.uint8]) -> R
         model = as_functional(recipe.build(classes=classes))
         first = _first_with_weights(model)
         if not known:  # A run builds its network more than once.
-            lower, _upper = cut(model, first)
-            known.append(_Statistics(lower(images[:LOOKED_AT], training=False), how))
+            known.append(_Statistics(model, first, images[:LOOKED_AT], how))
         return _inserted(model, first, known[0].layers())
 
     parameters = None if recipe.parameters is None else recipe.parameters + extra
@@ -74,7 +75,8 @@ def with_input(recipe: Recipe, how: InputChange, images: NDArray[np.uint8]) -> R
 def with_input_size(recipe: Recipe, size: int) -> Recipe:
     """Return `recipe` with a network that is shown its images enlarged, or reduced, to `size`.
 
-    They are interpolated in the network, between its input and its first layer.
+    They are interpolated in the network, between its input and its first layer.  Phases that have a
+    size of their own keep its proportion to the network's.
     """
     import keras
 
@@ -90,7 +92,9 @@ def with_input_size(recipe: Recipe, size: int) -> Recipe:
     def resized(classes: int) -> keras.Model:
         model = as_functional(recipe.build(classes=classes))
 
-        def fresh(layer: keras.layers.Layer) -> keras.layers.Layer:
+        def fresh(layer: keras.Operation) -> keras.Operation:
+            if not isinstance(layer, keras.layers.Layer):
+                return layer  # An operation such as `keras.ops.sqrt` has no weights to be fresh.
             told = layer.get_config()
             if isinstance(layer, keras.layers.Resizing):
                 told |= {"height": size, "width": size}
@@ -112,20 +116,38 @@ def with_input_size(recipe: Recipe, size: int) -> Recipe:
             model, input_tensors=inputs, clone_function=fresh, call_function=use
         )
 
+    def in_proportion(phase: Phase) -> Phase:
+        own = phase.input_size
+        return replace(phase, input_size=own and max(1, round(own * size / recipe.input_size)))
+
     # Where a dense layer follows flattened places there are more of its weights.
-    change = f"input of {size} pixels"
-    return _changed(recipe, change, build=build, parameters=None, input_size=size)
+    fields: dict[str, Any] = {"build": build, "parameters": None, "input_size": size}
+    phases = tuple(in_proportion(phase) for phase in recipe.phases)
+    return _changed(recipe, f"input of {size} pixels", phases=phases, **fields)
 
 
-def with_augmentation(recipe: Recipe, how: AugmentationChange) -> Recipe:
-    """Return `recipe` with images that do not vary, or vary more, in every phase."""
+def with_augmentation(recipe: Recipe, how: AugmentationChange, side: int) -> Recipe:
+    """Return `recipe` with images that do not vary, or vary more, in every phase.
 
-    def changed(phase: Phase) -> Phase:
-        strong = how == "strong"
+    Those that vary more do so at least as much as in `recipe` itself, in every way.
+
+    Args:
+        side: of the images that it learns from, in pixels, to which its own pixels refer.
+    """
+    times = side / STRONG_SIDE
+    views = tuple(view.on_larger(times) for view in STRONG_VIEWS)
+
+    def varied_more(phase: Phase) -> Phase:
         if phase.learns_from is not None:
-            return replace(phase, views=STRONG_VIEWS if strong else (Transform(),))
-        return replace(phase, augmentation=STRONG if strong else Augmentation())
+            return replace(phase, views=tuple(dict.fromkeys((*phase.views, *views))))
+        return replace(phase, augmentation=at_least(phase.augmentation, STRONG.on_larger(times)))
 
+    def as_they_are(phase: Phase) -> Phase:
+        if phase.learns_from is not None:
+            return replace(phase, views=(Transform(),))
+        return replace(phase, augmentation=Augmentation())
+
+    changed = varied_more if how == "strong" else as_they_are
     phases = tuple(changed(phase) for phase in recipe.phases)
     change = "stronger augmentation" if how == "strong" else "no augmentation"
     return _changed(recipe, change, phases=phases)
@@ -139,19 +161,18 @@ def _changed(recipe: Recipe, change: str, **fields: Any) -> Recipe:
 class _Statistics:
     """What is subtracted from pixels, and what they are multiplied by."""
 
-    def __init__(self, pixels: Any, how: InputChange) -> None:
-        import keras
-
-        found = np.asarray(keras.ops.convert_to_numpy(pixels), np.float64)
-        self._mean = found.mean(axis=(0, 1, 2))
+    def __init__(
+        self, model: keras.Model, first: str, images: NDArray[np.uint8], how: InputChange
+    ) -> None:
+        self._mean, variance = _moments(reaching(model, first, images))
         self._scale = np.ones(3)
         self._kernel: NDArray[np.float32] | None = None
         if how == "standardised":
-            self._scale = 1 / np.maximum(found.std(axis=(0, 1, 2)), 1e-6)
+            self._scale = 1 / np.maximum(np.sqrt(variance), 1e-6)
         elif how != "centred":
-            centred = found - self._mean
-            noise = NOISE * float(centred.var())
-            self._kernel = whitening_filters(centred, 1 if how == "pca" else PATCH, noise)
+            side = 1 if how == "pca" else PATCH
+            patches = sampled_patches(model, first, images, side)
+            self._kernel = whitening_of(patches, side, NOISE * float(variance.mean()))
             if how == "zca":
                 self._kernel = _middle_of_zca(self._kernel)
 
@@ -182,6 +203,19 @@ class _Statistics:
             return y
 
         return [shift, whitened]
+
+
+def _moments(
+    parts: Iterator[NDArray[np.float64]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean and the variance of each channel of all `parts`, (channels,) each."""
+    count, total, squares = 0, np.zeros(3), np.zeros(3)
+    for pixels in parts:
+        flat = pixels.reshape(-1, pixels.shape[-1])
+        count, total = count + len(flat), total + flat.sum(axis=0)
+        squares = squares + np.square(flat).sum(axis=0)
+    mean = total / count
+    return mean, np.maximum(squares / count - mean**2, 0)
 
 
 def _middle_of_zca(filters: NDArray[np.float32]) -> NDArray[np.float32]:

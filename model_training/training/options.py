@@ -13,6 +13,7 @@ import numpy as np
 from model_training.datasets.balancing import balanced
 from model_training.datasets.dataset import DataSet, ImageSet, split
 from model_training.datasets.registry import find_known
+from model_training.naming import short_slug
 from model_training.recipes import Phase, Recipe
 from model_training.recipes.variants import (
     AugmentationChange,
@@ -87,6 +88,15 @@ class Options:
         tuned = "tuned" if self.from_study else None
         return "-".join(part for part in (self.input, size, varied, balanced, tuned) if part)
 
+    def bundle_name(self, recipe: str, data_set: str | None) -> str:
+        """Return the usual name of the bundle, which no other recipe, data or changes have.
+
+        Args:
+            data_set: the name of the data set, where it is not the recipe's own.
+        """
+        parts = (recipe, data_set, self.suffix, "quick" if self.limit else None)
+        return short_slug("-".join(part for part in parts if part))
+
 
 def varied(recipe: Recipe, options: Options, fit: ImageSet) -> Recipe:
     """Return `recipe` as `options` change it.
@@ -95,7 +105,7 @@ def varied(recipe: Recipe, options: Options, fit: ImageSet) -> Recipe:
         fit: the images that it learns from.
     """
     if options.augmentation is not None:
-        recipe = with_augmentation(recipe, options.augmentation)
+        recipe = with_augmentation(recipe, options.augmentation, fit.side)
     if options.input_size is not None:
         recipe = with_input_size(recipe, options.input_size)
     if options.input is not None:
@@ -138,15 +148,28 @@ def without_validation(
     return (*before, replace(last, epochs=epochs, early_stopping=None))
 
 
-def for_data_set(recipe: Recipe, data: DataSet) -> DataSet:
+def for_data_set(recipe: Recipe, data: DataSet, input_size: int | None = None) -> DataSet:
     """Return `data` with its images as large as the network of `recipe` takes them.
+
+    Args:
+        input_size: that of the run, where it is not the recipe's.
 
     Raises:
         DataError: the recipe's own data set is not in the catalogue.
     """
+    size = input_size or recipe.input_size
     # A network that sees its own images at another size than they have must resize them.
-    resizes = find_known(recipe.data_set).image_size != recipe.input_size
-    return data.for_network(recipe.input_size, takes_any=resizes)
+    resizes = find_known(recipe.data_set).image_size != size
+    return data.for_network(size, takes_any=resizes)
+
+
+def own_side(recipe: Recipe) -> int:
+    """Return the side of the images for which `recipe` is made, to which its pixels refer.
+
+    Raises:
+        DataError: the recipe's own data set is not in the catalogue.
+    """
+    return min(find_known(recipe.data_set).image_size, recipe.input_size)
 
 
 def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
@@ -158,14 +181,23 @@ def for_other_images(recipe: Recipe, side: int, count: int) -> Recipe:
     Raises:
         DataError: the recipe's own data set is not in the catalogue.
     """
-    own = find_known(recipe.data_set).image_size
     most = max(8, count // LEAST_STEPS)
+    recipe = for_side(recipe, side)
     phases = tuple(
-        replace(phase, batch_size=min(phase.batch_size, most)).on_larger(side / own)
-        for phase in recipe.phases
+        replace(phase, batch_size=min(phase.batch_size, most)) for phase in recipe.phases
     )
     # The figures that were stated and reported are those of CIFAR-10's classes.
     return replace(recipe, phases=phases, parameters=None, reported=None)
+
+
+def for_side(recipe: Recipe, side: int) -> Recipe:
+    """Return `recipe` with its pixels for images of `side`, whose edges need no sharpening.
+
+    Raises:
+        DataError: the recipe's own data set is not in the catalogue.
+    """
+    times = side / own_side(recipe)
+    return replace(recipe, phases=tuple(phase.on_larger(times) for phase in recipe.phases))
 
 
 def as_trained(
@@ -181,6 +213,8 @@ def as_trained(
 
     if data.name != recipe.data_set:
         recipe = for_other_images(recipe, data.side, len(parts.fit))
+    elif data.side != own_side(recipe):
+        recipe = for_side(recipe, data.side)
     recipe = varied(recipe, options, parts.fit)
     recipe = replace(recipe, precision=usable_precision(recipe.precision))
     return recipe, with_grey_of(data, with_options(recipe.phases, options))
@@ -233,7 +267,8 @@ class Parts:
 
         Raises:
             ValueError: `limit` is not between 100 and the number of images, or a class has none
-                among the first so many; or `balance` is neither a number nor "smallest".
+                among the first so many; or no image of a class is left to learn from; or `balance`
+                is neither a number nor "smallest".
             DataError: a class has fewer images than `balance` asks for.
         """
         train_set, test, limit = data.train, data.test, options.limit
@@ -257,12 +292,21 @@ class Parts:
         fit, validation = train_set, None
         if not options.all_data:
             fit, validation = (train_set.take(part) for part in split(train_set.labels))
-            if limit is not None and (missing := len(data.classes) - len(np.unique(fit.labels))):
-                raise ValueError(
-                    f"--limit {limit}: the only image of {missing} of the {len(data.classes)} "
-                    "classes is one of those that it is validated on. Take more."
-                )
+            missing = len(np.unique(train_set.labels)) - len(np.unique(fit.labels))
+            if missing:
+                raise ValueError(_only_validated_on(missing, len(data.classes), options))
         return cls(fit, validation, test, fit if limit is None else some(fit, QUICK_IMAGES))
+
+
+def _only_validated_on(missing: int, classes: int, options: Options) -> str:
+    told = (
+        f"the only image of {missing} of the {classes} classes is one of those that it is "
+        "validated on."
+    )
+    for name in ("limit", "balance"):
+        if (given := getattr(options, name)) is not None:
+            return f"--{name} {given}: {told} Take more."
+    return f"{told[0].upper()}{told[1:]} Give at least two of each."
 
 
 def _each(balance: str) -> int | None:

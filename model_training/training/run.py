@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -189,9 +188,7 @@ def _plan(
     *,
     resume: bool,
 ) -> _Planned:
-    if options.input_size is not None:
-        recipe = dataclasses.replace(recipe, input_size=options.input_size)
-    data = for_data_set(recipe, data)
+    data = for_data_set(recipe, data, options.input_size)
     parts = Parts.of(data, options)
     recipe, phases = as_trained(recipe, data, parts, options)
     earlier = _earlier(output, calibrated, recipe, data, options) if options.all_data else None

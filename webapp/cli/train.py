@@ -23,7 +23,7 @@ from model_training.training.beginning import UnusableLogs, check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
 from webapp.cli.common.bundles import say_unsigned
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
-from webapp.cli.common.preparing import recipe_called, say_what_is_resized, weights_for
+from webapp.cli.common.preparing import Minutes, recipe_called, say_what_is_resized, weights_for
 from webapp.cli.common.results import print_outcome, print_recipes
 from webapp.cli.common.together import Together, together_options
 from webapp.cli.common.training import help_shown, train_shown
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--epochs", type=click.IntRange(1), help="Number of epochs in the last phase.")
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=Minutes(),
     help="Begin no new epoch after this many minutes of training, those before an interruption "
     "included, and measure what was learned by then.",
 )
@@ -83,7 +83,8 @@ if TYPE_CHECKING:
 @click.option(
     "--balance",
     metavar="NUMBER|smallest",
-    help="Train on this many images of each class, or on as many as the smallest class has.",
+    help="Use this many images of each class, or as many as the smallest class has. A tenth of "
+    "them validates.",
 )
 @click.option(
     "--report-only",
@@ -161,8 +162,7 @@ def train_command(
         otherwise=output and Path(output).name,
     )
     called = source.name if source.name != recipe.data_set else None
-    parts = (recipe.name, called, Options(**options).suffix, "quick" if options["limit"] else None)
-    usual = "-".join(part for part in parts if part)[:64].rstrip("-.")
+    usual = Options(**options).bundle_name(recipe.name, called)
     bundle_path = _bundle_path(output or usual)
     options |= {"data": source.own_path, "name": data_name}
     options["dataset"] = called if source.known else None

@@ -9,6 +9,7 @@ and Muon.  What was tried here is in `docs/training-log.md`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import Augmentation
-from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
+from model_training.networks.initialization import make_identity, whiten
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Use
 from model_training.recipes.scratch.inputs import MEAN, STANDARD_DEVIATION, standardized
@@ -79,24 +80,24 @@ def of_width(recipe: Recipe, width: float, _augmentation: float) -> Recipe:
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Make the first layer whiten patches of `images`, and the others begin as the identity."""
+    """Make the first layer whiten what reaches it of `images`, and the others begin as the
+    identity."""
     whiten_first(model, images)
     begin_as_identity(model)
 
 
 def whiten_first(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Make the first layer whiten patches of `images`."""
+    """Make the first layer whiten patches of what reaches it of `images`."""
     mean, deviation = np.array(MEAN, np.float32), np.array(STANDARD_DEVIATION, np.float32)
-    pixels = (images[:WHITENING_IMAGES].astype(np.float32) - mean) / deviation
-    whiten(model.get_layer("whiten"), pixels)
+    usual = frozenset({"standardize"})
+    whiten(model, "whiten", images, usual, lambda pixels: (pixels - mean) / deviation)
 
 
 def begin_as_identity(model: keras.Model) -> None:
-    """Make every convolution but the first begin as the identity."""
-    import keras
-
+    """Make every convolution of the three groups begin as the identity."""
+    # By name: an option may have put a convolution of its own before them.
     for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D) and layer.name != "whiten":
+        if re.fullmatch(r"group\d[abc]_conv", layer.name):
             make_identity(layer)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model_training.networks.initialization import WHITENING_IMAGES, make_identity, whiten
+from model_training.networks.initialization import make_identity, whiten
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe, Reported, Use
 from model_training.recipes.space import Choice, Range, Space
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 BLOCKS = ((64, 64, 0.1), (128, 128, 0.2), (256, 128, 0.4))
 SHIFT_PIXELS = 3
+BEFORE = frozenset({"scale", "shift", "flip"})
+"""The layers before the first convolution."""
 
 
 def build(classes: int = 10, width: float = 1.0, shift: int = SHIFT_PIXELS) -> keras.Model:
@@ -97,13 +99,14 @@ def rebuilt(recipe: Recipe, width: float, augmentation: float) -> Recipe:
 
 
 def prepare(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Make the first layer whiten patches of `images`, and the others begin as the identity."""
-    import keras
-
-    first, *others = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    whiten(first, images[:WHITENING_IMAGES].astype(np.float32) / 255)
-    for layer in others:
-        make_identity(layer)
+    """Make the first convolution whiten what reaches it of `images`, and the others begin as the
+    identity."""
+    # By name: an option may have put a convolution of its own before them.
+    numbers = range(1, len(BLOCKS) + 1)
+    first, *others = [f"block{number}{letter}_conv" for number in numbers for letter in "ab"]
+    whiten(model, first, images, BEFORE, lambda pixels: pixels / np.float32(255))
+    for name in others:
+        make_identity(model.get_layer(name))
 
 
 USE = Use(

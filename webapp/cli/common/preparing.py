@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import current_app
@@ -10,6 +12,26 @@ from flask import current_app
 from model_training.datasets.dataset import DataSet
 from model_training.networks.imagenet.pretrained_file import PretrainedFile
 from model_training.recipes import Recipe, UnknownRecipe, find_recipe
+
+
+class Minutes(click.FloatRange):
+    """A number of minutes above 0, which ends."""
+
+    def __init__(self) -> None:
+        super().__init__(0, min_open=True)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return `value` as a number.
+
+        Raises:
+            click.BadParameter: it is none, or has no end.
+        """
+        minutes: float = super().convert(value, param, ctx)
+        if not math.isfinite(minutes):  # What is not a number is outside of no range.
+            self.fail(f"{value} is no number of minutes.", param, ctx)
+        return minutes
 
 
 def recipe_called(name: str | None) -> Recipe:

@@ -29,6 +29,7 @@ from model_training.tuning.spaces import SpaceError
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.data_sources import data_options, find_source
 from webapp.cli.common.preparing import (
+    Minutes,
     recipe_called,
     say_if_emulated,
     say_what_is_resized,
@@ -57,7 +58,7 @@ WITHOUT_OPTUNA = "flask tune needs Optuna: `pip install -r requirements-tune.txt
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=Minutes(),
     help="Start no new trial after this many minutes.",
 )
 @click.option(
