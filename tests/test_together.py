@@ -184,8 +184,10 @@ def test_all_are_told_that_one_was_started_otherwise() -> None:
 
 
 def test_an_address_that_is_not_that_of_rank_0_is_named() -> None:
-    said = told_by_all("nowhere.invalid:7000", Team(2, 0), Team(2, 1), seconds=0.5)
-    assert all("Nobody answered at nowhere.invalid:7000 for" in one for one in said)
+    port = free_address().split(":")[1]
+    for address in (f"nowhere.invalid:{port}", f"no..name:{port}"):
+        said = told_by_all(address, Team(2, 0), Team(2, 1), seconds=0.5)
+        assert all(f"Nobody answered at {address} for" in one for one in said)
 
 
 def test_another_program_at_the_port_is_named_at_once() -> None:

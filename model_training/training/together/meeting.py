@@ -47,8 +47,9 @@ async def _lead(team: Team, coordinator: str, seconds: float) -> str:
         # JAX, too, reaches rank 0 at this address from rank 0 itself.
         own = asyncio.create_task(_come(team, coordinator, seconds))
         await asyncio.wait({own, meeting.told}, timeout=seconds + _PAUSE)
-        if own.done() and (problem := own.exception()) is not None:
-            meeting.tell(str(problem))
+        if own.done():  # At another machine's rank 0, or at none, if nothing was told here.
+            problem = own.exception()
+            meeting.tell(own.result() if problem is None else str(problem))
         meeting.tell(meeting.who_is_missing(coordinator, seconds))
     finally:
         server.close()  # JAX listens here next.
@@ -151,7 +152,7 @@ async def _reach(coordinator: str, seconds: float) -> _Connection:
     while True:
         try:
             return await _greeted(coordinator, max(_PAUSE, deadline - time.monotonic()))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # The latter of a host that can be no name.
             if time.monotonic() + _PAUSE > deadline:
                 raise TeamError(
                     f"Nobody answered at {coordinator} for {seconds:.0f} s "
