@@ -17,15 +17,16 @@ from selenium import webdriver
 
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.card import TunedSettings
-from model_training.tuning.record import StudyRecord, find_record
+from model_training.tuning.record import StudyRecord, find_record, write_record
 from tests.browser import needs_chromium, start
 from tests.conftest import SHIPPED_DATA, make_site
 from tests.live import serving
 from tests.page_client import PageClient
 from tests.studies import ABOUT, make_study
 from tests.test_phone import FIGURES_OUT_OF_SIGHT, SIZES_OF_LETTERS, open_page
+from webapp.charts import labels
 from webapp.charts.parallel import Axis
-from webapp.charts.points import Value, sequence_plot
+from webapp.charts.points import WIDTHS, Value, sequence_plot
 from webapp.library import Result, load_library
 
 
@@ -90,6 +91,17 @@ def test_a_study_is_shown_with_its_best_trials_charts_and_commands(
     assert page.text.count("ended early; learning rate") >= early
 
 
+def test_a_study_of_other_images_names_them_in_its_commands(
+    record: StudyRecord, tmp_path: Path
+) -> None:
+    app = make_site(tmp_path)
+    (tmp_path / "studies").mkdir()
+    write_record(tmp_path / "studies", record.model_copy(update={"data_options": "--data 'a b'"}))
+    with app.test_client() as plain:
+        page = PageClient(plain).get("/studies/some")
+    assert "flask train custom-cnn --data 'a b' --from-study some" in page.text
+
+
 def test_a_study_without_a_trial_says_how_to_go_on(pages: PageClient) -> None:
     page = pages.get("/studies/begun")
     assert (
@@ -102,11 +114,11 @@ def test_a_study_without_a_trial_says_how_to_go_on(pages: PageClient) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("nothing", "No study is called “nothing” here. Available: begun, some, torn."),
+        ("nothing", "There is no study called nothing here. Available: begun, some, torn."),
         ("..%2fsecret_key", None),
-        ("SOME", "No study is called “SOME”"),
-        ("some.log", "No study is called “some.log”"),
-        ("torn", "The record of the study “torn” is damaged."),
+        ("SOME", "There is no study called SOME"),
+        ("some.log", "There is no study called some.log"),
+        ("torn", "The record of the study torn cannot be read"),
     ],
 )
 def test_a_name_that_is_none_gets_a_clear_404(
@@ -144,6 +156,11 @@ def test_without_optuna_studies_are_shown_and_it_is_said(
     assert "Best trial" in pages.get("/studies/some").text
 
 
+def about_of(**bounds: list[float | str]) -> dict[str, Any]:
+    told = ABOUT.model_dump(mode="json")
+    return told | {"bounds": told["bounds"] | bounds}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -151,6 +168,10 @@ def test_without_optuna_studies_are_shown_and_it_is_said(
         {"schema_version": 2},
         {"trials": [{"number": 0, "state": "complete", "values": {}}]},
         {"importance": {"width": float("nan")}},
+        {"importance": {"depth": 1.0}},
+        {"about": about_of(learning_rate=["log", 0.0, 1.0])},
+        {"about": about_of(dropout=["linear", 1.0, 1.0])},
+        {"about": about_of(width=["choice", 1.0, 1.0])},
         {"extra": 1},
     ],
 )
@@ -163,7 +184,7 @@ def test_what_is_no_record_is_not_believed(
     (tmp_path / "studies" / "some.json").write_text(json.dumps(told))
     with app.test_client() as plain:
         page = PageClient(plain).get("/studies/some")
-    assert page.status == 404 and "is damaged" in page.text
+    assert page.status == 404 and "The record of the study some cannot be read" in page.text
 
 
 def test_the_page_of_a_tuned_model_says_which_trial_it_is_of(
@@ -214,6 +235,26 @@ def test_the_best_so_far_never_falls() -> None:
     # The third does not count: it was ended early.
     assert plot.steps == "0.0,80.0 100.0,80.0 100.0,40.0 100.0,40.0"
     assert [bool(point.labels) for point in plot.points] == [False, False, False, True]
+
+
+def test_of_thousands_of_points_only_the_best_is_given_a_place_for_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[bool] = []
+    look = labels._candidates
+
+    def counted(on_the_right: bool) -> list[labels.Label]:
+        looked.append(on_the_right)
+        return look(on_the_right)
+
+    monkeypatch.setattr(labels, "_candidates", counted)
+    values = [
+        Value(f"trial {number}", number, 0.9 if number == 500 else 0.1, "dot", "", "#")
+        for number in range(1000)
+    ]
+    plot = sequence_plot("", "trial", values, [True] * 1000, None)
+    assert len(looked) == len(WIDTHS), "once for each width, and not for each point"
+    assert [point.name for point in plot.points if point.labels] == ["trial 500"]
 
 
 @pytest.mark.browser

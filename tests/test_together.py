@@ -7,6 +7,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from flask.testing import FlaskCliRunner
 
 from model_training.training.together.joining import join
+from model_training.training.together.meeting import _GREETING, meet
 from model_training.training.together.team import ALONE, Team, TeamError
 from tests.conftest import PROJECT
 
@@ -125,6 +128,88 @@ def test_a_coordinator_that_nobody_is_at_is_named(monkeypatch: pytest.MonkeyPatc
         join(Team(2, 1), free_address(), seconds=0.3)
 
 
+def told_by_all(address: str, *team: Team, seconds: float = 20) -> list[str]:
+    """Let the processes of `team` meet; return what each is told, nothing where they begin."""
+
+    def told(one: Team) -> str:
+        try:
+            meet(one, address, seconds)
+        except TeamError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor() as threads:
+        return [*threads.map(told, team)]
+
+
+def test_processes_begin_when_all_have_come_whatever_else_knocks() -> None:
+    address = free_address()
+    host, port = address.split(":")
+    with ThreadPoolExecutor() as threads:
+        leads = threads.submit(told_by_all, address, Team(3, 0))
+        silent = connected(host, int(port))
+        for words in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100_000, b"", b"1 of 3\n"):
+            with connected(host, int(port)) as stranger:
+                assert stranger.recv(100).startswith(b"model_training")
+                stranger.sendall(words)
+        assert told_by_all(address, Team(3, 1), Team(3, 2)) == ["", ""]
+        assert leads.result() == [""]
+        silent.close()
+    with socket.create_server((host, int(port))):
+        pass  # It is free for JAX.
+
+
+def connected(host: str, port: int) -> socket.socket:
+    """A connection to a process that may only be beginning to listen."""
+    for _attempt in range(100):
+        try:
+            return socket.create_connection((host, port), timeout=10)
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError("nobody listens")
+
+
+def test_rank_0_says_who_did_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    address = free_address()
+    with pytest.raises(TeamError, match=f"Rank 1, 2 of 3 processes did not come to {address} with"):
+        join(Team(3, 0), address, seconds=0.5)
+
+
+def test_all_are_told_that_one_was_started_otherwise() -> None:
+    for said in told_by_all(free_address(), Team(3, 0), Team(2, 1)):
+        assert "Rank 1 was started with --processes 2, and rank 0 with 3. Check that" in said
+    for said in told_by_all(free_address(), Team(3, 0), Team(3, 1), Team(3, 1)):
+        assert "Two processes were started as rank 1. Check that each was started with its" in said
+
+
+def test_an_address_that_is_not_that_of_rank_0_is_named() -> None:
+    port = free_address().split(":")[1]
+    for address in (f"nowhere.invalid:{port}", f"no..name:{port}"):
+        said = told_by_all(address, Team(2, 0), Team(2, 1), seconds=0.5)
+        assert all(f"Nobody answered at {address} for" in one for one in said)
+
+
+def test_another_program_at_the_port_is_named_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        (said,) = told_by_all(address, Team(2, 0))
+        assert "Rank 0 cannot listen at port" in said and "another port" in said
+        (said,) = told_by_all(address, Team(2, 1), seconds=0.5)
+        assert f"What answers at {address} is another program" in said, "although it is silent"
+
+
+def test_a_rank_0_that_ends_while_others_wait_ends_them() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as rank_0, ThreadPoolExecutor() as threads:
+        address = f"127.0.0.1:{rank_0.getsockname()[1]}"
+        waits = threads.submit(told_by_all, address, Team(2, 1))
+        connection, _ = rank_0.accept()
+        with connection:
+            connection.sendall(_GREETING)
+            assert connection.recv(100) == b"1 of 2\n"
+        assert f"Rank 0 ended at {address} before all processes had come" in waits.result()[0]
+
+
 def test_several_processes_need_jax() -> None:
     with pytest.raises(TeamError, match="KERAS_BACKEND=jax"):
         join(Team(2, 0), free_address())
@@ -144,7 +229,9 @@ WRONG = {
     "--rank must be from 0 to 1": ["--processes", "2", "--rank", "2"],
     "--coordinator HOST:PORT": ["--processes", "2", "--rank", "1"],
     "HOST:PORT, the same": ["--processes", "2", "--rank", "1", "--coordinator", "nowhere"],
+    "a port from 1 to 65535": [*"--processes 2 --rank 1 --coordinator host:99999".split()],
     "--coordinator needs --processes": ["--coordinator", "host:1"],
+    "--rank must be 0 with one process, not 1": ["--processes", "1", "--rank", "1"],
 }
 
 
@@ -153,6 +240,30 @@ def test_options_that_do_not_go_together_are_explained(
     words: str, options: list[str], runner: FlaskCliRunner
 ) -> None:
     done = runner.invoke(args=["train", "custom-cnn", *options])
+    assert done.exit_code == 2 and words in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "processes", "rank", "coordinator"),
+    [
+        ("--rank must be from 0 to 1 with 2 processes, not -1", "2", "-1", "host:1"),
+        ("--processes must be at least 1, not -3", "-3", "-5", "host:1"),
+        ("Where do the processes meet? --coordinator", "2", "1", ""),
+        ("--rank needs --processes", "", "1", ""),
+    ],
+)
+def test_the_environment_is_checked_as_options_are(
+    words: str,
+    processes: str,
+    rank: str,
+    coordinator: str,
+    runner: FlaskCliRunner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TENCLASSES_PROCESSES", processes)
+    monkeypatch.setenv("TENCLASSES_RANK", rank)
+    monkeypatch.setenv("TENCLASSES_COORDINATOR", coordinator)
+    done = runner.invoke(args=["train", "custom-cnn"])
     assert done.exit_code == 2 and words in " ".join(done.output.split())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import secrets
+import shlex
 import subprocess
 import sys
 import threading
@@ -22,7 +23,15 @@ from flask.testing import FlaskCliRunner
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.augmentation import Augmentation
 from model_training.datasets.dataset import DataSet
-from model_training.recipes import RECIPES, Choice, Recipe, Space, find_recipe
+from model_training.recipes import (
+    RECIPES,
+    Choice,
+    Optimizer,
+    Range,
+    Recipe,
+    Space,
+    find_recipe,
+)
 from model_training.training import checkpoint
 from model_training.training.learning.outcome import Interrupted
 from model_training.training.loop import train
@@ -64,6 +73,25 @@ def test_settings_change_a_recipe_and_earlier_phases_in_proportion() -> None:
     assert changed.phases[1].augmentation.flip == small.augmentation.flip
     assert [phase.dropout.share(0, 3) for phase in changed.phases if phase.dropout] == [0.5] * 3
     assert large.dropout is None, "the recipe itself is as it was"
+
+
+def test_a_setting_that_no_phase_has_is_given_to_the_last() -> None:
+    bounds = {"label_smoothing": Range(0.0, 0.2), "weight_decay": Range(0.0, 0.1)}
+    phase = dataclasses.replace(TINY.phases[0], label_smoothing=0.0, optimizer=Optimizer("sgd", 1))
+    recipe = dataclasses.replace(TINY, phases=(phase, phase), space=Space(bounds))
+    assert space_of(recipe, 1000, [*bounds]) == dict(reversed(bounds.items()))
+    changed = with_values(recipe, {"label_smoothing": 0.1, "weight_decay": 0.01})
+    assert changed.phases[0] == phase
+    assert changed.phases[1].label_smoothing == 0.1
+    assert changed.phases[1].optimizer.weight_decay == 0.01
+    assert with_values(recipe, own_values(recipe, bounds)) == recipe
+
+
+def test_an_augmentation_that_changes_nothing_is_refused() -> None:
+    phase = dataclasses.replace(TINY.phases[0], augmentation=Augmentation())
+    space = Space({"augmentation": Choice((0.5, 1.0, 2.0))})
+    with pytest.raises(SpaceError, match="none of its phases varies its images"):
+        space_of(dataclasses.replace(TINY, phases=(phase,), space=space), 1000)
 
 
 def test_a_network_is_built_wider_and_varies_its_images_more() -> None:
@@ -140,7 +168,18 @@ def test_ctrl_c_keeps_what_is_finished_and_the_trial_is_begun_again(tmp_path: Pa
     record = make_study(tmp_path, trials=5)
     assert [one.state for one in record.trials].count("failed") == 1
     assert record.finished == 5, "the one that was stopped does not count"
-    assert record.trials[3].values == begun[2] and record.trials[3].retry == 1
+    assert record.trials[3].values == begun[2] and record.trials[3].retry == 0
+
+
+def test_ctrl_c_never_gives_settings_up(tmp_path: Path) -> None:
+    def stopped(values: Mapping[str, float], report: Report) -> float:
+        raise KeyboardInterrupt
+
+    for _time in range(6):
+        with pytest.raises(KeyboardInterrupt):
+            make_study(tmp_path, trials=1, work=stopped)
+    record = make_study(tmp_path, trials=1)
+    assert record.own and record.own.number == 6, "the recipe's own settings are still the first"
 
 
 def test_a_killed_search_leaves_nothing_half_written(tmp_path: Path) -> None:
@@ -180,6 +219,15 @@ def test_settings_at_which_workers_die_are_given_up(tmp_path: Path) -> None:
     record = make_study(tmp_path, trials=1)
     assert [one.retry for one in record.trials] == [0, 1, 2, 3, 0]
     assert record.finished == 1 and not record.trials[-1].own
+
+
+@pytest.mark.parametrize("line", ["null", "5", "[]", '{"op_code": 99, "worker_id": "one"}', "{}"])
+def test_a_journal_with_a_line_of_something_else_is_named(tmp_path: Path, line: str) -> None:
+    make_study(tmp_path, trials=1)
+    with (tmp_path / "some.log").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(StorageLost, match=r"some.log cannot be read .* Move it away"):
+        journal(tmp_path)
 
 
 def test_two_searches_do_not_share_a_file(tmp_path: Path) -> None:
@@ -488,7 +536,7 @@ def test_tune_then_train_with_what_was_found(runner: FlaskCliRunner) -> None:
     assert "trial 0 0." in said and "trial 1 " in said and "--from-study tiny" in said
     record = find_record(instance / "studies", "tiny")
     assert record.finished == 2
-    assert record.command == f"flask tune tiny --trials 2 {' '.join(SHORT)}"
+    assert record.command == f"flask tune tiny --trials 4 {' '.join(SHORT)}"
     said = words_of(runner, "tune", "tiny", "--trials", "3", *SHORT)
     assert "3 trials, 2 of them before" in said and "trial 2 " in said
     best = find_record(instance / "studies", "tiny").best
@@ -509,6 +557,63 @@ def test_tune_then_train_with_what_was_found(runner: FlaskCliRunner) -> None:
     assert "Trial 7 of the study tiny does not exist. Complete are: 0" in said
 
 
+@pytest.fixture
+def untrained(monkeypatch: pytest.MonkeyPatch) -> Callable[[float | Exception], None]:
+    """Returns what says how every trial ends, and lets none be trained."""
+
+    def end(how: float | Exception) -> None:
+        def train(*_arguments: object) -> float:
+            if isinstance(how, Exception):
+                raise how
+            return how
+
+        monkeypatch.setattr(ShortRuns, "train", train)
+
+    return end
+
+
+@pytest.mark.usefixtures("tiny_recipe")
+def test_the_commands_that_a_study_shows_can_be_given(
+    runner: FlaskCliRunner,
+    few_data: DataSet,
+    tmp_path: Path,
+    untrained: Callable[[float | Exception], None],
+) -> None:
+    arrays = tmp_path / "my own" / "photos.npz"
+    arrays.parent.mkdir()
+    images, labels = few_data.train.images[:400], few_data.train.labels[:400]
+    np.savez(arrays, x_train=images, y_train=labels, x_test=images[:50], y_test=labels[:50])
+    folder = Path(runner.app.instance_path) / "studies"
+    untrained(TrialUnusable("it diverged"))
+    said = words_of(runner, "tune", "tiny", "--data", str(arrays), "--trials", "2")
+    record = find_record(folder, "tiny-photos")
+    assert record.command == f"flask tune tiny --trials 4 --data '{arrays}'"
+    assert f"To go on: `{record.command}`" in said
+    untrained(0.5)
+    said = words_of(runner, *shlex.split(record.command)[1:])
+    assert "4 trials, 2 of them before" in said
+    record = find_record(folder, "tiny-photos")
+    assert record.finished == 4 and "--trials 8" in record.command
+    assert record.train_command == f"flask train tiny --data '{arrays}' --from-study tiny-photos"
+    assert f"`{record.train_command}` trains with the best settings" in said
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_trials_that_were_interrupted_are_not_counted_as_those_before(
+    runner: FlaskCliRunner, untrained: Callable[[float | Exception], None]
+) -> None:
+    untrained(TrialStopped())
+    for _time in range(2):
+        said = words_of(runner, "tune", "tiny", "--minutes", "9", *SHORT, fails=True)
+        assert "0 finished trials are kept" in said
+    record = find_record(Path(runner.app.instance_path) / "studies", "tiny")
+    assert record.command == f"flask tune tiny --minutes 9 {' '.join(SHORT)}"
+    untrained(0.5)
+    said = words_of(runner, "tune", "tiny", "--trials", "1", *SHORT)
+    assert "The study tiny: 1 trials, each 1 epoch" in said
+    assert "2 were interrupted, and their settings tried again" in said
+
+
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
 def test_what_cannot_be_searched_is_said(
     runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
@@ -519,6 +624,7 @@ def test_what_cannot_be_searched_is_said(
     assert "Did you mean custom-cnn" in refused("tune", "costum-cnn")
     assert "Which recipe?" in refused("tune")
     assert "a study's name has lower-case letters" in refused("tune", "tiny", "--study", "A b")
+    assert "does not end in .json" in refused("tune", "tiny", "--study", "x.json")
     assert "nothing that is called width" in refused("tune", "tiny", "--only", "width")
     assert "address of a PostgreSQL database" in refused("tune", "tiny", "--storage", "a.db")
     assert "takes no --weights" in refused("tune", "tiny", "--weights", "x.h5")

@@ -23,8 +23,9 @@ SETTINGS = {
 }
 """All that can be searched for, and what each is called.
 
-Rate, decay, smoothing and batch size are those of the last phase; earlier phases change in
-proportion.  Augmentation, dropout and width are multiples of the recipe's own.
+Rate, decay, smoothing and batch size are those of the last phase, or where it has no decay or
+smoothing the largest of earlier phases; the other phases change in proportion.  Augmentation,
+dropout and width are multiples of the recipe's own.
 """
 MULTIPLES = ("augmentation", "dropout", "width")
 

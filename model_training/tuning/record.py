@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from model_training.faults import first_fault
 from model_training.files import DamagedFile, whole_file
 from model_training.naming import Sha256, Slug, is_slug
-from model_training.recipes.space import SETTINGS, Tuned
+from model_training.recipes.space import SETTINGS, Choice, Range, Tuned
 
 SUFFIX = ".json"
 LARGEST_RECORD = 20_000_000  # bytes: some ten thousand trials
@@ -63,6 +63,11 @@ class About(_Part):
                 raise ValueError(f"{name} has no bounds")
             if len(ends) < 2 or (kind != "choice" and len(ends) != 2):
                 raise ValueError(f"{name} has no two ends")
+            numbers = tuple(float(end) for end in ends)
+            is_choice, log = kind == "choice", kind == "log"
+            bounds = Choice(numbers) if is_choice else Range(numbers[0], numbers[1], log)
+            if bounds.is_one_value:
+                raise ValueError(f"{name} has one value only")
         if not self.bounds:
             raise ValueError("nothing was searched")
         return self
@@ -96,6 +101,7 @@ class StudyRecord(_Part):
 
     `importance` is the share of the variance of `accuracy` that each setting explains, by `f-ANOVA`
     over the `complete` trials; empty where these are too few.  `command` goes on with the study,
+    `data_options` are the words of it that name the images, none where they are the recipe's own;
     `updated` is when this was written, in ISO 8601.
     """
 
@@ -105,6 +111,7 @@ class StudyRecord(_Part):
     trials: list[TrialRecord]
     importance: dict[str, Share] = {}
     command: str
+    data_options: str = ""
     updated: str
 
     @model_validator(mode="after")
@@ -117,7 +124,15 @@ class StudyRecord(_Part):
                 raise ValueError(f"trial {one.number} is complete and has no accuracy")
             if one.is_finished and one.values.keys() != self.about.bounds.keys():
                 raise ValueError(f"trial {one.number} has other settings than the study")
+        if unknown := sorted(self.importance.keys() - self.about.bounds.keys()):
+            raise ValueError(f"it did not search for {', '.join(unknown)}")
         return self
+
+    @property
+    def train_command(self) -> str:
+        """Return the command that trains with the settings of the best trial."""
+        words = ("flask train", self.about.recipe, self.data_options, "--from-study", self.name)
+        return " ".join(word for word in words if word)
 
     @property
     def best(self) -> TrialRecord | None:
@@ -224,8 +239,9 @@ def find_record(folder: Path, name: str) -> StudyRecord:
             "one."
         ) from None
     except (DamagedFile, OSError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise StudyError(
-            f"The record of the study {name} cannot be read ({error}). `flask tune` with the "
+            f"The record of the study {name} cannot be read ({why}). `flask tune` with the "
             "arguments that began it writes it anew from its trials."
         ) from error
 

@@ -19,13 +19,18 @@ LEAST_FOR_IMPORTANCE = 5
 
 
 def record_of(
-    study: optuna.Study, trials: Sequence[FrozenTrial], about: About, command: str
+    study: optuna.Study,
+    trials: Sequence[FrozenTrial],
+    about: About,
+    command: str,
+    data_options: str = "",
 ) -> StudyRecord:
     """Return the record of `study`, as it is now.
 
     Args:
         trials: all of it, in order.
         command: what goes on with it.
+        data_options: the words of it that name the images.
     """
     return StudyRecord(
         name=study.study_name,
@@ -33,6 +38,7 @@ def record_of(
         trials=[trial_record(one) for one in trials],
         importance=_importance(study, trials),
         command=command,
+        data_options=data_options,
         updated=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

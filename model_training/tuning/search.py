@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -130,6 +130,11 @@ class Search:
         """Return all trials of the study, in order."""
         return self._store.surely(lambda: self.study.get_trials(deepcopy=False))
 
+    @staticmethod
+    def finished(trials: Iterable[FrozenTrial]) -> int:
+        """Return how many of `trials` count: complete and pruned ones."""
+        return sum(one.state in (TrialState.COMPLETE, TrialState.PRUNED) for one in trials)
+
     def _until(self, goal: Goal, work: Work, watch: Watch, stop: Callable[[], bool]) -> None:
         until = None if goal.minutes is None else time.monotonic() + 60 * goal.minutes
         waited = False
@@ -177,10 +182,9 @@ class Search:
 
     def _decide(self, goal: Goal) -> tuple[Trial | None, int]:
         self._store.fail_lost(self.study)
-        states = [one.state for one in self.study.get_trials(deepcopy=False)]
-        running = states.count(TrialState.RUNNING)
-        begun = running + states.count(TrialState.COMPLETE) + states.count(TrialState.PRUNED)
-        if goal.trials is not None and begun >= goal.trials:
+        trials = self.study.get_trials(deepcopy=False)
+        running = sum(one.state == TrialState.RUNNING for one in trials)
+        if goal.trials is not None and running + self.finished(trials) >= goal.trials:
             return None, running
         with warnings.catch_warnings():
             # Optuna's own loop would give signs of life; here `Store.alive` does.
@@ -227,7 +231,11 @@ class Search:
                 over(TrialState.PRUNED, reason=str(error))
             except StorageLost:
                 raise
-            except BaseException:  # Ctrl-C too.  The settings wait for somebody.
+            except (TrialStopped, KeyboardInterrupt, StudyError):
+                # The settings wait for somebody, however often: it was not they that failed.
+                surely(lambda: fail(self.study, trial, lost=False))
+                raise
+            except BaseException:
                 surely(lambda: fail(self.study, trial))
                 raise
             else:

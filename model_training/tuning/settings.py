@@ -13,7 +13,9 @@ from model_training.tuning.spaces import own_values
 def with_values(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
     """Return `recipe` with `values` of the settings that they name.
 
-    Those of the last phase become exactly these, and the other phases change in proportion.
+    Those of the last phase become exactly these, and the other phases change in proportion; where
+    the last has none, the largest of the others becomes this.  What no phase has, the last is
+    given.
 
     Raises:
         ValueError: the recipe has no such setting.
@@ -22,12 +24,12 @@ def with_values(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
         raise ValueError(f"no setting is called {', '.join(sorted(unknown))}")
     own = own_values(recipe, values)
     # A setting that is its own is left as it is, to the last bit.
-    shares = {
-        name: one / own[name] for name, one in values.items() if one != own[name] and own[name]
-    }
+    changes = {name: one for name, one in values.items() if one != own[name]}
+    shares = {name: one / own[name] for name, one in changes.items() if own[name]}
+    new = {name: one for name, one in changes.items() if not own[name]}
     width, augmentation = shares.get("width", 1.0), shares.get("augmentation", 1.0)
-    phases = tuple(_changed(phase, shares) for phase in recipe.phases)
-    changed = replace(recipe, phases=phases)
+    *before, last = (_changed(phase, shares) for phase in recipe.phases)
+    changed = replace(recipe, phases=(*before, _given(last, new)))
     if recipe.space.rebuild is not None and (width, augmentation) != (1.0, 1.0):
         changed = recipe.space.rebuild(changed, width, augmentation)
     return changed
@@ -51,4 +53,14 @@ def _changed(phase: Phase, shares: Mapping[str, float]) -> Phase:
         batch_size=max(1, round(phase.batch_size * shares.get("batch_size", 1.0))),
         label_smoothing=phase.label_smoothing * shares.get("label_smoothing", 1.0),
         augmentation=phase.augmentation.times(shares.get("augmentation", 1.0)),
+    )
+
+
+def _given(phase: Phase, new: Mapping[str, float]) -> Phase:
+    """Return `phase` with the settings in `new`, which no phase has had."""
+    told = phase.optimizer
+    return replace(
+        phase,
+        optimizer=replace(told, weight_decay=new.get("weight_decay", told.weight_decay)),
+        label_smoothing=new.get("label_smoothing", phase.label_smoothing),
     )

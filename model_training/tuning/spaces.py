@@ -32,7 +32,14 @@ def space_of(recipe: Recipe, images: int, only: Collection[str] = ()) -> Bounded
     Raises:
         SpaceError: nothing can change, or `only` names what does not.
     """
-    found = dict(_shared(recipe.phases, images)) | dict(recipe.space.bounds)
+    shared = dict(_shared(recipe.phases, images))
+    found = shared | dict(recipe.space.bounds)
+    nothing_varies = "augmentation" not in shared and recipe.space.rebuild is None
+    if nothing_varies and found.get("augmentation") is not None:
+        raise SpaceError(
+            f"{recipe.name} declares an augmentation to search, and none of its phases varies its "
+            "images, so no multiple of it is another one. Take it out of the space in its module."
+        )
     bounds = {name: one for name in SETTINGS if (one := found.get(name)) is not None}
     if unknown := [name for name in only if name not in bounds]:
         raise SpaceError(

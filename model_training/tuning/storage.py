@@ -103,10 +103,12 @@ class Journal:
             path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
             self.storage: BaseStorage = JournalStorage(JournalFileBackend(str(path)))
             self._file = path.stat().st_ino
-        except (OSError, ValueError, KeyError) as error:
+        # What Optuna says of a line that it did not write, or that a newer one did.
+        except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
             self.close()
             raise StorageLost(
-                f"The journal {path} cannot be read ({error}). Move it away to begin anew."
+                f"The journal {path} cannot be read ({error}). Move it away to begin anew, or take "
+                "the version of Optuna that wrote it."
             ) from error
 
     def close(self) -> None:
@@ -282,21 +284,25 @@ def worker() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def fail(study: optuna.Study, trial: FrozenTrial | Trial) -> None:
-    """Fail `trial`, which nobody is going to finish, and let its settings wait for a worker."""
+def fail(study: optuna.Study, trial: FrozenTrial | Trial, *, lost: bool = True) -> None:
+    """Fail `trial`, which nobody is going to finish, and let its settings wait for a worker.
+
+    Args:
+        lost: whether its worker may have died of these settings; so often they are tried again.
+    """
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
         failed = study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         if failed.state == TrialState.FAIL:
-            let_wait(study, failed)
+            let_wait(study, failed, int(lost))
 
 
-def let_wait(study: optuna.Study, lost: FrozenTrial) -> None:
-    """Let the settings of the `lost` trial wait for a worker, unless too many were lost already."""
-    retry = lost.user_attrs.get(RETRY, 0) + 1
-    # It may have been lost before it was given all that was fixed.
-    values: dict[str, Any] = lost.system_attrs.get("fixed_params", {}) | lost.params
+def let_wait(study: optuna.Study, failed: FrozenTrial, losses: int = 1) -> None:
+    """Let the settings of a `failed` trial wait for a worker, unless too many were lost already."""
+    retry = failed.user_attrs.get(RETRY, 0) + losses
+    # It may have failed before it was given all that was fixed.
+    values: dict[str, Any] = failed.system_attrs.get("fixed_params", {}) | failed.params
     if retry <= MOST_RETRIES and values:
-        kept = {OWN: True} if lost.user_attrs.get(OWN) else {}
+        kept = {OWN: True} if failed.user_attrs.get(OWN) else {}
         study.enqueue_trial(values, user_attrs={RETRY: retry, **kept})
 
 

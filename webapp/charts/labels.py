@@ -37,7 +37,7 @@ _Box = tuple[float, float, float, float]  # left, top, right, bottom
 # A page draws the same points for everybody, and each against each is most of drawing them.
 @lru_cache(maxsize=256)
 def place_labels(
-    points: tuple[Place, ...], width: float, height: float
+    points: tuple[Place, ...], width: float, height: float, only: int | None = None
 ) -> tuple[Label | None, ...]:
     """Find a free place for the name of each point, beside, above or below it.
 
@@ -46,11 +46,15 @@ def place_labels(
 
     Args:
         width, height: of the room between the axes.
+        only: the number of the one point whose name is wanted, where not all are.
     """
     dots = [(x / 100 * width, y / 100 * height) for _name, x, y in points]
     names: list[_Box] = []
     labels: list[Label | None] = []
     for number, (name, _x, _y) in enumerate(points):
+        if only not in (None, number):
+            labels.append(None)
+            continue
         here, others = dots[number], dots[:number] + dots[number + 1 :]
         boxes = [(label, _box(name, here, label)) for label in _candidates(here[0] > width * 0.55)]
         clear, touching = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from webapp.charts.axes import (
     Chart,
@@ -154,17 +154,13 @@ def sequence_plot(
             places.append((value.x, top))
     if places:
         places.append((values[-1].x, top))
-    first = next((v for v, counts in zip(values, best, strict=True) if counts and v.y == top), None)
-    points = [
-        point if value is first else replace(point, labels={})
-        for value, point in zip(
-            values, _points(values, Span(last), scale, COST_HEIGHT), strict=True
-        )
-    ]
+    tops = [counts and value.y == top for value, counts in zip(values, best, strict=True)]
+    first = tops.index(True) if any(tops) else -1
     return ScatterPlot(
         title=title,
         x_title=x_title,
-        points=points,
+        # There may be thousands, and only one has a name.
+        points=_points(values, Span(last), scale, COST_HEIGHT, first),
         x_ticks=[Tick(across(tick / last), f"{tick:.0f}") for tick in steps],
         y_ticks=_share_ticks(scale),
         height=COST_HEIGHT,
@@ -189,10 +185,16 @@ def _share_ticks(scale: LinearScale) -> list[Tick]:
 
 
 def _points(
-    values: Sequence[Value], x: LinearScale | LogScale | Span, y: LinearScale, height: int
+    values: Sequence[Value],
+    x: LinearScale | LogScale | Span,
+    y: LinearScale,
+    height: int,
+    only: int | None = None,
 ) -> list[Point]:
+    """Return the points of `values` in their places, with their names, or with `only` that of one
+    of them, by its number."""
     places = tuple((one.name, across(x.share(one.x)), up(y.share(one.y))) for one in values)
-    labels = {size: place_labels(places, width, height) for size, width in WIDTHS.items()}
+    labels = {size: place_labels(places, width, height, only) for size, width in WIDTHS.items()}
     return [
         Point(
             one.name,

@@ -12,9 +12,15 @@ from flask import Blueprint, abort, current_app, render_template
 from flask.typing import ResponseReturnValue
 
 from model_training.files import DamagedFile
-from model_training.naming import is_slug
 from model_training.recipes import RECIPES
-from model_training.tuning.record import StudyRecord, read_record, record_path, study_names
+from model_training.tuning.record import (
+    StudyError,
+    StudyRecord,
+    find_record,
+    read_record,
+    record_path,
+    study_names,
+)
 from webapp.studies.summary import summarize
 
 bp = Blueprint("studies", __name__, url_prefix="/studies")
@@ -57,22 +63,11 @@ def one_json(name: str) -> ResponseReturnValue:
 
 def _find(name: str) -> StudyRecord:
     try:
-        if not is_slug(name):
-            raise FileNotFoundError
-        return read_record(record_path(_folder(), name))
-    except FileNotFoundError:
-        there = ", ".join(study_names(_folder())) or "none yet"
-        abort(
-            404,
-            f"No study is called “{name}” here. Available: {there}. `flask tune RECIPE` makes one.",
-        )
-    except (DamagedFile, OSError) as error:
-        current_app.logger.error("the study %s cannot be read: %s", name, error)
-        abort(
-            404,
-            f"The record of the study “{name}” is damaged. `flask tune`, with the arguments that "
-            "began it, writes it anew.",
-        )
+        return find_record(_folder(), name)
+    except StudyError as error:
+        if error.__cause__ is not None:  # It is there, and damaged.
+            current_app.logger.error("the study %s cannot be read: %s", name, error.__cause__)
+        abort(404, str(error))
 
 
 def _folder() -> Path:

@@ -1,5 +1,6 @@
 """A training in several processes.
 
-`team` is which of them this one is, and what they tell each other; `joining` brings them together;
-`alone` lets one compute by itself; `state` gives all of them the state to resume from.
+`team` is which of them this one is, and what they tell each other; in `meeting` they find out
+whether all are there, and `joining` lets them train together; `alone` lets one compute by itself;
+`state` gives all of them the state to resume from.
 """

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
-import time
 
 import keras
 
+from model_training.training.together.meeting import meet
 from model_training.training.together.team import Team, TeamError, first_line
 
 WAIT_SECONDS = 120
@@ -30,8 +29,7 @@ def join(team: Team, coordinator: str, seconds: float = WAIT_SECONDS) -> None:
         )
     import jax
 
-    if not team.leads:
-        _wait_for(coordinator, seconds)
+    meet(team, coordinator, seconds)
     try:
         # Not by keras.distribution.initialize, which waits for five minutes and says nothing.
         jax.distributed.initialize(
@@ -42,9 +40,9 @@ def join(team: Team, coordinator: str, seconds: float = WAIT_SECONDS) -> None:
         )
     except Exception as error:  # JAX promises nothing about what it raises.
         raise TeamError(
-            f"Not all {team.processes} processes came to {coordinator} within {seconds:.0f} s "
-            f"({first_line(error)}). Check that each was started with its own --rank, 0 to "
-            f"{team.processes - 1}, and the same --processes and --coordinator."
+            f"All {team.processes} processes came to {coordinator}, but JAX could not connect them "
+            f"({first_line(error)}). Start all of them again; if that does not help, at another "
+            "port."
         ) from error
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
@@ -52,20 +50,3 @@ def join(team: Team, coordinator: str, seconds: float = WAIT_SECONDS) -> None:
 def leave_at_once(status: int) -> None:
     """End this process without waiting for others that will not come."""
     os._exit(status)
-
-
-def _wait_for(coordinator: str, seconds: float) -> None:
-    host, _, port = coordinator.rpartition(":")
-    deadline = time.monotonic() + seconds
-    problem: OSError | None = None
-    while time.monotonic() < deadline:
-        try:
-            with socket.create_connection((host, int(port)), timeout=5):
-                return
-        except OSError as error:
-            problem = error
-            time.sleep(0.2)
-    raise TeamError(
-        f"Nobody answered at {coordinator} for {seconds:.0f} s ({problem}). Check that rank 0 is "
-        "running there, that the name and the port are right, and that no firewall is between."
-    )

@@ -62,29 +62,34 @@ class Together:
         Raises:
             click.UsageError: they do not go together.
         """
-        # Not without it: a training by itself within a job of Slurm is one by itself.
-        if coordinator:
-            processes = _number(_SIZES) if processes is None else processes
-            rank = _number(_RANKS) if rank is None else rank
-            if processes is None:
+        # Without it only our own: a training by itself within a job of Slurm is one by itself.
+        known = None if coordinator else 1
+        processes = _number(_SIZES[:known]) if processes is None else processes
+        rank = _number(_RANKS[:known]) if rank is None else rank
+        if processes is None:
+            if coordinator:
                 raise click.UsageError("--coordinator needs --processes: how many are there?")
-        if processes in (None, 1):
             if rank:
                 raise click.UsageError("--rank needs --processes: how many are there?")
             return cls()
-        assert processes is not None
+        if processes < 1:
+            raise click.UsageError(f"--processes must be at least 1, not {processes}.")
+        if processes == 1 and not rank:
+            return cls()
         if rank is None:
             raise click.UsageError(
                 f"Which of the {processes} processes is this? --rank 0 to {processes - 1}."
             )
-        if rank >= processes:
+        if not 0 <= rank < processes:
+            ranks = f"from 0 to {processes - 1} with {processes} processes"
             raise click.UsageError(
-                f"--rank must be from 0 to {processes - 1} with {processes} processes, not {rank}."
+                f"--rank must be {ranks if processes > 1 else '0 with one process'}, not {rank}."
             )
-        if not re.fullmatch(r"[^\s:]+:\d{1,5}", coordinator or ""):
+        host_and_port = re.fullmatch(r"[^\s:]+:(\d{1,5})", coordinator or "", re.ASCII)
+        if not host_and_port or not 0 < int(host_and_port[1]) < 65_536:
             raise click.UsageError(
                 "Where do the processes meet? --coordinator HOST:PORT, the same for all: the "
-                "machine of rank 0, and a port that is free there."
+                "machine of rank 0, and a port from 1 to 65535 that is free there."
             )
         return cls(processes, rank, coordinator or "")
 

@@ -15,7 +15,7 @@ from model_training.naming import is_slug
 from model_training.recipes import Recipe
 from model_training.recipes.space import write_values
 from model_training.training import checkpoint
-from model_training.tuning.record import StudyError, StudyRecord, find_record
+from model_training.tuning.record import SUFFIX, StudyError, StudyRecord, find_record
 from model_training.tuning.settings import with_values
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -58,6 +58,11 @@ def check_study_name(name: str) -> str:
             f"letter or digit; {name!r} has not.",
             param_hint="--study",
         )
+    if name.endswith(SUFFIX):
+        raise click.BadParameter(
+            f"a study's name does not end in {SUFFIX}, as the address of its record does.",
+            param_hint="--study",
+        )
     return name
 
 
@@ -75,7 +80,7 @@ def tuned_recipe(recipe: Recipe, study: str | None, trial: int | None) -> Recipe
             raise click.UsageError("--trial says which one of a study: give --from-study too.")
         return recipe
     try:
-        record = find_record(studies_folder(), study)
+        record = _record(study)
         tuned = record.tuned(trial)
     except StudyError as error:
         raise click.ClickException(str(error)) from error
@@ -100,7 +105,7 @@ def check_same_data(study: str | None, data: DataSet) -> None:
     """
     if study is None:
         return
-    about = _about(study).about
+    about = _record(study).about
     if about.data_digest != data.digest:
         raise click.ClickException(
             f"The study {study} searched settings for the images of {about.data_title}, and these "
@@ -120,7 +125,7 @@ def trial_of(state: Path, study: str | None, trial: int | None) -> int | None:
     return found
 
 
-def _about(study: str) -> StudyRecord:
+def _record(study: str) -> StudyRecord:
     try:
         return find_record(studies_folder(), study)
     except StudyError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,19 +163,25 @@ def tune_command(
         search = Search(store, study, about, bounds, own, pruner, asked.seed)  # type: ignore[arg-type]
         goal = Goal(trials or (None if minutes else TRIALS), minutes)
         _say_what_begins(recipe, about, search, goal.trials)
-        _tune(search, goal, runs, about)
+        _tune(search, goal, runs, about, trials)
 
 
-def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About) -> None:
+def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About, trials: int | None) -> None:
     from model_training.tuning.recording import record_of, trial_record
     from model_training.tuning.search import TrialStopped, Watch
 
-    command = _command()
+    data_options, options = _given("dataset", "data_path", "data_name"), _given(but=("trials",))
     record: StudyRecord | None = None
 
     def on_change() -> None:
         nonlocal record
-        record = record_of(search.study, search.trials(), about, command)
+        found = search.trials()
+        done = search.finished(found)
+        # As many as there are already would do nothing.
+        more = 2 * done if goal.trials is not None and done >= goal.trials else trials
+        words = ["flask tune", about.recipe, f"--trials {more}" if more else "", options]
+        command = " ".join(word for word in words if word)
+        record = record_of(search.study, found, about, command, data_options)
         write_record(studies_folder(), record)
 
     with Bars() as bars, stop_signals() as asked_to_stop:
@@ -204,7 +211,7 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About) -> None:
 
 
 def _say_what_begins(recipe: Recipe, about: About, search: Search, trials: int | None) -> None:
-    before = sum(one.state.is_finished() for one in search.trials())
+    before = search.finished(search.trials())
     click.echo(
         f"The study {search.study.study_name}: "
         f"{f'{trials} trials' if trials else 'as many trials as there is time for'}"
@@ -218,10 +225,13 @@ def _print_outcome(record: StudyRecord) -> None:
     pruned, failed = record.count("pruned"), record.count("failed")
     click.echo(
         f"\nThe study {record.name}: {record.finished} trials finished, {pruned} of them early"
-        + (f"; {failed} were lost, and their settings tried again" if failed else "")
+        + (f"; {failed} were interrupted, and their settings tried again" if failed else "")
     )
     if record.best is None:
-        click.echo("No trial is complete yet, so nothing can be said of the best settings.")
+        click.echo(
+            "No trial is complete yet, so nothing can be said of the best settings. To go on: "
+            f"`{record.command}`."
+        )
         return
     best, own = record.best, record.own
     click.echo(f"  best        accuracy {best.accuracy:.4f}  {write_values(best.values)}")
@@ -230,8 +240,7 @@ def _print_outcome(record: StudyRecord) -> None:
     for name, share in list(record.importance.items())[:3]:
         click.echo(f"  {share:5.0%} of what differs is due to {name.replace('_', ' ')}")
     click.echo(
-        f"/studies/{record.name} shows it. `flask train {record.about.recipe} --from-study "
-        f"{record.name}` trains with the best settings."
+        f"/studies/{record.name} shows it. `{record.train_command}` trains with the best settings."
     )
 
 
@@ -263,20 +272,25 @@ def _said_plainly() -> Iterator[None]:
         ) from error
 
 
-def _command() -> str:
-    """Return the command that was given, for the record.
+def _given(*only: str, but: Collection[str] = ()) -> str:
+    """Return the options that were given, as words for a shell.
 
-    Of a file only its name is told, and nothing of a database, in whose address is a password.
+    Nothing is told of a database, in whose address is a password.
+
+    Args:
+        only: names of parameters, where not all are wanted, or all `but` some.
     """
     context = click.get_current_context()
-    words = ["flask tune", str(context.params["name"])]
+    words: list[str] = []
     for one in context.command.params:
-        if context.get_parameter_source(one.name or "") is not ParameterSource.COMMANDLINE:
+        name = one.name or ""
+        if not isinstance(one, click.Option) or name in but or (only and name not in only):
             continue
-        if not isinstance(one, click.Option):
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        value = context.params[one.name or ""]
+        value = context.params[name]
         for each in value if one.multiple else (value,):
-            told = "postgresql://…" if one.name == "storage" else each
-            words.append(f"{one.opts[0]} {told.name if isinstance(told, Path) else told}")
+            written = f"{each:g}" if isinstance(each, float) else shlex.quote(str(each))
+            told = "postgresql://…" if name == "storage" else written
+            words.append(f"{one.opts[0]} {told}")
     return " ".join(words)
