@@ -94,6 +94,7 @@ class _File:
 
     name: str
     content: bytes | Row
+    stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class _Opened:
 
     name: str
     views: list[View] | Row
+    stamp: str | None = None
 
 
 def batch_of(judge: Judge) -> int:
@@ -138,20 +140,21 @@ def _opened(
 
 
 def _read(picture: Picture, limits: Limits) -> _File:
+    stamp = picture.stamp()
     try:
         data = picture.read(limits.file_bytes + 1)
     except Unreadable as error:
+        # Without a stamp: a run that goes on tries again.
         return _File(picture.name, Row(picture.name, error="unreadable-file", detail=str(error)))
     if len(data) > limits.file_bytes:
-        return _File(
-            picture.name, _refused(picture.name, PhotoTooLarge.for_bytes(limits.file_bytes))
-        )
-    return _File(picture.name, data)
+        large = PhotoTooLarge.for_bytes(limits.file_bytes)
+        return _File(picture.name, _refused(picture.name, large, stamp))
+    return _File(picture.name, data, stamp)
 
 
 def _open(some: list[Picture | _File], judge: Judge, limits: Limits) -> list[_Opened]:
     read = (_read(one, limits) if isinstance(one, Picture) else one for one in some)
-    return [_Opened(one.name, _cut(one, judge, limits)) for one in read]
+    return [_Opened(one.name, _cut(one, judge, limits), one.stamp) for one in read]
 
 
 def _cut(file: _File, judge: Judge, limits: Limits) -> list[View] | Row:
@@ -160,7 +163,7 @@ def _cut(file: _File, judge: Judge, limits: Limits) -> list[View] | Row:
     try:
         return judge.views(open_photo(file.content, max_pixels=limits.pixels).image)
     except PhotoError as error:
-        return _refused(file.name, error)
+        return _refused(file.name, error, file.stamp)
 
 
 def _features(opened: list[_Opened], backend: Backend) -> Floats | None:
@@ -174,10 +177,10 @@ def _judged(opened: list[_Opened], features: Future[Floats | None], judge: Judge
     return [
         one.views
         if isinstance(one.views, Row)
-        else Row.of(one.name, next(judgements), judge.classes)
+        else Row.of(one.name, next(judgements), judge.classes, one.stamp)
         for one in opened
     ]
 
 
-def _refused(name: str, error: PhotoError) -> Row:
-    return Row(name, error=error.code, detail=error.message)
+def _refused(name: str, error: PhotoError, stamp: str | None) -> Row:
+    return Row(name, error=error.code, detail=error.message, stamp=stamp)

@@ -25,6 +25,7 @@ class Row:
         resembles: what else it resembles, where the network knows that.
         probabilities: of each class, of a picture that is of one; in the order of the classes.
         error, detail: why it was not judged: a code for programs, and a sentence.
+        stamp: of its file when that was read (`sources.Picture`); no table has it.
     """
 
     file: str
@@ -36,9 +37,12 @@ class Row:
     probabilities: tuple[float, ...] | None = None
     error: str | None = None
     detail: str | None = None
+    stamp: str | None = None
 
     @classmethod
-    def of(cls, file: str, judgement: Judgement, classes: tuple[str, ...]) -> Row:
+    def of(
+        cls, file: str, judgement: Judgement, classes: tuple[str, ...], stamp: str | None = None
+    ) -> Row:
         """Return the row that says what `judgement` does."""
         shares = judgement.probabilities.tolist()
         share = max(shares)
@@ -51,6 +55,7 @@ class Row:
             round(judgement.novelty, 6),
             judgement.resembles,
             tuple([round(one, 6) for one in shares]),
+            stamp=stamp,
         )
 
     def flat(self, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -61,8 +66,15 @@ class Row:
             f"probability:{name}": share for name, share in zip(classes, shares, strict=True)
         }
 
+    def nested(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """Return the row as JSON lines have it: what is there, `probabilities` by class."""
+        row = {name: getattr(self, name) for name in COLUMNS}
+        if self.probabilities:
+            row["probabilities"] = dict(zip(classes, self.probabilities, strict=True))
+        return {name: value for name, value in row.items() if value is not None}
+
     def to_json(self) -> str:
-        """Return the row as one line of JSON, without what is not there."""
+        """Return the whole row as one line of JSON, from which `from_json` makes it again."""
         there = {name: value for name, value in vars(self).items() if value is not None}
         return json.dumps(there)  # In ASCII: a file's name may be no Unicode.
 

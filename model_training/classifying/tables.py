@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -48,7 +49,7 @@ def check_format(path: Path) -> None:
 
 def _write_json_lines(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{row.to_json()}\n" for row in rows)
+        file.writelines(f"{json.dumps(row.nested(classes))}\n" for row in rows)
 
 
 def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> None:
