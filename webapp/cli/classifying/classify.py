@@ -18,6 +18,7 @@ from model_training.classifying.pipeline import BATCH, SMALL_BATCH
 from model_training.classifying.rows import Row
 from model_training.classifying.sources import Place, SourceError
 from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
+from model_training.files import check_writable
 from webapp.cli.classifying.inputs import find_all, places_of
 from webapp.cli.classifying.work import Work, in_process, on_cluster
 from webapp.cli.common.bars import Bars
@@ -202,7 +203,7 @@ def _summarize(said: Counter[str], output: Path, pace: _Pace) -> None:
     click.echo(f"{said.total():,} pictures: {parts}.")
     if pace.rows:
         click.echo(f"{pace.rows:,} of them now, {pace}.")
-    click.echo(f"Written to {output}.")
+    click.echo(f"Written to {click.format_filename(output)}.")
 
 
 def _check_output(output: Path, force: bool) -> None:
@@ -224,3 +225,9 @@ def _check_output(output: Path, force: bool) -> None:
         raise click.BadParameter(
             f"the folder {output.parent} does not exist: create it first.", param_hint="--output"
         )
+    try:
+        check_writable(output)
+    except OSError as error:
+        raise click.BadParameter(
+            f"{output} cannot be written: {error.strerror}.", param_hint="--output"
+        ) from error

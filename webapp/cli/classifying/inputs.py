@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 from collections.abc import Container, Iterable
 from pathlib import Path
+
+import click
 
 from model_training.classifying.addresses import Address, is_address
 from model_training.classifying.sources import Place, find_pictures
@@ -13,11 +16,15 @@ from model_training.classifying.stores import Stored
 
 
 def places_of(paths: Iterable[str]) -> list[Place]:
-    """Return what `paths` lead to; of `-`, what the list on standard input does."""
+    """Return what `paths` lead to; of `-`, what the list on standard input does.
+
+    Raises:
+        click.ClickException: that is no list.
+    """
     listed: list[str] = []
     for path in paths:
         if path == "-":
-            listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
+            listed += _read_list(sys.stdin.buffer.read())
         else:
             listed.append(path)
     return [Stored(path) if is_address(path) else Path(path) for path in listed]
@@ -47,6 +54,20 @@ def find_all(
         else:
             found[picture.name] = picture.stamp() if picture.name in done else None
     return found, left_out
+
+
+def _read_list(data: bytes) -> list[str]:
+    """Return the lines of `data`; a name may be any bytes."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and b"\0" in data:
+        raise click.ClickException(
+            "The list on standard input is written in UTF-16: write it in UTF-8."
+        )
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if b"\0" in data:  # As `find -print0` ends each: what is between them is kept whole.
+        lines = data.split(b"\0")
+    else:
+        lines = [line.removesuffix(b"\r") for line in data.split(b"\n") if line.strip()]
+    return [os.fsdecode(line) for line in lines if line]
 
 
 def _is(name: str, file: Path) -> bool:
