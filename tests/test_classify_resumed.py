@@ -216,6 +216,18 @@ def test_nothing_is_left_of_a_run_that_did_nothing(cli: FlaskCliRunner, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["half.zip"]
 
 
+def test_a_restart_that_finds_nothing_throws_nothing_away(
+    cli: FlaskCliRunner, folder: Path, tmp_path: Path, stop: list[int]
+) -> None:
+    output = tmp_path / "rows.jsonl"
+    begun(cli, stop, of(folder, output))
+    assert cli.invoke(args=of(tmp_path / "nowhere", output, "--restart")).exit_code == 1
+    assert "2 pictures are done already" in cli.invoke(args=of(folder, output)).output
+    begun(cli, stop, of(folder, output, "--force"))
+    done = cli.invoke(args=of(folder, output, "--force", "--restart"))
+    assert "5 of them now" in done.output and len(names_of(output)) == 5
+
+
 def test_half_a_batch_on_a_full_disk_is_none(tmp_path: Path) -> None:
     some = Row("a.png", error="empty-file"), Row("b.png", error="empty-file")
     with Journal(tmp_path / "rows.csv", {"model": "one"}) as journal:

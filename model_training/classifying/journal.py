@@ -40,7 +40,7 @@ class Journal:
     Args:
         run: what decides what the rows say, such as the digests of model and judge: a journal of
             another run is not gone on with.
-        restart: throw an earlier journal away.
+        restart: throw an earlier journal away, once there is a row to write.
 
     Raises:
         JournalError: there is one of another run, or another process is writing it now.
@@ -52,11 +52,11 @@ class Journal:
         self.done: dict[str, int] = {}
         self._stamps: dict[str, str | None] = {}
         self._synced, self._on_disk, self._first = 0.0, 0, 0
+        self._header = json.dumps(run).encode() + b"\n"
         self._file = self._locked()
         try:
-            if restart:
-                self._file.truncate(0)
-            self._begin(run)
+            if not restart:
+                self._go_on()
         except BaseException:
             self._file.close()
             raise
@@ -94,6 +94,8 @@ class Journal:
         Raises:
             OSError: they cannot be written; then none of them is.
         """
+        if not self._first:
+            self._begin()
         at = start = self._file.seek(0, os.SEEK_END)
         lines = [f"{row.to_json()}\n".encode() for row in rows]
         try:
@@ -159,23 +161,24 @@ class Journal:
         while left:
             left = left[self._file.write(left) :]
 
-    def _begin(self, run: dict[str, str]) -> None:
+    def _begin(self) -> None:
+        self._file.truncate(0)
+        self._write(self._header)
+        self._on_disk = self._first = len(self._header)
+
+    def _go_on(self) -> None:
         with self.path.open("rb") as file:
             first = file.readline()
-            if first.endswith(b"\n"):
-                if _header(first) != run:
-                    raise JournalError(
-                        f"{self.path} was begun by a run with another model or other settings. "
-                        "Repeat that command to finish it, or begin anew with --restart."
-                    )
-                self._first = len(first)
-                self._on_disk = self._read(file)
-                self._file.truncate(self._on_disk)
+            if not first.endswith(b"\n"):
                 return
-        self._file.truncate(0)
-        header = json.dumps(run).encode() + b"\n"
-        self._write(header)
-        self._on_disk = self._first = len(header)
+            if first != self._header:
+                raise JournalError(
+                    f"{self.path} was begun by a run with another model or other settings. "
+                    "Repeat that command to finish it, or begin anew with --restart."
+                )
+            self._first = len(first)
+            self._on_disk = self._read(file)
+        self._file.truncate(self._on_disk)
 
     def _read(self, lines: Iterable[bytes]) -> int:
         """Read what the rows are of, and return where the last whole one ends."""
@@ -190,10 +193,3 @@ class Journal:
             self.done[row.file], self._stamps[row.file] = at, row.stamp
             at += len(line)
         return at
-
-
-def _header(line: bytes) -> object:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
