@@ -33,15 +33,28 @@ def whole_file(path: Path) -> Iterator[Path]:
     On any exception the temporary file is removed and what was at `path` before stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept because writers such as NumPy and Keras choose their format by it.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _file_beside(path)
     try:
         yield temporary
         move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise now what `whole_file` would raise in the end, such as of a name that is too long.
+
+    Raises:
+        OSError: there can be no file beside `path`.
+    """
+    _file_beside(path).unlink()
+
+
+def _file_beside(path: Path) -> Path:
+    # The suffix is kept because writers such as NumPy and Keras choose their format by it.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    return Path(name)
 
 
 @contextmanager

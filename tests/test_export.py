@@ -121,7 +121,7 @@ def test_each_form_answers_as_the_network_and_the_site_do(
     photo = like_a_photo(test_images, 90, 60)
     (here,), (there,) = (
         judge.judge([judge.views(photo)], opened),
-        classifier.judge_pictures([photo]),
+        classifier.judge_views([classifier.judge.views(photo)]),
     )
     assert here.probabilities == pytest.approx(there.probabilities, abs=TOLERANCE)
     assert here.novelty == pytest.approx(there.novelty, abs=TOLERANCE)

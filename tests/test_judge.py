@@ -178,7 +178,7 @@ def test_the_site_and_the_training_package_give_one_answer(
     assert judge is not None
     image = pictures.quarters(90, 60)
     (here,) = judge.judge([judge.views(image)], KerasBackend(network))
-    (there,) = classifier.judge_pictures([image])
+    (there,) = classifier.judge_views([judge.views(image)])
     assert here.probabilities == pytest.approx(there.probabilities, abs=1e-5)
     assert here.novelty == pytest.approx(there.novelty, abs=1e-3)
 

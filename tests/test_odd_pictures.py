@@ -106,4 +106,4 @@ def test_of_two_classes_in_one_photo_either_is_right(default: Classifier) -> Non
 
 
 def ask(classifier: Classifier, image: Image.Image) -> Judgement:
-    return classifier.judge_pictures([image])[0]
+    return classifier.judge_views([classifier.judge.views(image)])[0]

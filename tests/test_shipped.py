@@ -141,7 +141,9 @@ def test_a_program_is_told_of_the_coffee_what_the_readme_says(site: Flask) -> No
 def test_the_model_that_answers_visitors_refuses_most_noise(library: Library) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (50, 8, 8, 3), np.uint8).repeat(4, axis=1).repeat(4, axis=2)
-    judged = library.classifiers[DEFAULT_MODEL].judge_pictures([*map(Image.fromarray, noise)])
+    classifier = library.classifiers[DEFAULT_MODEL]
+    views = [classifier.judge.views(Image.fromarray(image)) for image in noise]
+    judged = classifier.judge_views(views)
     assert np.mean([one.known for one in judged]) < 0.5
 
 

@@ -223,9 +223,8 @@ def test_where_nothing_can_be_verified_nothing_is_used(
 
 
 def test_no_cluster_is_given_a_model_that_the_site_would_refuse(
-    instance: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    instance: Path, keys: tuple[Path, Path]
 ) -> None:
-    monkeypatch.setattr("webapp.cli.classifying.work.check", lambda _address: None)
     app = make_site(instance, MODELS_PUBLIC_KEY="models.pub")
     with app.app_context():
         (instance / "models" / "tiny" / SIGNATURE).unlink(missing_ok=True)

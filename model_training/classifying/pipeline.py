@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +29,9 @@ SMALL_BATCH = 256
 """The same of a network of 32 pixels: its judge takes half as long for each of so many."""
 AHEAD = 4
 """Batches that are read and decoded before the network asks for them."""
+AHEAD_BYTES = 64 * 2**20
+"""Of files of archives, which are read in turn: the most that wait for a decoder.  A photo has a
+thousand times as many as a small picture, and a batch is counted in pictures."""
 RUNNING = 2
 """Batches that the network has been given: one that it looks at, and one that comes next."""
 TOGETHER = 8
@@ -94,6 +96,7 @@ class _File:
 
     name: str
     content: bytes | Row
+    stamp: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ class _Opened:
 
     name: str
     views: list[View] | Row
+    stamp: str | None = None
 
 
 def batch_of(judge: Judge) -> int:
@@ -118,18 +122,18 @@ def _opened(
 ) -> Iterator[list[_Opened]]:
     """Yield batches of pictures, opened, in their order; the next ones are being opened."""
 
-    def opening() -> Iterator[Future[list[_Opened]]]:
-        # What is in an archive is read in its order, so in this thread.
-        found = (_read(one, limits) if one.ordered else one for one in pictures)
-        while some := list(islice(found, TOGETHER)):
-            yield decoders.submit(_open, some, judge, limits)
-
-    coming = opening()
-    waiting = deque(islice(coming, -(-batch * AHEAD // TOGETHER)))
+    ahead = -(-batch * AHEAD // TOGETHER)
+    waiting: deque[tuple[int, Future[list[_Opened]]]] = deque()
     ready: list[_Opened] = []
+    for size, some in _together(pictures, limits):
+        waiting.append((size, decoders.submit(_open, some, judge, limits)))
+        while len(waiting) > ahead or (size and _held(waiting) > AHEAD_BYTES):
+            ready += waiting.popleft()[1].result()
+        while len(ready) >= batch:
+            yield ready[:batch]
+            ready = ready[batch:]
     while waiting:
-        ready += waiting.popleft().result()
-        waiting.extend(islice(coming, 1))
+        ready += waiting.popleft()[1].result()
         while len(ready) >= batch:
             yield ready[:batch]
             ready = ready[batch:]
@@ -137,21 +141,47 @@ def _opened(
         yield ready
 
 
+def _together(
+    pictures: Iterable[Picture], limits: Limits
+) -> Iterator[tuple[int, list[Picture | _File]]]:
+    """Yield a few at a time, and how many bytes of them are read already."""
+    some: list[Picture | _File] = []
+    size = 0
+    for picture in pictures:
+        if picture.ordered:
+            # What is in an archive is read in its order, so in this thread.
+            some.append(read := _read(picture, limits))
+            size += 0 if isinstance(read.content, Row) else len(read.content)
+        else:
+            some.append(picture)
+        if len(some) == TOGETHER or size > AHEAD_BYTES // TOGETHER:
+            yield size, some
+            some, size = [], 0
+    if some:
+        yield size, some
+
+
+def _held(waiting: Iterable[tuple[int, Future[list[_Opened]]]]) -> int:
+    """Return the bytes that wait for a decoder, or are with one."""
+    return sum(size for size, opening in waiting if not opening.done())
+
+
 def _read(picture: Picture, limits: Limits) -> _File:
+    stamp = picture.stamp()
     try:
         data = picture.read(limits.file_bytes + 1)
     except Unreadable as error:
+        # Without a stamp: a run that goes on tries again.
         return _File(picture.name, Row(picture.name, error="unreadable-file", detail=str(error)))
     if len(data) > limits.file_bytes:
-        return _File(
-            picture.name, _refused(picture.name, PhotoTooLarge.for_bytes(limits.file_bytes))
-        )
-    return _File(picture.name, data)
+        large = PhotoTooLarge.for_bytes(limits.file_bytes)
+        return _File(picture.name, _refused(picture.name, large, stamp))
+    return _File(picture.name, data, stamp)
 
 
 def _open(some: list[Picture | _File], judge: Judge, limits: Limits) -> list[_Opened]:
     read = (_read(one, limits) if isinstance(one, Picture) else one for one in some)
-    return [_Opened(one.name, _cut(one, judge, limits)) for one in read]
+    return [_Opened(one.name, _cut(one, judge, limits), one.stamp) for one in read]
 
 
 def _cut(file: _File, judge: Judge, limits: Limits) -> list[View] | Row:
@@ -160,7 +190,7 @@ def _cut(file: _File, judge: Judge, limits: Limits) -> list[View] | Row:
     try:
         return judge.views(open_photo(file.content, max_pixels=limits.pixels).image)
     except PhotoError as error:
-        return _refused(file.name, error)
+        return _refused(file.name, error, file.stamp)
 
 
 def _features(opened: list[_Opened], backend: Backend) -> Floats | None:
@@ -174,10 +204,10 @@ def _judged(opened: list[_Opened], features: Future[Floats | None], judge: Judge
     return [
         one.views
         if isinstance(one.views, Row)
-        else Row.of(one.name, next(judgements), judge.classes)
+        else Row.of(one.name, next(judgements), judge.classes, one.stamp)
         for one in opened
     ]
 
 
-def _refused(name: str, error: PhotoError) -> Row:
-    return Row(name, error=error.code, detail=error.message)
+def _refused(name: str, error: PhotoError, stamp: str | None) -> Row:
+    return Row(name, error=error.code, detail=error.message, stamp=stamp)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import lzma
 import os
 import stat
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import cast
 
+from model_training.classifying.archives import (
+    SUFFIXES,
+    ArchiveError,
+    Member,
+    MemberError,
+    find_members,
+)
 from model_training.classifying.stores import (
     Stored,
     StoreError,
@@ -22,8 +25,6 @@ from model_training.classifying.stores import (
     find_all_stored,
     read_stored,
 )
-
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 _AT_ONCE = 2**20
 """Bytes; more memory is not set aside before it is known what is read."""
@@ -44,6 +45,9 @@ class Picture:
     Args:
         name: its path; of a picture in an archive, the archive's path, `!/`, and its path in there.
         read: returns at most so many of its bytes.
+        stamp: returns size and times of its file, or of its archive, which change with what is in
+            it; None where nobody can tell.  To be asked before it is read: what changes later
+            is not taken for what was read.
         ordered: whether it has to be read before the next one is asked for, as in an archive.
 
     Raises:
@@ -53,6 +57,7 @@ class Picture:
 
     name: str
     read: Callable[[int], bytes]
+    stamp: Callable[[], str | None] = lambda: None
     ordered: bool = False
 
 
@@ -78,7 +83,7 @@ def find_files(places: Iterable[Place]) -> Iterator[Place]:
     """Yield each file and each archive of `places`, in order, without looking into any.
 
     Raises:
-        SourceError: a place is not there.
+        SourceError: a place is not there, or cannot be read.
     """
     for stored, some in groupby(places, lambda place: isinstance(place, Stored)):
         if stored:
@@ -92,10 +97,14 @@ def find_files(places: Iterable[Place]) -> Iterator[Place]:
 
 def _on_disk(places: Iterable[Path]) -> Iterator[Path]:
     for place in places:
-        if place.is_dir():
+        try:
+            is_folder = stat.S_ISDIR(os.stat(place).st_mode)
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+            raise SourceError(f"There is no file or folder {place}.") from error
+        except OSError as error:
+            raise SourceError(f"{place} cannot be read: {error.strerror}.") from error
+        if is_folder:
             yield from _in_folder(place)
-        elif not place.exists():
-            raise SourceError(f"There is no file or folder {place}.")
         else:
             yield place
 
@@ -110,33 +119,59 @@ def pictures_of(file: Place) -> Iterator[Picture]:
         assert isinstance(file, Path)
         yield from _in_archive(file)
     else:
-        yield Picture(str(file), partial(read_file, file))
+        yield Picture(str(file), partial(read_file, file), partial(stamp_of, file))
 
 
 def is_archive(file: Place) -> bool:
     """Return whether `file` is looked into; in an object store no archive is."""
-    return isinstance(file, Path) and file.name.lower().endswith(ARCHIVES)
+    return isinstance(file, Path) and file.name.lower().endswith(SUFFIXES)
 
 
-def picture_names(places: Iterable[Place]) -> Iterator[str]:
-    """Yield the name of each picture that `find_pictures` finds, and raise what it raises.
+def each_once(pictures: Iterable[Picture], done: Collection[str]) -> Iterator[Picture]:
+    """Yield each of `pictures` that is not `done`, once: two paths may lead to one."""
+    seen = set(done)
+    for picture in pictures:
+        if picture.name not in seen:
+            seen.add(picture.name)
+            yield picture
 
-    So a damaged archive is told before an hour's work, not after it.
-    """
-    return (picture.name for picture in find_pictures(places))
+
+def stamp_of(file: Place) -> str | None:
+    """Return the size and the times of `file`, which change with what is in it; None if unknown."""
+    if isinstance(file, Stored):
+        return file.stamp
+    try:
+        about = os.stat(file)
+    except (OSError, ValueError):
+        return None
+    # The second time changes too where a file takes the place of another of the same age.
+    return f"{about.st_size}-{about.st_mtime_ns}-{about.st_ctime_ns}"
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:
     # Not with `iterdir`, which asks the disk about every file again.
-    with os.scandir(folder) as scanned:
-        entries = sorted(scanned, key=lambda entry: entry.name)
+    try:
+        with os.scandir(folder) as scanned:
+            entries = sorted(scanned, key=lambda entry: entry.name)
+    except OSError as error:
+        raise SourceError(
+            f"The folder {folder} cannot be read: {error.strerror}. Nobody knows what is in it: "
+            "make it readable, or leave it out."
+        ) from error
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield Path(entry.path)
         elif not entry.is_symlink():
             yield from _in_folder(Path(entry.path))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # A link that leads in a circle: what reading it says becomes its row.
+        return False
 
 
 def read_file(file: Place, most: int) -> bytes:
@@ -171,73 +206,17 @@ def read_file(file: Place, most: int) -> bytes:
 
 
 def _in_archive(path: Path) -> Iterator[Picture]:
+    stamp = stamp_of(path)
     try:
-        if path.suffix.lower() == ".zip":
-            yield from _in_zip(path)
-        else:
-            yield from _in_tar(path)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise SourceError(f"{path} is not a whole archive: {error}.") from error
+        for member in find_members(path):
+            read = partial(_read_member, member)
+            yield Picture(f"{path}!/{member.name}", read, lambda: stamp, ordered=True)
+    except ArchiveError as error:
+        raise SourceError(str(error)) from error
 
 
-def _in_tar(path: Path) -> Iterator[Picture]:
-    # As a stream, from front to back: what is yielded has to be read before the next is asked for.
-    with tarfile.open(path, "r|*") as archive:
-        for member in archive:
-            if not member.isfile() or _is_hidden(path, member.name):
-                continue
-            content = archive.extractfile(member)
-            assert content is not None
-            yield Picture(_named(path, member.name), _once(content.read), ordered=True)
-
-
-def _in_zip(path: Path) -> Iterator[Picture]:
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.is_dir() or _is_hidden(path, member.filename):
-                continue
-
-            def read(most: int, member: zipfile.ZipInfo = member) -> bytes:
-                with archive.open(member) as content:
-                    return content.read(most)
-
-            yield Picture(_named(path, member.filename), _once(read), ordered=True)
-
-
-def _once(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
-    def reading(most: int) -> bytes:
-        try:
-            return read(most)
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,  # a file with a password
-            tarfile.TarError,
-            zipfile.BadZipFile,
-            zlib.error,  # which these two modules let through
-            lzma.LZMAError,
-        ) as error:
-            raise Unreadable(f"It cannot be read from its archive: {error}.") from error
-
-    return reading
-
-
-def _is_hidden(archive: Path, name: str) -> bool:
-    """Return whether a file in an archive is left out.
-
-    Raises:
-        SourceError: its name leads out of the archive, so whoever made that meant harm.
-    """
-    parts = PurePosixPath(name).parts
-    if name.startswith(("/", "\\")) or ".." in parts:
-        raise SourceError(
-            f"{archive} holds a file that is called {name!r}, which leads out of it. Nothing of "
-            "the archive was looked at; unpack it yourself if you trust it."
-        )
-    return any(part.startswith(".") for part in parts) or "__MACOSX" in parts
-
-
-def _named(archive: Path, name: str) -> str:
-    return f"{archive}!/{name}"
+def _read_member(member: Member, most: int) -> bytes:
+    try:
+        return member.read(most)
+    except MemberError as error:
+        raise Unreadable(str(error)) from error

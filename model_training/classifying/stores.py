@@ -47,10 +47,13 @@ class Stored:
         address: what was asked for: it says which store that is, and how it is reached.  There may
             be credentials in it, so it is not printed; what `str` gives has none.
         path: of a file that was found there; empty of the address itself.
+        stamp: size and time of that file, which change with what is in it; None where the store
+            does not tell them.
     """
 
     address: str = field(repr=False)
     path: str = ""
+    stamp: str | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         address = Address.parse(self.address)
@@ -85,7 +88,7 @@ def find_stored(place: Stored) -> Iterator[Stored]:
         if "/" in root:
             found = store.get_file_info(root)
             if found.type == fs.FileType.File:
-                yield Stored(place.address, found.path)
+                yield Stored(place.address, found.path, _stamp(found))
                 return
             if found.type == fs.FileType.NotFound:
                 raise StoreError(f"There is nothing at {place}.")
@@ -97,10 +100,15 @@ def find_stored(place: Stored) -> Iterator[Stored]:
             f"{place} cannot be read ({_why(place.address, error)}). Is the address right, and may "
             "this machine read it? Credentials come from where the store's own tools look for them."
         ) from error
-    paths = (one.path for one in files if one.type == fs.FileType.File)
-    for path in sorted(paths, key=lambda path: PurePosixPath(path).parts):
-        if not any(part.startswith(".") for part in PurePosixPath(path).relative_to(root).parts):
-            yield Stored(place.address, path)
+    some = (one for one in files if one.type == fs.FileType.File)
+    for one in sorted(some, key=lambda one: PurePosixPath(one.path).parts):
+        inside = PurePosixPath(one.path).relative_to(root)
+        if not any(part.startswith(".") for part in inside.parts):
+            yield Stored(place.address, one.path, _stamp(one))
+
+
+def _stamp(file: Any) -> str | None:
+    return None if file.mtime_ns is None else f"{file.size}-{file.mtime_ns}"
 
 
 def read_stored(file: Stored, most: int) -> bytes:

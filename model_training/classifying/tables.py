@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -48,12 +49,11 @@ def check_format(path: Path) -> None:
 
 def _write_json_lines(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{row.to_json()}\n" for row in rows)
+        file.writelines(f"{json.dumps(row.nested(classes))}\n" for row in rows)
 
 
 def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> None:
-    # What is no Unicode in the name of a file stays as it is, byte by byte.
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, [*COLUMNS, *(f"probability:{name}" for name in classes)])
         table.writeheader()
         table.writerows(row.flat(classes) for row in rows)
@@ -72,9 +72,6 @@ def _write_parquet(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) ->
 def _flat(rows: Iterable[Row], classes: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
     left = iter(rows)
     while flat := [row.flat(classes) for row in islice(left, AT_A_TIME)]:
-        for row in flat:
-            # Parquet holds Unicode only, and a file may be called anything.
-            row["file"] = row["file"].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         yield flat
 
 

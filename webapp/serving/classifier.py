@@ -147,10 +147,6 @@ class Classifier:
         """Judge each of `images`, given by its views (`judge.views`)."""
         return self.judge_features(self.features(images))
 
-    def judge_pictures(self, images: Sequence[Image.Image]) -> list[Judgement]:
-        """Judge each of `images`, RGB of any size."""
-        return self.judge_views([self.judge.views(image) for image in images])
-
     @property
     def explanation(self) -> Explanation | None:
         """Return what was measured of the ways to explain its answers; None if nothing was."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from model_training.classifying.sources import (
     Picture,
     Place,
     Unreadable,
+    each_once,
     find_files,
     is_archive,
     pictures_of,
@@ -29,17 +30,20 @@ class Read:
         name: as in `Picture`.
         data: its bytes; None where they cannot be read.
         why: why they cannot.
+        stamp: of its file, as in `Picture`; None where it cannot be read.
     """
 
     name: str
     data: bytes | None
     why: str | None = None
+    stamp: str | None = None
 
     @classmethod
     def of(cls, picture: Picture, most: int) -> Read:
         """Return at most so many bytes of `picture`."""
+        stamp = picture.stamp()
         try:
-            return cls(picture.name, picture.read(most))
+            return cls(picture.name, picture.read(most), stamp=stamp)
         except Unreadable as error:
             return cls(picture.name, None, str(error))
 
@@ -67,7 +71,7 @@ class Part:
         Raises:
             SourceError: an archive is damaged.
         """
-        pictures = self._pictures()
+        pictures = each_once(chain.from_iterable(map(pictures_of, self.files)), self.done)
         if not self.stored:
             # What is in an archive is read in its order.
             yield from (Read.of(picture, most) for picture in pictures)
@@ -75,14 +79,6 @@ class Part:
         with ThreadPoolExecutor(AT_ONCE) as readers:
             while some := list(islice(pictures, AT_ONCE)):
                 yield from readers.map(Read.of, some, [most] * len(some))
-
-    def _pictures(self) -> Iterator[Picture]:
-        seen = set(self.done)
-        for file in self.files:
-            for picture in pictures_of(file):
-                if picture.name not in seen:
-                    seen.add(picture.name)
-                    yield picture
 
 
 def divide(places: Iterable[Place], done: Collection[str], most: int = PICTURES) -> Iterator[Part]:

@@ -39,6 +39,8 @@ def classify_on_cluster(
         ClusterError: the cluster cannot go on.
         SourceError: a source has become unreadable.
     """
+    if not parts:
+        return
     _configure()
     most = task.limits.file_bytes + 1
     sources = [

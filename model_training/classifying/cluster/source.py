@@ -12,7 +12,9 @@ from ray.data.block import BlockMetadata
 
 from model_training.classifying.cluster.parts import PICTURES, Part, Read
 
-SCHEMA = pa.schema([("name", pa.binary()), ("data", pa.binary()), ("why", pa.string())])
+SCHEMA = pa.schema(
+    [("name", pa.binary()), ("data", pa.binary()), ("why", pa.string()), ("stamp", pa.string())]
+)
 """Of what a task reads: bytes, since a file's name may be no Unicode."""
 BLOCK_BYTES = 8 * 2**20
 """Of what goes to a worker at a time: photos are handed out in fewer than small pictures."""
@@ -76,6 +78,7 @@ def _table(read: Sequence[Read]) -> pa.Table:
         [os.fsencode(one.name) for one in read],
         [one.data for one in read],
         [one.why for one in read],
+        [one.stamp for one in read],
     )
     arrays = [pa.array(column, kind) for column, kind in zip(columns, SCHEMA.types, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)

@@ -70,10 +70,10 @@ class Worker:
         return pa.table({"row": [row.to_json() for some in rows for row in some]})
 
 
-def _picture(name: bytes, data: bytes | None, why: str | None) -> Picture:
+def _picture(name: bytes, data: bytes | None, why: str | None, stamp: str | None) -> Picture:
     def read(_most: int) -> bytes:
         if data is None:
             raise Unreadable(why)
         return data
 
-    return Picture(os.fsdecode(name), read)
+    return Picture(os.fsdecode(name), read, lambda: stamp)

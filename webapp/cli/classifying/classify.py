@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import errno
-import sys
 import time
 from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
-from model_training.classifying.addresses import is_address
 from model_training.classifying.cluster.joining import ClusterError
 from model_training.classifying.journal import Journal, JournalError
 from model_training.classifying.pipeline import BATCH, SMALL_BATCH
-from model_training.classifying.sources import Place, SourceError, picture_names
-from model_training.classifying.stores import Stored
+from model_training.classifying.rows import Row
+from model_training.classifying.sources import Place, SourceError
 from model_training.classifying.tables import FORMATS, NoParquet, check_format, write_table
+from model_training.files import check_writable
+from webapp.cli.classifying.inputs import find_all, places_of
 from webapp.cli.classifying.work import Work, in_process, on_cluster
 from webapp.cli.common.bars import Bars
 
@@ -77,25 +78,22 @@ def classify_command(
     reason. To continue an interrupted run, give the same command again.
     """
     _check_output(output, force)
-    found = _places(paths)
+    found = places_of(paths)
     try:
         work = (
             in_process(name, batch, threads)
             if address is None
             else on_cluster(address, name, batch, threads or 1)
         )
-        names = set(picture_names(found))
-    except (SourceError, ClusterError) as error:
+    except ClusterError as error:
         raise click.ClickException(str(error)) from error
-    if not names:
-        raise click.ClickException("No files were found under the given paths.")
     try:
         with Journal(output, work.identity, restart=restart) as journal:
-            if journal.done:
-                click.echo(f"{len(journal.done):,} pictures are done already.", err=True)
-            pace = _work(journal, work, found, names)
-            write_table(output, journal.rows(), work.classes)
-            _summarize(journal, output, pace)
+            names, left_out = _find(journal, work, found, output)
+            pace = _work(journal, work, found, names, left_out)
+            said: Counter[str] = Counter()
+            write_table(output, _counted(journal.rows(names), said), work.classes)
+            _summarize(said, output, pace)
             journal.remove()
     except JournalError as error:
         raise click.ClickException(str(error)) from error
@@ -140,43 +138,72 @@ class _Pace:
         return words
 
 
-def _work(journal: Journal, work: Work, places: list[Place], names: set[str]) -> _Pace:
-    """Write a row of each picture that has none.
+def _find(
+    journal: Journal, work: Work, places: list[Place], output: Path
+) -> tuple[Collection[str], set[str]]:
+    """Return the names of what is asked for and of what is left out; keep what is done of it.
 
     Raises:
-        ClusterError: a picture was left out, of which nobody knows why.
+        click.ClickException: it cannot be found, there is none, or nothing can be done for it.
+    """
+    try:
+        if not journal.done:
+            work.check()
+        names, left_out = find_all(places, (output, journal.path), journal.done)
+    except (SourceError, ClusterError) as error:
+        raise click.ClickException(str(error)) from error
+    if not names:
+        raise click.ClickException("No files were found under the given paths.")
+    journal.keep(names)
+    if journal.done:
+        click.echo(f"{len(journal.done):,} pictures are done already.", err=True)
+    return names.keys(), left_out
+
+
+def _work(
+    journal: Journal,
+    work: Work,
+    places: list[Place],
+    names: Collection[str],
+    left_out: set[str],
+) -> _Pace:
+    """Write a row of each picture called one of `names` that has none.
+
+    Raises:
+        ClusterError: a picture got none, of which nobody knows why.
     """
     pace, started = _Pace(), time.perf_counter()
+    left = len(names) - len(journal.done)
+    if not left:
+        return pace
     with Bars() as bars:
-        advance = bars.each("pictures", len(names - journal.done))
+        advance = bars.each("pictures", left)
         advance(0)
-        for rows in work.rows(places, journal.done):
+        for some in work.rows(places, left_out.union(journal.done)):
+            # Files that came since then are left to another run.
+            rows = [row for row in some if row.file in names]
             journal.add(rows)
             pace.add(len(rows), time.perf_counter() - started)
             advance(len(rows))
     journal.sync()
-    if lost := names - journal.done:
-        raise ClusterError(f"{len(lost):,} pictures have no row, such as {min(lost)}.")
+    if lost := [name for name in names if name not in journal.done]:
+        raise ClusterError(f"{len(lost):,} pictures have no row, such as {lost[0]}.")
     return pace
 
 
-def _summarize(journal: Journal, output: Path, pace: _Pace) -> None:
-    said = Counter(row.verdict or "not opened" for row in journal.rows())
+def _counted(rows: Iterable[Row], said: Counter[str]) -> Iterator[Row]:
+    """Yield `rows`, and count in `said` what they say."""
+    for row in rows:
+        said[row.verdict or "not opened"] += 1
+        yield row
+
+
+def _summarize(said: Counter[str], output: Path, pace: _Pace) -> None:
     parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(said.items()))
     click.echo(f"{said.total():,} pictures: {parts}.")
     if pace.rows:
         click.echo(f"{pace.rows:,} of them now, {pace}.")
-    click.echo(f"Written to {output}.")
-
-
-def _places(paths: tuple[str, ...]) -> list[Place]:
-    listed: list[str] = []
-    for path in paths:
-        if path == "-":
-            listed += [line.rstrip("\r\n") for line in sys.stdin if line.strip()]
-        else:
-            listed.append(path)
-    return [Stored(path) if is_address(path) else Path(path) for path in listed]
+    click.echo(f"Written to {click.format_filename(output)}.")
 
 
 def _check_output(output: Path, force: bool) -> None:
@@ -198,3 +225,9 @@ def _check_output(output: Path, force: bool) -> None:
         raise click.BadParameter(
             f"the folder {output.parent} does not exist: create it first.", param_hint="--output"
         )
+    try:
+        check_writable(output)
+    except OSError as error:
+        raise click.BadParameter(
+            f"{output} cannot be written: {error.strerror}.", param_hint="--output"
+        ) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from flask import current_app
@@ -16,7 +17,7 @@ from model_training.classifying.cluster.joining import ClusterError, check, join
 from model_training.classifying.cluster.parts import divide
 from model_training.classifying.pipeline import Limits, classify
 from model_training.classifying.rows import Row
-from model_training.classifying.sources import Picture, Place, find_pictures
+from model_training.classifying.sources import Place, each_once, find_pictures
 from webapp.answering.received import limits
 from webapp.cli.common.classifiers import answering_bundle, default_classifier, named_classifier
 from webapp.serving.classifier import Classifier, ClassifierError, load_for_many
@@ -29,12 +30,15 @@ class Work:
     Args:
         classes: of the model.
         identity: what decides what is said of a picture; a run with another is another run.
-        rows: yields a row of each picture under some places that has none yet, some at a time.
+        check: says at once what would keep `rows` from its work, by a ClusterError.
+        rows: yields a row of each picture under some places, but for those whose names it is
+            given, some at a time.
     """
 
     classes: tuple[str, ...]
     identity: dict[str, str]
-    rows: Callable[[list[Place], set[str]], Iterator[list[Row]]]
+    check: Callable[[], None]
+    rows: Callable[[list[Place], Collection[str]], Iterator[list[Row]]]
 
 
 def in_process(name: str | None, batch: int | None, threads: int | None) -> Work:
@@ -46,12 +50,13 @@ def in_process(name: str | None, batch: int | None, threads: int | None) -> Work
     classifier = named_classifier(name) if name else default_classifier()
     size = _limits()
 
-    def rows(places: list[Place], done: set[str]) -> Iterator[list[Row]]:
-        left = _left(places, done)
+    def rows(places: list[Place], done: Collection[str]) -> Iterator[list[Row]]:
+        left = each_once(find_pictures(places), done)
         judge, backend = classifier.judge, classifier.backend
         return classify(left, judge, backend, size, batch=batch, threads=threads)
 
-    return Work(classifier.classes, _identity(classifier.bundle), rows)
+    identity = _identity(classifier.bundle, size)
+    return Work(classifier.classes, identity, lambda: None, rows)
 
 
 def on_cluster(address: str, name: str | None, batch: int | None, processors: int) -> Work:
@@ -62,10 +67,9 @@ def on_cluster(address: str, name: str | None, batch: int | None, processors: in
         processors: of each worker.
 
     Raises:
-        ClusterError: nobody can enter a cluster there, or the model cannot answer.
+        ClusterError: the model cannot answer.
         click.ClickException: the model is not here, or not signed as the site wants it.
     """
-    check(address)
     bundle = answering_bundle(name or current_app.config["DEFAULT_MODEL"])
     try:
         judge = Classifier.judge_of(bundle)
@@ -73,7 +77,7 @@ def on_cluster(address: str, name: str | None, batch: int | None, processors: in
         raise ClusterError(f"{bundle.name} cannot answer: {error}.") from error
     size = _limits()
 
-    def rows(places: list[Place], done: set[str]) -> Iterator[list[Row]]:
+    def rows(places: list[Place], done: Collection[str]) -> Iterator[list[Row]]:
         packages = tuple(Path(one.__path__[0]) for one in (model_training, webapp))
         with joined(address, packages, _environment(processors)) as total:
             # Once there is a cluster: Ray takes seconds to be imported.
@@ -85,7 +89,7 @@ def on_cluster(address: str, name: str | None, batch: int | None, processors: in
             workers = max(total // processors, 1)
             yield from classify_on_cluster(parts, task, pack(bundle), workers)
 
-    return Work(judge.classes, _identity(bundle), rows)
+    return Work(judge.classes, _identity(bundle, size), partial(check, address), rows)
 
 
 def _environment(processors: int) -> dict[str, str]:
@@ -103,14 +107,11 @@ def _limits() -> Limits:
     return Limits(allowed.photo_bytes, allowed.photo_pixels)
 
 
-def _left(places: list[Place], done: set[str]) -> Iterator[Picture]:
-    seen = set(done)
-    for picture in find_pictures(places):
-        if picture.name not in seen:  # Two paths may lead to one picture.
-            seen.add(picture.name)
-            yield picture
-
-
-def _identity(bundle: Bundle) -> dict[str, str]:
+def _identity(bundle: Bundle, size: Limits) -> dict[str, str]:
     files = bundle.card.files
-    return {"model": bundle.name, "network": files["model.keras"], "judge": files["judge.npz"]}
+    return {
+        "model": bundle.name,
+        "network": files["model.keras"],
+        "judge": files["judge.npz"],
+        "limits": f"{size.file_bytes} bytes, {size.pixels} pixels",
+    }
