@@ -212,9 +212,9 @@ def test_each_point_leads_to_the_page_of_its_model(client: PageClient) -> None:
         assert f"{ours:.2%} here, {reported:.2%} reported" in words
         assert client.get(f"/models/{name}").status == 200
     # What a source reported of a network is no figure of it under a training of ours.
-    ours = {name for name in HERE if RECIPES[name].network_of}
+    ours_alone = {name for name in HERE if RECIPES[name].network_of}
     with_cost = {
-        n for n, row in rows.items() if row["accuracy"] or (row["reported"] and n not in ours)
+        n for n, row in rows.items() if row["accuracy"] or (row["reported"] and n not in ours_alone)
     }
     assert {name for name, _ in parameters} == {n for n in with_cost if rows[n]["parameters"]}
     assert dict(parameters)["resnet50-224"].endswith("95.00% reported, 49,723,082")
