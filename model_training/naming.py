@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-SLUG = r"^[a-z0-9][a-z0-9.-]{0,63}$"
-"""Lower-case letters, digits, dots and dashes; a letter or digit first; at most 64."""
-
 MOST = 64
+"""The characters that a slug may have."""
+SLUG = rf"^[a-z0-9][a-z0-9.-]{{0,{MOST - 1}}}$"
+"""Lower-case letters, digits, dots and dashes; a letter or digit first; at most `MOST`."""
 
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -36,4 +36,4 @@ def short_slug(name: str) -> str:
 
 def slug(text: str) -> str:
     """Return `text` as a slug; empty where it has no Latin letter or digit."""
-    return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")[:64].rstrip("-.")
+    return re.sub(r"[^a-z0-9.-]+", "-", text.lower()).strip("-.")[:MOST].rstrip("-.")

@@ -33,17 +33,17 @@ def siblings(result: Result, others: Mapping[str, Result]) -> list[Sibling]:
         others: measured on the same test images, by name.
     """
     recipe = result.bundle.card.recipe
+    network = _network(recipe)
     return [
         Sibling(
             name,
             other.bundle.card.title,
             other.accuracy,
             other.accuracy - result.accuracy,
-            other.bundle.card.recipe == _network(recipe),
+            other.bundle.card.recipe == network,
         )
         for name, other in others.items()
-        if other.bundle.card.recipe != recipe
-        and _network(other.bundle.card.recipe) == _network(recipe)
+        if other.bundle.card.recipe != recipe and _network(other.bundle.card.recipe) == network
     ]
 
 
