@@ -14,6 +14,7 @@ from flask import Flask
 
 from benchmarks.scaling import check, costs, plan
 from benchmarks.scaling.autoscaling import Rule, simulate_scaling
+from benchmarks.scaling.costs import mean_costs
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
 from benchmarks.scaling.training import Link, Network
 from webapp.limits.admission import DECODED_AT_ONCE
@@ -39,6 +40,14 @@ def test_who_waits_for_the_network_waits_as_long_as_theory_says() -> None:
     # One at a time, each as long: Pollaczek and Khinchine's formula.
     found = simulate(arrivals(14, 400, seed=3), dataclasses.replace(NOTHING, image=0.05), ROOMY)
     assert mean(found) == pytest.approx(0.05 + 0.7 * 0.05 / (2 * (1 - 0.7)), rel=0.1)
+
+
+def test_photos_that_cost_more_or_less_than_others_wait_as_long_as_theory_says() -> None:
+    # The same formula: the mean square of a log-normal service time grows with its variation.
+    photos = dataclasses.replace(NOTHING, image=0.05, variation=0.7)
+    found = simulate(arrivals(10, 2000, seed=3), photos, ROOMY)
+    waiting = 10 * 0.05**2 * math.exp(0.7**2) / (2 * (1 - 0.5))
+    assert mean(found) == pytest.approx(0.05 + waiting, rel=0.1)
 
 
 def test_batches_answer_what_one_by_one_could_not() -> None:
@@ -116,6 +125,13 @@ def test_gradients_take_the_longer_the_more_add_them_up_up_to_twice_their_size()
     assert network.told(2, link) == pytest.approx(1.0)
     assert network.told(1000, link) == pytest.approx(2.0, rel=0.01)
     assert network.told(8, link, divided_among=4) == pytest.approx(network.told(8, link) / 4)
+
+
+def test_costs_that_were_measured_twice_are_their_mean() -> None:
+    before = dataclasses.replace(NOTHING, decode=0.04, variation=0.1, views=4)
+    after = dataclasses.replace(before, decode=0.06, variation=0.2)
+    found = mean_costs([before, after])
+    assert (found.decode, found.variation, found.views) == (0.05, 0.15, 4)
 
 
 def test_what_other_virtual_machines_take_counts_as_used(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ network itself.  Processor time is longer where others use the caches, but does 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -103,7 +106,8 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 80) -> Cos
     before, begun = sum(map(_spent, theirs)), time.perf_counter()
     time.sleep(IDLE)
     idle = (sum(map(_spent, theirs)) - before) / (time.perf_counter() - begun)
-    alone = statistics.median(map(rested, range(count // 2)))
+    lone = [rested(number) for number in range(count // 2)]
+    alone = statistics.median(lone)
     before, decoded = sum(map(_spent, theirs)), sum(map(_spent, decoders))
     begun, own = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(cores()) as clients:
@@ -115,6 +119,7 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 80) -> Cos
     decode = (sum(map(_spent, decoders)) - decoded) / count
     print(f"\nWhile nobody asks, the site uses {idle:.1%} of a processor.")
     print(f"Half of the photos that come alone are answered within {1000 * alone:.0f} ms.")
+    lower, _, upper = statistics.quantiles(lone, n=4)
     network, views, spread, together = measure_network(model)
     image, batch = (float(value) for value in np.polyfit(SIZES, network, 1, w=1 / np.array(SIZES)))
     batch = max(0.0, batch)
@@ -127,8 +132,22 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 80) -> Cos
         spread=round(spread, 3),
         together=together,
         client=round(client, 5),
+        # Of a normal distribution with these quartiles: one that waited for long does not count.
+        variation=round(math.log(upper / lower) / (2 * NormalDist().inv_cdf(0.75)), 4),
     )
-    return replace(costs, waking=round(max(0.0, alone - _computing(costs)), 5))
+    computing = _computing(replace(costs, variation=0.0))
+    return replace(costs, waking=round(max(0.0, alone - computing), 5))
+
+
+def mean_costs(measured: Sequence[Costs]) -> Costs:
+    """Return the mean of what was `measured` of one site at different times."""
+    fields = [asdict(costs) for costs in measured]
+    means = {
+        name: round(statistics.fmean(one[name] for one in fields), 5)
+        for name, value in fields[0].items()
+        if isinstance(value, float)
+    }
+    return Costs(**fields[0] | means)
 
 
 def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float, bool]:

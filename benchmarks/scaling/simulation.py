@@ -43,6 +43,8 @@ class Costs:
         client: sending the photo and reading the answer, where the client is on this machine.
         waking: how much longer a photo takes that finds the machine idle: its cores sleep, its
             caches hold something else.  Nobody else waits for that.
+        variation: by how much photos differ, of the same size: the standard deviation of the
+            logarithm of what each costs.
     """
 
     decode: float
@@ -54,11 +56,16 @@ class Costs:
     together: bool = True
     client: float = 0.0
     waking: float = 0.0
+    variation: float = 0.0
 
     @property
     def photo(self) -> float:
         """Return what a photo costs that is asked about alone, without its client."""
         return self.decode + self.rest + self.batch + self.views * self.image
+
+    def drawn(self, rng: random.Random) -> float:
+        """Return how many times the mean one photo costs, by chance: log-normal, of mean 1."""
+        return rng.lognormvariate(-(self.variation**2) / 2, self.variation)
 
     def at_best(self, most: int) -> float:
         """Return what a photo costs where every batch holds `most` images."""
@@ -193,25 +200,25 @@ class Worker:
         self._asking = False
         self._waiting: list[simpy.Event] = []
 
-    def answer(self) -> Steps:
-        """Answer a photo; the value is whether it was."""
+    def answer(self, factor: float = 1.0) -> Steps:
+        """Answer a photo that costs `factor` times what others do; the value is whether it was."""
         if self.admitted >= self._settings.admitted:
             return False
         self.admitted += 1
         try:
             deadline = self._env.now + self._settings.seconds
-            yield from self._in_python(self._costs.rest / 2)
+            yield from self._in_python(factor * self._costs.rest / 2)
             with self._decoders.request() as decoder:
                 yield decoder | self._env.timeout(max(0.0, deadline - self._env.now))
                 if not decoder.triggered:
                     return False
-                yield from self._cores.compute(self._costs.decode, gives_way=True)
+                yield from self._cores.compute(factor * self._costs.decode, gives_way=True)
             with self._turns.request() as turn:
                 yield turn | self._env.timeout(max(0.0, deadline - self._env.now))
                 if not turn.triggered:
                     return False
-                yield from self._ask_network()
-                yield from self._in_python(self._costs.rest / 2)
+                yield from self._ask_network(factor)
+                yield from self._in_python(factor * self._costs.rest / 2)
             return True
         finally:
             self.admitted -= 1
@@ -225,7 +232,7 @@ class Worker:
                 yield from self._cores.compute(part)
             seconds -= part
 
-    def _ask_network(self) -> Steps:
+    def _ask_network(self, factor: float) -> Steps:
         """As `MicroBatching`: alone where nothing runs, else with all that came meanwhile."""
         batch: list[simpy.Event] = []
         if self._asking and self._costs.together:
@@ -237,7 +244,7 @@ class Worker:
             batch, self._waiting = self._waiting[:room], self._waiting[room:]
         self._asking = True  # Where nobody shares a call, nobody asks.
         images = (1 + len(batch)) * self._costs.views
-        seconds = self._costs.batch + images * self._costs.image
+        seconds = factor * (self._costs.batch + images * self._costs.image)
         yield from self._cores.compute_shared(seconds, self._costs.spread)
         for other in batch:
             other.succeed(False)
@@ -304,13 +311,14 @@ def visit(
 ) -> Steps:
     """Send a photo to whichever machine, and then worker, has fewest; by chance among equals."""
     sent = env.now
+    factor = costs.drawn(rng)
     machine = min(machines, key=lambda one: (one.admitted, rng.random()))
     if costs.waking and not machine.admitted:
         yield env.timeout(costs.waking)
     if costs.client:
-        yield from machine.cores.compute(costs.client)
+        yield from machine.cores.compute(factor * costs.client)
     worker = min(machine.workers, key=lambda one: (one.admitted, rng.random()))
-    if (yield from worker.answer()):
+    if (yield from worker.answer(factor)):
         outcome.sent.append(sent)
         outcome.seconds.append(env.now - sent)
     else:
