@@ -26,6 +26,7 @@ from tests.test_upload import multipart
 from webapp.answering.carried.photo_seal import FORM_BYTES
 from webapp.feedback import prepare_at_start
 from webapp.feedback.database import database_url
+from webapp.feedback.entry import NONE_OF_THESE
 from webapp.feedback.store import DAY, HOUR, Store
 from webapp.limits.by_client import client as client_name
 from webapp.settings import SettingError
@@ -77,7 +78,7 @@ def attribute(tag: str, name: str) -> str:
 
 def chosen(page: Page) -> list[str]:
     """What is chosen in the form."""
-    return re.findall(r'<option selected value="[^"]*">([^<]+)<', page.html)
+    return re.findall(r'<option selected value="([^"]*)">', page.html)
 
 
 def ticked(page: Page) -> bool:
@@ -145,6 +146,17 @@ def test_a_photo_that_was_only_answered_is_not_stored(app: Flask, client: PageCl
     answered(client, pictures.jpeg())
     assert not (Path(app.instance_path) / "feedback.sqlite").exists()
     assert store_of(app).entries() == []
+
+
+def test_to_agree_with_the_network_is_the_first_choice(client: PageClient) -> None:
+    page = client.post("/", data={"image": (io.BytesIO(pictures.jpeg()), "cat.jpg")})
+    (form,) = re.findall(r'<form class="flag-form".*?</form>', page.html, re.S)
+    choices = re.findall(r'<option value="([^"]+)">([^<]+)</option>', form)
+    value, text = choices[0]
+    assert {name for name, _ in choices} == {*CLASSES, NONE_OF_THESE}
+    assert text == f"{value.replace('-', ' ')}, as the network says"
+    fields = form_of(page) | {"right": value, "consent": "yes"}
+    assert "and so did the network" in send(client, fields).text
 
 
 INCOMPLETE = {

@@ -299,6 +299,8 @@ def test_a_review_of_a_data_set_that_was_trained_on_is_linked_from_its_page(
     assert 'href="/dataset/garden/review"' in page.html
     review = client.get("/dataset/garden/review")
     assert "No picture of fern" in review.text
+    assert f"<h1>{found.data_sets['garden'].title}</h1>" in review.html
+    assert 'href="/dataset/garden"' in review.html
     assert client.fetch("/dataset/garden/review.json").get_json()["name"] == "garden"
 
 

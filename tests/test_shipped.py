@@ -17,6 +17,7 @@ from model_training.bundles.bundle import Bundle
 from model_training.bundles.reading import read_bundles
 from model_training.datasets.catalog.cifar10 import TITLE as CIFAR_10
 from model_training.datasets.dataset import ImageSet
+from model_training.datasets.registry import find_known
 from model_training.judging.calibration import fit_calibrator
 from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
 from model_training.recipes import find_recipe
@@ -177,3 +178,16 @@ def shipped(name: str) -> Bundle:
     """The bundle of that name."""
     (bundle,) = (one for one in SHIPPED if one.name == name)
     return bundle
+
+
+def test_the_photos_of_animals7_were_reviewed_as_the_catalogue_describes_them(
+    client: PageClient,
+) -> None:
+    animals = find_known("animals7")
+    page = client.get("/dataset/animals7/review")
+    told = client.fetch("/dataset/animals7/review.json").get_json()
+    counts = {one["name"]: one["pictures"] for one in told["classes"]}
+    assert f"<h1>{animals.title}</h1>" in page.html
+    assert f"{min(counts.values()):,} of each" in animals.about.lead
+    cards = [one.card for one in SHIPPED if one.card.training.data_set == animals.title]
+    assert cards and all(card.classes == list(counts) for card in cards)

@@ -58,8 +58,11 @@ def one_json(name: str) -> ResponseReturnValue:
 @bp.get("/<name>/review")
 def reviewed(name: str) -> ResponseReturnValue:
     """Show the findings of `flask data review` in a folder of photos."""
-    review = find_review(name)
-    return render_template("dataset/review.html", review=review, summary=summarize(review))
+    review, data = find_review(name), get_library().data_sets.get(name)
+    title = data.title if data else review.name
+    return render_template(
+        "dataset/review.html", review=review, title=title, summary=summarize(review)
+    )
 
 
 @bp.get("/<name>/review.json")

@@ -84,10 +84,13 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
         # Sealed anew, so that a form that comes back may stay open as long again.
         self.seal.data, self.photo.data = seal(seen), seen.photo_uri
         classes = sorted(name for name, _ in seen.shares)
+        names = {name: name for name in classes} | {NONE_OF_THESE: "none of these"}
+        # What the network said comes first: to agree takes no search among a hundred classes.
+        agreed = seen.label if seen.known else NONE_OF_THESE
         self.right.choices = [
             ("", "Choose …"),
-            *((name, name) for name in classes),
-            (NONE_OF_THESE, "none of these"),
+            (agreed, f"{names.pop(agreed)}, as the network says"),
+            *names.items(),
         ]
         self.consent.label.text = (
             "I agree to this photo being kept for up to "
