@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,10 +26,12 @@ from model_training.datasets.kept import CACHE
 from model_training.judging.intervals import compare
 from model_training.judging.metrics import accuracy
 from model_training.judging.prediction import predict, predict_averaged
+from model_training.networks.importing import compute_with_onednn
 from model_training.recipes import Lookahead, Phase, Recipe, find_recipe
 from model_training.recipes.scratch.airbench import begin_as_identity, whiten_first
-from model_training.training.environment import usable_precision
-from model_training.training.loop import Place, train
+
+if TYPE_CHECKING:
+    import keras
 
 ROOT = Path(__file__).parent.parent
 Answers = NDArray[np.bool_]
@@ -37,10 +39,13 @@ Answers = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of a trained network on the validation images; `right` is one value per image."""
+    """The results of a trained network on the validation images; `right` is one value per image.
+
+    `averaged` is None where that was not measured.
+    """
 
     right: Answers
-    averaged: float
+    averaged: float | None
     seconds_per_epoch: float
 
 
@@ -55,6 +60,9 @@ def main() -> None:
     parser.add_argument("--only", metavar="WORD", help="changes with this word in their names")
     parser.add_argument("--data", type=Path, help="CIFAR-10, if not in instance/data")
     asked = parser.parse_args()
+    compute_with_onednn()
+    from model_training.training.environment import usable_precision
+
     data = load_cifar10(ROOT / "instance" / "data" / NAME / CACHE, asked.data).train
     fit, validation = (data.take(part) for part in split(data.labels))
     recipe = with_phase(find_recipe("fast-cnn"), epochs=asked.epochs)
@@ -140,17 +148,23 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def measure(recipe: Recipe, seed: int, fit: ImageSet, validation: ImageSet) -> Outcome:
-    """Train `recipe` and measure it on `validation`."""
+def measure(
+    recipe: Recipe, seed: int, fit: ImageSet, validation: ImageSet, *, averages: bool = True
+) -> Outcome:
+    """Train `recipe` and measure it on `validation`, with six views of each image if `averages`."""
+    import keras
+
+    from model_training.training.loop import Place, train
+
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder) / "state", Path(folder) / "features")
         trained = train(recipe, recipe.phases, seed, fit, None, place)
     plain = predict(trained.model, validation.images)
-    averaged = predict_averaged(trained.model, validation.images, plain)
+    averaged = predict_averaged(trained.model, validation.images, plain) if averages else None
     keras.backend.clear_session()
     return Outcome(
         right=plain.argmax(axis=1) == validation.labels,
-        averaged=accuracy(averaged, validation.labels),
+        averaged=None if averaged is None else accuracy(averaged, validation.labels),
         seconds_per_epoch=trained.seconds / len(trained.history),
     )
 
@@ -162,9 +176,10 @@ def print_row(name: str, outcome: Outcome, base: Outcome | None) -> None:
         found = compare(outcome.right, base.right).difference
         value, low, high = (100 * part for part in (found.value, found.low, found.high))
         difference = f"{value:+.2f} ({low:+.2f}..{high:+.2f})"
+    averaged = "" if outcome.averaged is None else f"{100 * outcome.averaged:10.2f}"
     print(
-        f"{name:40} {100 * outcome.right.mean():6.2f} {difference:>22} "
-        f"{100 * outcome.averaged:9.2f} {outcome.seconds_per_epoch:11.1f}",
+        f"{name:40} {100 * outcome.right.mean():6.2f} {difference:>22}{averaged} "
+        f"{outcome.seconds_per_epoch:11.1f}",
         flush=True,
     )
 
