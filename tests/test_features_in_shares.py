@@ -5,6 +5,7 @@ Threads stand in for the processes here; `test_together` has real ones.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -179,6 +180,23 @@ def test_a_full_disk_ends_all_and_says_whose_it_is(
     (large, small), _given = in_shares([tmp_path / "large", tmp_path / "small"])
     assert isinstance(large, FullDisk) and isinstance(small, FullDisk)
     assert "Rank 1 cannot keep" in str(large) and "The disk is full" in str(small)
+
+
+def test_a_full_disk_says_so_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.touch
+
+    def full(path: Path, *arguments: Any) -> None:
+        if path.name.endswith("-1.rank"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, *arguments)
+
+    monkeypatch.setattr(Path, "touch", full)
+    (fine, small), given = in_shares([tmp_path / "fine", tmp_path / "small"])
+    assert isinstance(fine, FullDisk) and "Rank 1 cannot keep" in str(fine)
+    assert isinstance(small, FullDisk) and "The disk is full: nothing fits into" in str(small)
+    assert given == [0, 0] and not list(tmp_path.glob("*/*.rank"))
 
 
 def test_a_folder_that_cannot_be_made_ends_all(tmp_path: Path) -> None:

@@ -32,8 +32,9 @@ from model_training.recipes import (
     Space,
     find_recipe,
 )
-from model_training.training import checkpoint
+from model_training.training import checkpoint, loop
 from model_training.training.learning.outcome import Interrupted
+from model_training.training.learning.watcher import Watcher
 from model_training.training.loop import train
 from model_training.training.options import Options, Parts
 from model_training.tuning import trials as short_trainings
@@ -675,6 +676,24 @@ def test_a_training_goes_on_with_the_trial_that_it_began_with(
     assert trial_of(place.state, "some", 0) == 0
     assert trial_of(place.state, "another", None) is None
     assert checkpoint.read_state(place.state).settings["tuned"]["values"] == tuned.values
+
+
+def test_a_trial_says_that_it_waits_for_the_features_of_another_training(
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, waited = loop.train, list[str]()
+
+    def wait_first(*arguments: Any, watcher: Watcher, **options: Any) -> Any:
+        watcher.on_wait()
+        return real(*arguments, watcher=watcher, **options)
+
+    monkeypatch.setattr(loop, "train", wait_first)
+    runs = ShortRuns.of(TINY, few_data, Options(epochs=1), 200, tmp_path / "kept", tmp_path / "run")
+    _bounds, own = runs.space()
+    runs.train(
+        own, lambda epoch, accuracy: None, lambda: False, on_wait=lambda: waited.append("once")
+    )
+    assert waited == ["once"]
 
 
 def test_a_layer_that_drops_out_keeps_its_own_rate_when_a_training_is_over(

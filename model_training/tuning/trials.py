@@ -110,8 +110,11 @@ class ShortRuns:
         report: Report,
         stop: Callable[[], bool],
         on_features: Callable[[int, int], None] = lambda images, total: None,
+        on_wait: Callable[[], None] = lambda: None,
     ) -> float:
         """Train with `values`; return the accuracy on the validation images.
+
+        `on_features` and `on_wait` are those of a `Watcher`.
 
         Where early stopping ends the last phase, that of its best epoch.
 
@@ -152,7 +155,7 @@ class ShortRuns:
                     classes=len(self.data.classes),
                     data_digest=self.data.digest,
                     weights=self.options.weights,
-                    watcher=Watcher(on_epoch=on_epoch, on_features=on_features),
+                    watcher=Watcher(on_epoch=on_epoch, on_features=on_features, on_wait=on_wait),
                     stop=stop,
                 )
             except Interrupted as error:

@@ -25,7 +25,12 @@ from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import ALL, Transform
 from model_training.networks.frozen.pieces import FullDisk, Pieces, full_disk_said
-from model_training.networks.frozen.sharing import OneProcess, Sharing, is_first_in
+from model_training.networks.frozen.sharing import (
+    OneProcess,
+    Sharing,
+    failing_together,
+    is_first_in,
+)
 from model_training.networks.memory import batch_within_memory
 
 if TYPE_CHECKING:
@@ -205,26 +210,6 @@ def _in_shares(
     # As whole numbers: not every way between processes carries float16.
     gathered = team.gather(own.view(np.uint16)).view(np.float16)
     return gathered.reshape(-1, *shape[1:])[: len(images)]
-
-
-@contextmanager
-def failing_together(team: Sharing) -> Iterator[None]:
-    """Let a failure of one process to write end all of them, rather than leave them waiting."""
-    problem: Exception | None = None
-    try:
-        yield
-    except (FullDisk, OSError) as error:
-        problem = error
-    if team.processes == 1 and problem is None:
-        return
-    failed = np.flatnonzero(team.gather(np.array(problem is not None)))
-    if problem is not None:
-        raise problem
-    if len(failed):
-        raise FullDisk(
-            f"Rank {', '.join(str(rank) for rank in failed)} cannot keep what frozen layers say of "
-            "the images; why, it says itself. Mend that, and start all processes with --resume."
-        )
 
 
 def _opened(pieces: Pieces) -> tuple[NDArray[np.float16], float]:

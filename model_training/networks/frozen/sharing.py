@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
+
+from model_training.networks.frozen.pieces import FullDisk, full_disk_said
 
 
 class Sharing(Protocol):
@@ -52,6 +57,26 @@ class OneProcess:
         return data
 
 
+@contextmanager
+def failing_together(team: Sharing) -> Iterator[None]:
+    """Let a failure of one process to write end all of them, rather than leave them waiting."""
+    problem: Exception | None = None
+    try:
+        yield
+    except (FullDisk, OSError) as error:
+        problem = error
+    if team.processes == 1 and problem is None:
+        return
+    failed = np.flatnonzero(team.gather(np.array(problem is not None)))
+    if problem is not None:
+        raise problem
+    if len(failed):
+        raise FullDisk(
+            f"Rank {', '.join(str(rank) for rank in failed)} cannot keep what frozen layers say of "
+            "the images; why, it says itself. Mend that, and start all processes with --resume."
+        )
+
+
 def is_first_in(folder: Path, team: Sharing) -> bool:
     """Return whether of the processes that see this very `folder` this is the one of lowest rank.
 
@@ -59,14 +84,16 @@ def is_first_in(folder: Path, team: Sharing) -> bool:
     each under the same name.
 
     Raises:
+        FullDisk: there is no room for the file that says that a process is here.
         OSError: nothing can be written there.
     """
     if team.processes == 1:
         return True
     token = team.told(secrets.token_hex(8).encode() if team.rank == 0 else None).decode()
     names = [folder / f"{token}-{rank}.rank" for rank in range(team.processes)]
-    names[team.rank].touch()
     try:
+        with failing_together(team), full_disk_said(f"nothing fits into {folder}. Make room"):
+            names[team.rank].touch()
         team.any(False)  # From here on all of them are there.
         first = next(rank for rank, name in enumerate(names) if name.exists())
         team.any(False)

@@ -11,8 +11,9 @@ import keras
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.cutting import cut
-from model_training.networks.frozen.features import check_room, failing_together, pieces_of
+from model_training.networks.frozen.features import check_room, pieces_of
 from model_training.networks.frozen.pieces import Pieces
+from model_training.networks.frozen.sharing import failing_together
 from model_training.recipes import Phase
 from model_training.training.together.team import Team
 

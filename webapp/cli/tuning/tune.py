@@ -36,6 +36,7 @@ from webapp.cli.common.preparing import (
     say_what_is_resized,
     weights_for,
 )
+from webapp.cli.common.training import WAITS
 from webapp.cli.tuning.progress import TrialProgress, epochs_of
 from webapp.cli.tuning.studies import check_study_name, studies_folder
 
@@ -196,7 +197,13 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About, trials: int
         )
 
         def work(values: Mapping[str, float], report: Report) -> float:
-            return runs.train(values, report, asked_to_stop.is_set, progress.features)
+            return runs.train(
+                values,
+                report,
+                asked_to_stop.is_set,
+                progress.features,
+                on_wait=lambda: bars.echo(WAITS),
+            )
 
         progress.begin([trial_record(one) for one in search.trials()])
         try:
