@@ -14,15 +14,23 @@ from flask import Flask
 
 from benchmarks.scaling import check, costs, plan
 from benchmarks.scaling.autoscaling import Rule, simulate_scaling
-from benchmarks.scaling.costs import mean_costs
+from benchmarks.scaling.costs import as_busy, mean_costs
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
 from benchmarks.scaling.training import Link, Network
 from webapp.limits.admission import DECODED_AT_ONCE
 from webapp.serving.batching import MOST
+from webapp.serving.classifier import AT_ONCE
 
 NOTHING = Costs(decode=0, rest=0, batch=0, image=0, views=1, spread=0)
 ROOMY = Settings(
-    cores=1, workers=1, admitted=10**6, at_work=10**6, decoders=10**6, most=1, seconds=1e6
+    cores=1,
+    workers=1,
+    admitted=10**6,
+    at_work=10**6,
+    decoders=10**6,
+    asked=1,
+    most=1,
+    seconds=1e6,
 )
 
 
@@ -116,6 +124,7 @@ def test_the_simulated_site_has_the_settings_that_the_site_has(site: Flask) -> N
     assert simulated.at_work == config["WORK_AT_ONCE"]
     assert simulated.seconds == config["WORK_SECONDS"]
     assert (simulated.decoders, simulated.most) == (DECODED_AT_ONCE, MOST)
+    assert simulated.asked == AT_ONCE
 
 
 def test_gradients_take_the_longer_the_more_add_them_up_up_to_twice_their_size() -> None:
@@ -132,6 +141,15 @@ def test_costs_that_were_measured_twice_are_their_mean() -> None:
     after = dataclasses.replace(before, decode=0.06, variation=0.2)
     found = mean_costs([before, after])
     assert (found.decode, found.variation, found.views) == (0.05, 0.15, 4)
+
+
+def test_a_busy_machine_spends_more_on_each_photo_and_as_long_on_one_that_comes_alone() -> None:
+    costs = dataclasses.replace(NOTHING, decode=0.02, rest=0.01, image=0.02, waking=0.04)
+    busy = as_busy(costs, 0.06)
+    assert busy.photo == pytest.approx(0.06) and busy.decode == pytest.approx(0.024)
+    (before,) = simulate([0.0], costs, Settings(cores=2)).seconds
+    (after,) = simulate([0.0], busy, Settings(cores=2)).seconds
+    assert after == pytest.approx(before)
 
 
 def test_what_other_virtual_machines_take_counts_as_used(tmp_path: Path) -> None:

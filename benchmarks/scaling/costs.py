@@ -92,17 +92,22 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 80) -> Cos
     """
     address = f"http://127.0.0.1:{site.port}"
 
+    def sent(number: int) -> Reply:
+        return classify(address, photo, f"127.0.3.{1 + number % cores()}")
+
     def send(number: int) -> float:
-        return _answered(classify(address, photo, f"127.0.3.{1 + number % cores()}"))
+        return _answered(sent(number))
 
     def rested(number: int) -> float:
         time.sleep(REST)
         return send(number)
 
-    with ThreadPoolExecutor(4 * cores()) as clients:  # Decoders start, functions are traced.
-        list(clients.map(send, range(8 * cores())))
+    # Decoders start, functions are traced; until then a worker may have too much to do.
+    with ThreadPoolExecutor(4 * cores()) as clients:
+        list(clients.map(sent, range(8 * cores())))
     workers = site.workers()
     theirs, decoders = [site.server, *workers], _below(workers)
+    time.sleep(IDLE)  # What they begin with goes on for a while.
     before, begun = sum(map(_spent, theirs)), time.perf_counter()
     time.sleep(IDLE)
     idle = (sum(map(_spent, theirs)) - before) / (time.perf_counter() - begun)
@@ -135,8 +140,7 @@ def measure_costs(site: Site, photo: bytes, model: Path, count: int = 80) -> Cos
         # Of a normal distribution with these quartiles: one that waited for long does not count.
         variation=round(math.log(upper / lower) / (2 * NormalDist().inv_cdf(0.75)), 4),
     )
-    computing = _computing(replace(costs, variation=0.0))
-    return replace(costs, waking=round(max(0.0, alone - computing), 5))
+    return replace(costs, waking=round(max(0.0, alone - _computing(costs)), 5))
 
 
 def mean_costs(measured: Sequence[Costs]) -> Costs:
@@ -148,6 +152,16 @@ def mean_costs(measured: Sequence[Costs]) -> Costs:
         if isinstance(value, float)
     }
     return Costs(**fields[0] | means)
+
+
+def as_busy(costs: Costs, photo: float) -> Costs:
+    """Return `costs` of a machine on which a photo costs `photo` seconds without its client, and
+    one that comes alone takes as long."""
+    times = photo / costs.photo
+    parts = {name: times * getattr(costs, name) for name in ("decode", "rest", "batch", "image")}
+    busy = replace(costs, **{name: round(value, 5) for name, value in parts.items()})
+    alone = costs.waking + _computing(costs)
+    return replace(busy, waking=round(max(0.0, alone - _computing(busy)), 5))
 
 
 def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float, bool]:
@@ -209,10 +223,10 @@ def busy_seconds(table: Path = Path("/proc/stat")) -> float:
     return (user + nice + system + interrupt + soft + stolen) / _TICK
 
 
-def own_seconds(site: Site) -> float:
-    """Return the processor seconds of the site and of this process."""
+def site_seconds(site: Site) -> float:
+    """Return the processor seconds of all processes of the site."""
     workers = site.workers()
-    return sum(map(_spent, [site.server, *workers, *_below(workers)])) + time.process_time()
+    return sum(map(_spent, [site.server, *workers, *_below(workers)]))
 
 
 def _spread(ratio: float, cores: int) -> float:
@@ -222,7 +236,8 @@ def _spread(ratio: float, cores: int) -> float:
 
 def _computing(costs: Costs) -> float:
     """Return the seconds in which a photo that comes alone is answered, by the simulation."""
-    (seconds,) = simulate([0.0], costs, Settings(cores=cores())).seconds
+    by_itself = replace(costs, variation=0.0, waking=0.0)
+    (seconds,) = simulate([0.0], by_itself, Settings(cores=cores())).seconds
     return seconds
 
 

@@ -84,6 +84,7 @@ class Settings:
     admitted: int = 10
     at_work: int = 3
     decoders: int = 2
+    asked: int = 3
     most: int = 16
     seconds: float = 20.0
 
@@ -197,7 +198,7 @@ class Worker:
         self._decoders = simpy.Resource(env, settings.decoders)
         self._turns = simpy.Resource(env, settings.at_work)
         self._python = simpy.Resource(env, 1)
-        self._asking = False
+        self._free = settings.asked
         self._waiting: list[simpy.Event] = []
 
     def answer(self, factor: float = 1.0) -> Steps:
@@ -233,16 +234,17 @@ class Worker:
             seconds -= part
 
     def _ask_network(self, factor: float) -> Steps:
-        """As `MicroBatching`: alone where nothing runs, else with all that came meanwhile."""
+        """As `MicroBatching`: alone where few calls run, else with all that came meanwhile."""
         batch: list[simpy.Event] = []
-        if self._asking and self._costs.together:
+        if self._costs.together and not self._free:
             mine = self._env.event()
             self._waiting.append(mine)
             if not (yield mine):  # Another has asked about this one, too.
                 return
             room = self._settings.most // self._costs.views - 1
             batch, self._waiting = self._waiting[:room], self._waiting[room:]
-        self._asking = True  # Where nobody shares a call, nobody asks.
+        elif self._costs.together:  # Where nobody shares a call, nobody waits for one.
+            self._free -= 1
         images = (1 + len(batch)) * self._costs.views
         seconds = factor * (self._costs.batch + images * self._costs.image)
         yield from self._cores.compute_shared(seconds, self._costs.spread)
@@ -251,7 +253,7 @@ class Worker:
         if self._waiting:
             self._waiting.pop(0).succeed(True)
         else:
-            self._asking = False
+            self._free += 1
 
 
 class Machine:
