@@ -563,7 +563,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> Callable[[float | Exception], 
     """Returns what says how every trial ends, and lets none be trained."""
 
     def end(how: float | Exception) -> None:
-        def train(*_arguments: object) -> float:
+        def train(*_arguments: object, **_options: object) -> float:
             if isinstance(how, Exception):
                 raise how
             return how
