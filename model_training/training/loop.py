@@ -23,7 +23,7 @@ from model_training.networks.pretrained import describe_file
 from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.environment import versions
-from model_training.training.learning.asked import Asked
+from model_training.training.learning.asked import ASKED_NOTHING, Asked
 from model_training.training.learning.first_weights import give_first_weights
 from model_training.training.learning.freezing import check_room_for, resize_to
 from model_training.training.learning.learner import Learner, epoch_order
@@ -59,13 +59,9 @@ def train(
     *,
     classes: int = 10,
     data_digest: str = "",
-    command: str = "",
     weights: Path | None = None,
-    replace: bool = False,
     resume: bool = False,
-    minutes: float | None = None,
-    report_only: bool = False,
-    deterministic: bool = False,
+    asked: Asked = ASKED_NOTHING,
     begins: contextlib.AbstractContextManager[None] | None = None,
     watcher: Watcher | None = None,
     stop: Callable[[], bool] | None = None,
@@ -83,8 +79,8 @@ def train(
         classes: how many the labels tell apart.
         data_digest: names the images, so that a run goes on with those that it began with.
         weights: a file of pretrained weights, for a recipe that begins with some.
-        command, replace, minutes, report_only, deterministic: as for `Asked`, kept with the state.
-            Minutes before an interruption count, and at least one epoch is learned.
+        asked: what else the run is told, kept with the state.  Minutes before an interruption
+            count, and at least one epoch is learned.
         begins: entered around the first save of a run that begins, which replaces the state of an
             earlier one.
         stop: asked now and then whether to stop; by default SIGINT and SIGTERM say so.
@@ -109,7 +105,6 @@ def train(
     network = dataclasses.replace(recipe, build=build)
     told = watcher or Watcher()
     run = _Run(network, phases, seed, fit, validation, place, data_digest, told, team)
-    asked = Asked(command, minutes, replace, report_only, deterministic)
     if resume:
         run.restore(weights, asked)
     else:

@@ -14,6 +14,7 @@ from model_training.recipes import Phase, Recipe
 from model_training.training import checkpoint
 from model_training.training.beginning import check_beginning
 from model_training.training.environment import environment, make_deterministic
+from model_training.training.learning.asked import Asked
 from model_training.training.learning.watcher import Watcher
 from model_training.training.loop import Place, train
 from model_training.training.measuring import Finished, Stages, measure_and_write
@@ -104,13 +105,15 @@ def run(
                 place,
                 classes=len(data.classes),
                 data_digest=data.digest,
-                command=command(recipe, options),
                 weights=options.weights,
-                replace=replace,
                 resume=resume,
-                minutes=options.minutes,
-                report_only=options.report_only,
-                deterministic=options.deterministic,
+                asked=Asked(
+                    command(recipe, options),
+                    options.minutes,
+                    replace,
+                    options.report_only,
+                    options.deterministic,
+                ),
                 begins=begins,
                 watcher=watcher,
                 stop=asked_to_stop.is_set,

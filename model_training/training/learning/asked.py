@@ -46,3 +46,6 @@ class Asked:
             replace=state.replace or self.replace,
             report_only=state.report_only or self.report_only,
         )
+
+
+ASKED_NOTHING = Asked()

@@ -18,6 +18,7 @@ from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase
 from model_training.training.learning.callbacks import Between
 from model_training.training.learning.freezing import make_ready
+from model_training.training.learning.normalization import normalize_at_once
 from model_training.training.learning.optimizers import Lookahead, build_optimizer
 from model_training.training.together.alone import by_itself, own_copy
 from model_training.training.together.team import ALONE, Team, lost_processes_named
@@ -198,6 +199,7 @@ class Learner:
 
 def compile_network(network: keras.Model, phase: Phase, steps: int) -> None:
     """Compile `network` with the optimizer and the loss of `phase`, over so many steps."""
+    normalize_at_once(network)
     network.compile(
         build_optimizer(phase.optimizer, phase.schedule, steps, network),
         keras.losses.CategoricalCrossentropy(label_smoothing=phase.label_smoothing),
