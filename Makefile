@@ -61,6 +61,7 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.training_step
 	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.onednn
+	$(BIN)/python -m benchmarks.normalization
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.batching

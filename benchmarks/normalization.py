@@ -1,4 +1,4 @@
-"""What batch normalisation in one operation is worth: `python -m benchmarks.normalization [RECIPE ...]`
+"""Batch normalisation in one operation: `python -m benchmarks.normalization [RECIPE ...]`
 
 Times training steps of recipes with batch normalisation as Keras computes it, operation by
 operation, and in one (`model_training.training.learning.normalization`), in turns in one process.

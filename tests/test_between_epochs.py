@@ -23,6 +23,7 @@ from model_training.recipes import (
     Schedule,
 )
 from model_training.training.checkpoint import CheckpointError
+from model_training.training.learning.asked import Asked
 from model_training.training.learning.callbacks import Between
 from model_training.training.learning.learner import compile_network
 from model_training.training.learning.optimizers import describe
@@ -208,11 +209,14 @@ def test_a_run_out_of_minutes_ends_with_its_epoch_and_has_the_best_weights(
     whole: Trained, few_data: DataSet, tmp_path: Path
 ) -> None:
     place = place_in(tmp_path)
-    ended = learned(WATCHFUL, few_data, place, minutes=1e-9)
+    ended = learned(WATCHFUL, few_data, place, asked=Asked(minutes=1e-9))
     assert len(ended.history) == 1 < len(whole.history)
     assert (ended.stopped, ended.minutes, ended.best_epoch) == ("time", 1e-9, 1)
     assert ended.history[0].loss == whole.history[0].loss
-    assert learned(WATCHFUL, few_data, place_in(tmp_path / "enough"), minutes=60).stopped == "early"
+    assert (
+        learned(WATCHFUL, few_data, place_in(tmp_path / "enough"), asked=Asked(minutes=60)).stopped
+        == "early"
+    )
 
 
 def test_a_run_out_of_minutes_goes_through_no_later_phase(
@@ -220,7 +224,7 @@ def test_a_run_out_of_minutes_goes_through_no_later_phase(
 ) -> None:
     phase = dataclasses.replace(PHASE, epochs=1, early_stopping=None)
     recipe = dataclasses.replace(WATCHFUL, phases=(phase, phase))
-    ended = learned(recipe, few_data, place_in(tmp_path), minutes=1e-9)
+    ended = learned(recipe, few_data, place_in(tmp_path), asked=Asked(minutes=1e-9))
     assert (len(ended.history), ended.stopped) == (1, "time")
 
 
@@ -229,8 +233,8 @@ def test_an_interrupted_run_can_be_told_to_end(
 ) -> None:
     place = place_in(tmp_path)
     with pytest.raises(Interrupted):
-        learned(WATCHFUL, few_data, place, 4, minutes=9, command="flask train tiny --minutes 9")
-    ended = learned(WATCHFUL, few_data, place, resume=True, minutes=1e-9)
+        learned(WATCHFUL, few_data, place, 4, asked=Asked("flask train tiny --minutes 9", 9))
+    ended = learned(WATCHFUL, few_data, place, resume=True, asked=Asked(minutes=1e-9))
     assert [one.loss for one in ended.history] == [one.loss for one in whole.history[:2]]
     assert ended.stopped == "time" and ended.command == "flask train tiny --minutes 1e-09"
 
@@ -240,7 +244,7 @@ def test_minutes_given_at_the_beginning_need_not_be_told_again(
 ) -> None:
     place = place_in(tmp_path)
     with pytest.raises(Interrupted):
-        learned(WATCHFUL, few_data, place, 2, minutes=1e-9)
+        learned(WATCHFUL, few_data, place, 2, asked=Asked(minutes=1e-9))
     ended = learned(WATCHFUL, few_data, place, resume=True)
     assert (len(ended.history), ended.stopped, ended.minutes) == (1, "time", 1e-9)
 
