@@ -196,7 +196,7 @@ def planted(tiny_bundle: Bundle, small_data: DataSet) -> tuple[DataSet, Audit]:
         patch.setattr(near_copies, "LEAST_LIKENESS", 0.9)
         patch.setattr(agreement, "LEAST_AGREEMENT", 0.3)
         return data, make_audit(
-            data, tiny_bundle, [tiny_bundle], lambda _bundle, images: blocks(images)
+            data, tiny_bundle, [tiny_bundle], lambda _bundle, images, _side: blocks(images)
         )
 
 
@@ -209,7 +209,7 @@ def test_networks_agree_by_how_much_nearer_two_images_are_than_strangers_of_one_
     images = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((32, 32, 3), np.uint8)
     known = ImageSet(images, np.array([0, 1, 2, 0], np.uint8))
 
-    def embedding(bundle: Bundle, part: np.ndarray) -> np.ndarray:
+    def embedding(bundle: Bundle, part: np.ndarray, _side: int | None) -> np.ndarray:
         # The other draws everything together: it says the same all the same.
         found = angles[part[:, 0, 0, 0]] * (0.01 if bundle is narrow else 1)
         return np.stack([np.cos(found), np.sin(found)], axis=1)
@@ -230,7 +230,7 @@ def test_a_copy_on_which_the_judges_do_not_agree_is_none(
     data, before = planted
     judge = dataclasses.replace(tiny_bundle, history={})
 
-    def embedding(bundle: Bundle, images: np.ndarray) -> np.ndarray:
+    def embedding(bundle: Bundle, images: np.ndarray, _side: int | None) -> np.ndarray:
         # The judge sees the corner pixel only, and that test image 3,000 has cut off.
         return blocks(images) if bundle is tiny_bundle else np.add(images[:, 0, 0], 1.0)
 

@@ -22,8 +22,10 @@ from model_training.judging.vectors import unit
 
 Floats = NDArray[np.floating[Any]]
 Images = NDArray[np.uint8]
-Embedding = Callable[[Bundle, Images], Floats]
-"""Returns the embedding of each image by the network of a bundle, (count, any)."""
+Embedding = Callable[[Bundle, Images, int | None], Floats]
+"""Returns the embedding of each image by the network of a bundle, (count, any).
+
+A network that enlarges images does so to the given side at most, in pixels."""
 
 LEAST_AGREEMENT = 0.52
 """The agreement from which on two images count as alike."""
@@ -58,7 +60,7 @@ def agreement(
     said = []
     for network in networks:
         parts = (known.images[first], others[second])
-        here, there = (_directions(embedding(network, part)) for part in parts)
+        here, there = (_directions(embedding(network, part, None)) for part in parts)
         apart = np.linalg.norm(here[at_first] - there[at_second], axis=1)
         common = np.median(np.linalg.norm(here[at_one] - here[at_another], axis=1))
         said.append(np.maximum(1 - apart / max(common, 1e-6), LEAST_WORD))

@@ -19,11 +19,6 @@ from model_training.networks.cutting import split_network
 from model_training.networks.frozen.features import extract
 from model_training.networks.loading import load_network
 
-QUICK_SIDE = 97
-"""Where many images are compared, a network that enlarges them need not go beyond this side:
-for that it is as good as the side at which the network was trained, and takes a third of the time
-of 161."""
-
 
 def embed(
     bundle: Bundle,

@@ -19,7 +19,7 @@ from model_training.auditing.audit import (
     tempered,
 )
 from model_training.auditing.label_errors import score_labels
-from model_training.auditing.near_copies import Pairs, find_near_copies
+from model_training.auditing.near_copies import QUICK_SIDE, Pairs, find_near_copies
 from model_training.bundles.bundle import MODEL, Bundle
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.pictures.resizing import resized
@@ -67,7 +67,8 @@ def make_audit(
     if features_of.model_path is None:
         raise ValueError(f"{features_of.name} has no network here")
     test, train = data.test.images, data.train.images
-    of_test, of_train = (embedding(features_of, images) for images in (test, train))
+    # All images, where for `agreement` they are few.
+    of_test, of_train = (embedding(features_of, images, QUICK_SIDE) for images in (test, train))
     small_test, small_train = (
         resized(images, min(data.side, DETAIL_SIDE)) for images in (test, train)
     )

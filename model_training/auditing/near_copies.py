@@ -32,6 +32,10 @@ LEAST_LIKENESS = 0.7
 """The likeness from which on two images count as near-copies."""
 SHORTEST = 1e-3
 """Whitened features are of a length near the root of their number; one far shorter is noise."""
+QUICK_SIDE = 97
+"""In pixels.  Where all images are compared, a network that enlarges them need not go beyond it:
+for that it is as good as the side at which the network was trained, and takes a third of the time
+of 161."""
 _AT_A_TIME = 500
 
 

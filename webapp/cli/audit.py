@@ -131,16 +131,16 @@ def _divided(found: FolderData, source: Source) -> DataSet | None:
 
 def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
-    from model_training.auditing.embedding import QUICK_SIDE, embed
+    from model_training.auditing.embedding import embed
 
     folder: Path = current_app.config["TRAINING_FOLDER"] / "features"
     with Bars() as bars:
 
-        def embedding(bundle: Bundle, images: NDArray[np.uint8]) -> NDArray[np.float16]:
+        def embedding(
+            bundle: Bundle, images: NDArray[np.uint8], largest_side: int | None
+        ) -> NDArray[np.float16]:
             looking = bars.each(f"{bundle.name} looks", len(images))
-            # All images for the one, a few for the judges.
-            side = QUICK_SIDE if bundle is features_of else None
-            return embed(bundle, images, folder, looking, side)
+            return embed(bundle, images, folder, looking, largest_side)
 
         try:
             return make_audit(data, features_of, judges, embedding, bars.until("comparing pairs"))
@@ -154,8 +154,9 @@ def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
 
 
 def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
-    from model_training.auditing.embedding import QUICK_SIDE, embed
+    from model_training.auditing.embedding import embed
     from model_training.auditing.folder_audit import SIDE, audit_folder, write_findings
+    from model_training.auditing.near_copies import QUICK_SIDE
 
     with Bars() as bars:
         try:
