@@ -64,6 +64,7 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.normalization
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.folding
 	$(BIN)/python -m benchmarks.batching
 	$(BIN)/python -m benchmarks.against_gradio
 	$(BIN)/python -m benchmarks.pages

@@ -2,7 +2,7 @@
 
 Test images as PNG files in a folder go the whole way: found, read, decoded, judged, and written to
 disk in batches.  Beside it stands the compiled function on the same images, in batches and decoded
-before.
+before: that of the network as it was saved, and as it answers here, its batch normalisation folded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from model_training.classifying.pipeline import Limits, classify
 from model_training.classifying.sources import find_pictures
 from model_training.datasets.catalog.cifar10 import NAME
 from model_training.datasets.pictures.sprites import read_test_images
+from model_training.judging.backend import Backend
+from model_training.networks.loading import load_network
 from webapp.serving.classifier import Classifier
+from webapp.serving.tensorflow_backend import TensorFlowBackend
 
 ROUNDS = 5
 TOGETHER = (64, 256)
@@ -42,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classifier = Classifier(read_bundle(MODELS / asked.name))
     images = read_test_images(MODELS.parent / "data" / NAME / "test", 32).images[: asked.images]
     judge, backend = classifier.judge, classifier.backend
+    path = classifier.bundle.model_path
+    assert path is not None
+    backends = {
+        "network as saved": TensorFlowBackend(load_network(path)),
+        "network as it answers": backend,
+    }
     views = [judge.views(Image.fromarray(image))[0].pixels for image in images]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "pictures"
@@ -56,14 +65,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     journal.add(rows)
                 assert len(journal.done) == len(images)
 
-        def bare(together: int) -> None:
+        def bare(backend: Backend, together: int) -> None:
             for start in range(0, len(views), together):
                 backend.features(np.stack(views[start : start + together]))
 
         print(f"{len(images):,} PNG files of 32 pixels through {classifier.name}")
         candidates: dict[str, Callable[[], object]] = {"flask classify": whole}
         for together in TOGETHER:
-            candidates[f"compiled function, {together} at once"] = partial(bare, together)
+            for which, asks in backends.items():
+                candidates[f"{which}, {together} at once"] = partial(bare, asks, together)
         processor: dict[str, list[float]] = {name: [] for name in candidates}
 
         def measured(name: str) -> None:

@@ -19,6 +19,7 @@ from model_training.explaining.neighbours import NEAREST, Neighbours, nearest
 from model_training.explaining.target import Heat, NoExplanation, Target
 from model_training.judging.backend import Backend
 from model_training.judging.judge import Judge, Judgement, mean_features
+from model_training.networks.folding import fold_normalization
 from model_training.networks.loading import load_network
 from webapp.operating.metrics import count_prediction, stage
 from webapp.serving.batching import MicroBatching
@@ -70,7 +71,7 @@ class Classifier:
         judge = self.judge = map_judge(judge)
         self.bundle = dataclasses.replace(bundle, judge=judge)
         try:
-            model = load_network(bundle.model_path)
+            model = fold_normalization(load_network(bundle.model_path))
             map_weights(model)
             backend = TensorFlowBackend(model)
             blank = np.zeros((1, judge.plan.side, judge.plan.side, 3), np.uint8)
