@@ -310,7 +310,7 @@ def measure(probabilities: evaluation.Floats, labels: evaluation.Labels) -> Metr
 
 
 def layer_table(model: keras.Model) -> list[Layer]:
-    """One row per layer of `model`, in order."""
+    """Return one row per layer of `model`, in order."""
     return [
         Layer(
             name=layer.name,

@@ -67,7 +67,7 @@ def joined(
     packages: tuple[Path, ...],
     variables: dict[str, str],
 ) -> Iterator[int]:
-    """Be the driver of the cluster whose head node is at `address`; yield its processors.
+    """Join the cluster whose head node is at `address` as its driver; yield its processors.
 
     Args:
         packages: folders of Python packages that its nodes are sent, so that they run this code.

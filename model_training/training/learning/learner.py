@@ -224,5 +224,5 @@ def epoch_order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
 
 
 def one_hot(labels: NDArray[np.uint8], classes: int) -> NDArray[np.float32]:
-    """`labels` (count,) as float32 (count, classes)."""
+    """Return `labels`, (count,), as one-hot rows: float32 (count, classes)."""
     return np.asarray(np.eye(classes, dtype=np.float32)[labels])
