@@ -107,8 +107,8 @@ def remove_bundle(path: Path) -> None:
 
 
 def rename_bundle(bundle: Bundle, name: str) -> Bundle:
-    """Rename `bundle` to `name`: its folder and its card; every other file stays, byte for byte, but
-    a signature, which is none of this card.
+    """Rename `bundle` to `name`: its folder and its card; every other file stays, byte for byte,
+    but a signature, which is none of this card.
 
     Raises:
         ValueError: that is no name, or something has it already.
