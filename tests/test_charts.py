@@ -81,6 +81,16 @@ def test_costs_have_round_ticks_and_fewer_on_a_phone() -> None:
     assert all(0 <= point.x <= 100 and 0 <= point.y <= 100 for point in plot.points)
 
 
+def test_a_point_exactly_on_another_stands_beside_it() -> None:
+    values = [
+        Value(name, x, 0.78, "ring", "", "")
+        for name, x in (("one", 4e7), ("far", 1e6), ("two", 4e7), ("three", 4e7))
+    ]
+    one, far, two, three = cost_plot("Title", "parameters", values, str).points
+    assert [point.aside for point in (one, far, two, three)] == [0, 0, 11, 22]
+    assert (one.x, one.y) == (two.x, two.y) == (three.x, three.y)
+
+
 def test_where_both_figures_agree_a_point_is_on_the_diagonal() -> None:
     values = [Value(name, x, y, "dot", "", "") for name, x, y in (("a", 0.8, 0.8), ("b", 0.6, 0.9))]
     same, better = match_plot("Title", "reported", values).points

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webapp.charts.axes import (
     Chart,
@@ -14,7 +15,7 @@ from webapp.charts.axes import (
     round_ticks,
     up,
 )
-from webapp.charts.labels import Label, place_labels
+from webapp.charts.labels import RADIUS, Label, place_labels
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ WIDTHS = {"narrow": 200, "middle": 386, "wide": 674}
 """The least room between the axes, in CSS pixels, for which names are placed: on a phone, in one of
 two columns, and alone.  Style sheets show the names of the one that fits."""
 COST_HEIGHT, MATCH_HEIGHT = 240, 400
+ASIDE = 2 * RADIUS + 1
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Point:
-    """One point, in place, and the place of its name for each of `WIDTHS` in which it has one."""
+    """One point, in place, and the place of its name for each of `WIDTHS` in which it has one.
+
+    `aside` is how far it stands to the right of its place, in CSS pixels, because another is there.
+    """
 
     name: str
     x: float
@@ -64,6 +69,7 @@ class Point:
     mark: str
     text: str
     address: str
+    aside: int
     labels: dict[str, Label]
 
 
@@ -195,15 +201,16 @@ def _points(
     of them, by its number."""
     places = tuple((one.name, across(x.share(one.x)), up(y.share(one.y))) for one in values)
     labels = {size: place_labels(places, width, height, only) for size, width in WIDTHS.items()}
-    return [
-        Point(
-            one.name,
-            place[1],
-            place[2],
-            one.mark,
-            one.text,
-            one.address,
-            {size: label for size, found in labels.items() if (label := found[number])},
-        )
-        for number, (one, place) in enumerate(zip(values, places, strict=True))
-    ]
+    points = []
+    seen: Counter[tuple[float, float]] = Counter()
+    for number, (one, (_name, right, down)) in enumerate(zip(values, places, strict=True)):
+        # Exactly behind another it could neither be seen nor followed.
+        aside = seen[right, down] * ASIDE
+        seen[right, down] += 1
+        own = {
+            size: replace(label, right=label.right + aside)
+            for size, found in labels.items()
+            if (label := found[number])
+        }
+        points.append(Point(one.name, right, down, one.mark, one.text, one.address, aside, own))
+    return points

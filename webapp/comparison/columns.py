@@ -41,7 +41,7 @@ def _three(value: float) -> str:
 
 
 COLUMNS = (
-    Column("title", "Model", "The network, and the name by which `flask train` knows it."),
+    Column("title", "Model", "The network, and its name in commands such as flask train."),
     Column(
         "accuracy",
         "Test accuracy",
