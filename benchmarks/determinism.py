@@ -11,12 +11,14 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from benchmarks.timing import print_table
 from model_training.networks.precision import dtype_policy
-from model_training.recipes import find_recipe
+from model_training.recipes import Recipe, find_recipe
 from model_training.training.environment import make_deterministic
 from model_training.training.learning.learner import compile_network, one_hot
 
@@ -48,7 +50,17 @@ def main() -> None:
 
 def seconds_per_step(name: str, steps: int) -> float:
     """Return the median seconds of a training step of the recipe `name`, after two to warm up."""
-    recipe = find_recipe(name)
+    step = training_step(find_recipe(name))
+    times = []
+    for _ in range(steps + 2):
+        started = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[2:])
+
+
+def training_step(recipe: Recipe) -> Callable[[], object]:
+    """Return what takes a step of the last phase of `recipe`, always on the same random images."""
     phase = recipe.phases[-1]
     rng = np.random.default_rng(0)
     side = recipe.input_size
@@ -57,12 +69,7 @@ def seconds_per_step(name: str, steps: int) -> float:
     with dtype_policy(recipe.precision):
         model = recipe.build()
     compile_network(model, phase, 10_000)
-    times = []
-    for _ in range(steps + 2):
-        started = time.perf_counter()
-        model.train_on_batch(images, targets)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[2:])
+    return partial(model.train_on_batch, images, targets)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from unittest import mock
-
-import numpy as np
 
 from benchmarks.timing import alternate, print_table
 from model_training.networks.importing import compute_with_onednn
@@ -35,25 +35,20 @@ def main() -> None:
 
 
 def steps(name: str, count: int, *, plainly: bool) -> Callable[[], None]:
-    """Return what takes `count` steps of the last phase of recipe `name`, on images of chance."""
-    from model_training.networks.precision import dtype_policy
+    """Return what takes `count` training steps of the recipe `name`."""
+    # Imported only now that oneDNN is chosen.
+    from benchmarks.determinism import training_step
     from model_training.training.environment import usable_precision
     from model_training.training.learning import learner
 
     recipe = find_recipe(name)
-    phase = recipe.phases[-1]
-    with dtype_policy(usable_precision(recipe.precision)):
-        model = recipe.build()
-    with mock.patch.object(learner, "normalize_at_once") if plainly else mock.MagicMock():
-        learner.compile_network(model, phase, 10_000)
-    rng = np.random.default_rng(0)
-    side = recipe.input_size
-    images = rng.integers(0, 256, (phase.batch_size, side, side, 3), np.uint8)
-    targets = learner.one_hot(rng.integers(0, 10, phase.batch_size, np.uint8), 10)
+    recipe = replace(recipe, precision=usable_precision(recipe.precision))
+    with mock.patch.object(learner, "normalize_at_once") if plainly else nullcontext():
+        step = training_step(recipe)
 
     def run() -> None:
         for _ in range(count):
-            model.train_on_batch(images, targets)
+            step()
 
     return run
 

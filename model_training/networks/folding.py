@@ -38,19 +38,22 @@ def fold_normalization(model: keras.Model) -> keras.Model:
     import keras
 
     model = as_functional(model)
+    kind = keras.layers.BatchNormalization
+    normalizations = [layer for layer in model.layers if isinstance(layer, kind)]
+    if not normalizations:  # Nor is it worth rebuilding.
+        return model
     graph = _Graph()
     # Rebuilt from its own layers, each is called anew and tells what it is given.
     keras.models.clone_model(model, clone_function=lambda one: one, call_function=graph.record)
     instead: dict[str, Any] = {}
     weights: dict[str, list[Floats]] = {}
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            source = graph.source_of(layer)
-            if source is not None:
-                weights[source.name] = _folded(source, layer)
-                config = source.get_config() | {"use_bias": True}
-                instead[source.name] = type(source).from_config(config)
-                instead[layer.name] = keras.layers.Activation("linear", name=layer.name)
+    for layer in normalizations:
+        source = graph.source_of(layer)
+        if source is not None:
+            weights[source.name] = _folded(source, layer)
+            config = source.get_config() | {"use_bias": True}
+            instead[source.name] = type(source).from_config(config)
+            instead[layer.name] = keras.layers.Activation("linear", name=layer.name)
     if not instead:
         return model
 
@@ -74,18 +77,18 @@ class _Graph:
     given: dict[str, list[Any]] = field(default_factory=dict)
     uses: Counter[int] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
+    kept: list[Any] = field(default_factory=list)
 
     def record(self, layer: Any, *arguments: Any, **options: Any) -> Any:
         import keras
 
         made = layer(*arguments, **options)
         self.calls[layer.name] += 1
-        # Tensors are kept, so that no two have one number.
+        self.kept.append(made)  # Or the number of one that is gone would be another's.
         for tensor in keras.tree.flatten((arguments, options)):
             self.given.setdefault(layer.name, []).append(tensor)
             self.uses[id(tensor)] += 1
         for tensor in keras.tree.flatten(made):
-            self.given.setdefault("", []).append(tensor)
             self.made_by[id(tensor)] = layer
         return made
 
