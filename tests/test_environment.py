@@ -14,6 +14,7 @@ from model_training.training import environment
 from model_training.training.environment import usable_precision
 
 OLD = "model name\t: AMD EPYC\nflags\t\t: fpu sse2 avx avx2 fma\n"
+NO_BFLOAT16 = "model name\t: Intel Xeon\nflags\t\t: fpu avx2 avx512f avx512_vnni fma\n"
 NEW = "model name\t: Intel Xeon\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_bf16\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16 i8mm\n"
 OLD_ARM = "processor\t: 0\nFeatures\t: fp asimd\n"
@@ -29,6 +30,7 @@ def cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("told", "precision"),
     [
         (OLD, "float32"),
+        (NO_BFLOAT16, "float32"),
         (NEW, "mixed_bfloat16"),
         (ARM, "mixed_bfloat16"),
         (OLD_ARM, "float32"),

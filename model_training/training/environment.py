@@ -15,9 +15,9 @@ from model_training.recipes.recipe import Precision
 
 _PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "scipy", "pillow")
 _CPUINFO = Path("/proc/cpuinfo")
-# Without one of these TensorFlow computes bfloat16 step by step: on x86 its oneDNN asks for
-# AVX-512 or for the first of these names, on Arm for the last.
-_BFLOAT16_FLAGS = {"avx_ne_convert", "avx512f", "bf16"}
+# Processors with one of these multiply bfloat16, the last of them on Arm.  With AVX-512 alone
+# oneDNN converts every operand to float32 and back, below it even step by step.
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "avx_ne_convert", "bf16"}
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,11 @@ def make_deterministic() -> None:
 def usable_precision(wanted: Precision) -> Precision:
     """Return the precision to train in here: `wanted`, or float32 where bfloat16 is only emulated.
 
-    A step of `custom-cnn` in bfloat16 takes ten times as long as in float32 on a processor with
-    AVX2 and no more (55 s and 5.3 s of processor time, measured), so the shorter numbers, which are
-    there to be quick, are not worth it.  Only processors that are known to lack them are treated
-    so, and only under TensorFlow: a graphics card, and other backends, have ways of their own.
+    Emulated, the shorter numbers, which are there to be quick, are slow: a step of `custom-cnn`
+    takes three times as long as in float32 on a processor with AVX-512 and ten times on one with
+    AVX2 and no more (`benchmarks/precision.py`).  Only processors that are known to lack bfloat16
+    are treated so, and only under TensorFlow: a graphics card, and other backends, have ways of
+    their own.
     """
     if wanted == "float32" or keras.backend.backend() != "tensorflow":
         return wanted
