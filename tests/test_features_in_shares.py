@@ -96,7 +96,7 @@ def in_shares(
         network: Any = networks[rank]
         try:
             return extract(
-                network,
+                [network],
                 IMAGES,
                 VIEWS,
                 folders[rank],
@@ -122,7 +122,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def by_one(tmp_path: Path) -> list[NDArray[np.float16]]:
     network: Any = Frozen()
-    return [*map(np.array, extract(network, IMAGES, VIEWS, tmp_path / "one").views)]
+    return [*map(np.array, extract([network], IMAGES, VIEWS, tmp_path / "one").views)]
 
 
 def assert_all_have(found: list[Any], by_one: list[NDArray[np.float16]]) -> None:

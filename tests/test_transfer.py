@@ -164,16 +164,16 @@ def test_frozen_layers_run_once_per_image_and_view(few_data: DataSet, tmp_path: 
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images, views = few_data.train.images[:90], (Transform(), Transform(flip=True))
     told: list[int] = []
-    first = extract(lower, images, views, tmp_path, on_images=told.append)
+    first = extract([lower], images, views, tmp_path, on_images=told.append)
     assert sum(told) == 180
     flipped = np.asarray(lower(images[:, :, ::-1]))
     assert np.allclose(first.views[1], flipped, atol=1e-2)
 
     lower.predict_on_batch = None  # It would fail if it were run again.
-    again = extract(lower, images, views, tmp_path)
+    again = extract([lower], images, views, tmp_path)
     assert np.array_equal(first.views[0], again.views[0])
     with pytest.raises(TypeError):
-        extract(lower, images[:89], views, tmp_path)
+        extract([lower], images[:89], views, tmp_path)
 
 
 def test_features_that_were_kept_before_transforms_had_this_name_are_still_found(
@@ -191,13 +191,13 @@ def test_features_that_were_kept_before_transforms_had_this_name_are_still_found
     kept = np.full((20, 3), 7, np.float16)
     np.save(tmp_path / f"{name}.npy", kept)
     (tmp_path / f"{name}.seconds").write_text("1.5")
-    assert np.array_equal(extract(lower, images, (transform,), tmp_path).views[0], kept)
+    assert np.array_equal(extract([lower], images, (transform,), tmp_path).views[0], kept)
 
 
 def test_other_weights_have_other_features(few_data: DataSet, tmp_path: Path) -> None:
     images = few_data.train.images[:20]
     found = [
-        extract(cut(TRANSFER.build(), "base_conv2")[0], images, (Transform(),), tmp_path).views[0]
+        extract([cut(TRANSFER.build(), "base_conv2")[0]], images, (Transform(),), tmp_path).views[0]
         for _ in range(2)
     ]
     assert not np.allclose(found[0], found[1])
@@ -215,18 +215,18 @@ def test_features_are_gone_on_with_where_they_were_stopped(
 ) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images = few_data.train.images[:130]
-    whole = np.array(extract(lower, images, (Transform(),), tmp_path / "whole").views[0])
+    whole = np.array(extract([lower], images, (Transform(),), tmp_path / "whole").views[0])
 
     folder, told = tmp_path / "parts", list[int]()
     with pytest.raises(Stopped):
         options = {"on_images": told.append, "stop": lambda: sum(told) >= 80}
-        extract(lower, images, (Transform(),), folder, **options)  # type: ignore[arg-type]
+        extract([lower], images, (Transform(),), folder, **options)  # type: ignore[arg-type]
     assert told == [0, 40, 40] and not list(folder.glob("*.npy"))
     # A process that is killed leaves half a piece behind the last whole one.
     (part,) = folder.glob("*.part")
     part.write_bytes(part.read_bytes() + b"half a piece")
     told.clear()
-    again = extract(lower, images, (Transform(),), folder, on_images=told.append)
+    again = extract([lower], images, (Transform(),), folder, on_images=told.append)
     assert told == [80, 40, 10], "what was kept is not computed again"
     assert np.array_equal(again.views[0], whole) and again.views[0].dtype == np.float16
     assert not list(folder.glob("*.part")) and not list(folder.glob("*.progress"))
@@ -238,11 +238,11 @@ def test_pieces_whose_count_is_damaged_are_begun_anew(few_data: DataSet, tmp_pat
     images, told = few_data.train.images[:90], list[int]()
     with pytest.raises(Stopped):
         options = {"on_images": told.append, "stop": lambda: sum(told) >= 40}
-        extract(lower, images, (Transform(),), tmp_path, **options)  # type: ignore[arg-type]
+        extract([lower], images, (Transform(),), tmp_path, **options)  # type: ignore[arg-type]
     (part,) = tmp_path.glob("*.part")
     part.with_suffix(".progress").write_text('{"images": 80, "seconds": 1}')
     told.clear()
-    extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
+    extract([lower], images, (Transform(),), tmp_path, on_images=told.append)
     assert told == [0, 40, 40, 10]
 
 
@@ -250,9 +250,9 @@ def test_features_of_another_configuration_are_not_taken(few_data: DataSet, tmp_
     model = TRANSFER.build()
     images = few_data.train.images[:20]
     lower, _upper = cut(model, "base_conv2")
-    extract(lower, images, (Transform(),), tmp_path)
+    extract([lower], images, (Transform(),), tmp_path)
     next(one for one in lower.layers if isinstance(one, layers.Rescaling)).scale = 1 / 100
-    extract(cut(model, "base_conv2")[0], images, (Transform(),), tmp_path)
+    extract([cut(model, "base_conv2")[0]], images, (Transform(),), tmp_path)
     assert len(list(tmp_path.glob("*.npy"))) == 2
 
 
@@ -260,10 +260,10 @@ def test_features_of_another_configuration_are_not_taken(few_data: DataSet, tmp_
 def test_damaged_features_are_computed_again(left: int, few_data: DataSet, tmp_path: Path) -> None:
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images = few_data.train.images[:20]
-    first = np.array(extract(lower, images, (Transform(),), tmp_path).views[0])
+    first = np.array(extract([lower], images, (Transform(),), tmp_path).views[0])
     (stored,) = tmp_path.glob("*.npy")
     stored.write_bytes(stored.read_bytes()[:left])
-    assert np.array_equal(extract(lower, images, (Transform(),), tmp_path).views[0], first)
+    assert np.array_equal(extract([lower], images, (Transform(),), tmp_path).views[0], first)
 
 
 @pytest.mark.usefixtures("small_pieces")
@@ -282,9 +282,9 @@ def test_a_full_disk_among_frozen_layers_keeps_what_is_done_and_says_what_to_do(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(FullDisk, match="disk is full.* 40 of 90 images is kept.*--resume"):
-            extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
+            extract([lower], images, (Transform(),), tmp_path, on_images=told.append)
     told.clear()
-    extract(lower, images, (Transform(),), tmp_path, on_images=told.append)
+    extract([lower], images, (Transform(),), tmp_path, on_images=told.append)
     assert told == [40, 40, 10]
 
 
@@ -295,7 +295,7 @@ def test_too_small_a_disk_is_said_before_anything_is_computed(
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1000))
     told: list[int] = []
     with pytest.raises(FullDisk, match=r"takes 0.0 GB, and .* has room for 0.0 GB. Make room"):
-        extract(lower, few_data.train.images, (Transform(),), tmp_path, on_images=told.append)
+        extract([lower], few_data.train.images, (Transform(),), tmp_path, on_images=told.append)
     assert told == []
 
 
@@ -346,8 +346,8 @@ def test_a_disk_that_is_full_to_the_last_file_is_said_in_the_same_way(
         patch.setattr(pieces.Pieces, "_write_progress", lambda *_: None)
         patch.setattr(owner, name, full)
         with pytest.raises(FullDisk, match="The disk is full: .*go on with --resume"):
-            extract(lower, images, (Transform(),), folder)
-    assert len(extract(lower, images, (Transform(),), folder).views[0]) == 20
+            extract([lower], images, (Transform(),), folder)
+    assert len(extract([lower], images, (Transform(),), folder).views[0]) == 20
 
 
 def test_who_waits_for_another_training_s_features_says_so_once(
@@ -376,6 +376,46 @@ def test_who_waits_for_another_training_s_features_says_so_once(
     recipe = dataclasses.replace(TRANSFER, phases=(dataclasses.replace(TWO_PHASES[0], epochs=1),))
     train(recipe, recipe.phases, 0, few_data.train, None, place, weights=weights, watcher=watcher)
     assert waited == ["for another"] and not held, "it waited for both views, and said it once"
+
+
+def test_frozen_layers_in_parts_share_what_is_below(few_data: DataSet, tmp_path: Path) -> None:
+    model = TRANSFER.build()
+    lower, _upper = cut(model, "head")
+    parts = [*cut(lower, "base_conv2")]
+    images, views = few_data.train.images[:90], (Transform(), Transform(flip=True))
+    told: list[int] = []
+    found = extract(parts, images, views, tmp_path, on_images=told.append)
+    assert sum(told) == 2 * 2 * 90, "each part of each view"
+    mirrored = np.asarray(lower(images[:, :, ::-1]))
+    assert np.allclose(found.views[1], mirrored, atol=1e-2)
+    assert len(found.seconds) == len(list(tmp_path.glob("*.npy"))) == 4
+
+    told.clear()
+    parts[0].predict_on_batch = None  # It would fail if it were run again.
+    below = extract(parts[:1], images, views, tmp_path, on_images=told.append)
+    assert sum(told) == 2 * 90 and below.seconds.items() <= found.seconds.items()
+    # What is above is found without what is below, which may be gone.
+    for view in below.seconds:
+        (tmp_path / view).unlink()
+    again = extract(parts, images, views, tmp_path)
+    assert np.array_equal(again.views[1], found.views[1])
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_frozen_layers_in_parts_are_gone_on_with_where_they_were_stopped(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    parts = [*cut(cut(TRANSFER.build(), "head")[0], "base_conv2")]
+    images, told = few_data.train.images[:90], list[int]()
+    whole = np.array(extract(parts, images, (Transform(),), tmp_path / "whole").views[0])
+    with pytest.raises(Stopped):
+        options = {"on_images": told.append, "stop": lambda: sum(told) >= 130}
+        extract(parts, images, (Transform(),), tmp_path, **options)  # type: ignore[arg-type]
+    assert told == [0, 40, 40, 10, 0, 40]
+    told.clear()
+    again = extract(parts, images, (Transform(),), tmp_path, on_images=told.append)
+    assert told == [90, 40, 40, 10]
+    assert np.array_equal(again.views[0], whole)
 
 
 def test_an_image_shows_another_view_each_epoch() -> None:
@@ -409,6 +449,25 @@ def test_each_phase_trains_its_own_layers(weights: Path, few_data: DataSet, tmp_
     assert card.training.command.endswith(f"--weights {weights.name}")
     assert card.trainable_parameters == 8 * 36 + 8 + 90
     assert bundle.history["loss"][1] < bundle.history["loss"][0]
+
+
+def test_phases_share_what_the_layers_say_that_are_frozen_in_both(
+    weights: Path, few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, last = TWO_PHASES
+    phases = (dataclasses.replace(head, through="base_conv2", views=last.views), last)
+    recipe, place = dataclasses.replace(TRANSFER, phases=phases), place_in(tmp_path)
+    monkeypatch.setattr(pieces.Pieces, "took", lambda _pieces: 100.0)
+    bundle = run(recipe, few_data, Options(weights=weights), tmp_path / "both", place)
+    kept = 2 * (len(last.views) + 1)
+    assert len(list(place.features.glob("*.npy"))) == kept, "two parts, the views and validation"
+    of_features = bundle.card.training.seconds - sum(bundle.history["seconds"])
+    assert round(of_features / 100) == kept, "each file once, though both phases need some"
+
+
+def test_a_phase_in_which_all_learns_keeps_nothing_on_its_way() -> None:
+    with pytest.raises(ValueError, match="keeps nothing"):
+        Phase(1, 64, Optimizer("sgd", 0.05), through="base_conv2")
 
 
 def test_batch_normalisation_of_the_base_keeps_its_statistics_when_all_is_trained(
@@ -526,6 +585,21 @@ def test_what_frozen_layers_say_is_not_computed_again_to_measure_what_was_learne
     bundle = run(recipe, few_data, options, tmp_path / "net", place)
     assert len(list(place.features.glob("*.npy"))) == 3, "two views to learn from, one to validate"
     assert bundle.card.metrics["train"].images == len(few_data.train) - 81
+
+
+def test_a_report_keeps_what_frozen_layers_say_of_test_images_for_the_next(
+    weights: Path, few_data: DataSet, tmp_path: Path
+) -> None:
+    recipe, place = dataclasses.replace(TRANSFER, phases=TWO_PHASES[:1]), place_in(tmp_path)
+    options = Options(weights=weights, seed=3)
+    keras.utils.clear_session()  # Layers are named as in a process of its own.
+    whole = run(recipe, few_data, options, tmp_path / "whole", place)
+    before = len(list(place.features.glob("*.npy")))
+    options = dataclasses.replace(options, report_only=True)
+    keras.utils.clear_session()
+    report = run(recipe, few_data, options, tmp_path / "report", place)
+    assert len(list(place.features.glob("*.npy"))) == before + 1
+    assert np.allclose(report.predictions.test, whole.predictions.test, atol=1e-3)
 
 
 def test_what_a_killed_training_left_is_cleared_away(

@@ -46,7 +46,7 @@ def embed(
     if network.input_shape[1] is not None:
         images = resized(images, network.input_shape[1])
     lower, _decision, _name = split_network(network)
-    return extract(lower, images, (Transform(),), folder, on_images=on_images).views[0]
+    return extract([lower], images, (Transform(),), folder, on_images=on_images).views[0]
 
 
 def _at_most(network: keras.Model, side: int) -> keras.Model:

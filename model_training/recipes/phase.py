@@ -120,6 +120,8 @@ class Phase:
         learns_from: the first layer that learns.  Those before it are frozen: their output is
             computed once per image and view, kept on disk, and only the rest is run.  None: every
             layer learns.
+        through: with `learns_from`, a layer before it.  What that is given is kept too, for phases
+            and recipes that learn from there.
         views: with `learns_from`, the transforms under which features of each image are computed;
             each epoch uses the next one.
         augmentation: without `learns_from`, the augmentation of each batch.
@@ -136,6 +138,7 @@ class Phase:
     augmentation: Augmentation = Augmentation()
     lookahead: Lookahead | None = None
     learns_from: str | None = None
+    through: str | None = None
     views: tuple[Transform, ...] = (Transform(),)
     input_size: int | None = None
     early_stopping: EarlyStopping | None = None
@@ -146,10 +149,12 @@ class Phase:
         """Check what does not go together.
 
         Raises:
-            ValueError: two things would set the learning rate.
+            ValueError: two things would set the learning rate, or `through` has nothing to lead to.
         """
         if self.plateau is not None and self.schedule.warmup is not None:
             raise ValueError("a phase with a one-cycle schedule cannot have a plateau too")
+        if self.through is not None and self.learns_from is None:
+            raise ValueError("a phase in which every layer learns keeps nothing on its way")
 
     def on_larger(self, times: float) -> Phase:
         """Return the same phase for images `times` as large as those that it was made for."""

@@ -79,7 +79,8 @@ class State:
     """The progress of a run: all that it needs to go on beside variables.
 
     `phase` counts the finished phases, `step` the steps of the one that is going on.
-    `features_seconds` is what the frozen layers took, `trainable_parameters` those of the phase.
+    `features_seconds` is what the frozen layers took, for all the files `features`;
+    `trainable_parameters` are those of the phase.
     `between` is what callbacks remember of the phase, `best_epoch` the one whose weights early
     stopping kept in a finished phase, `stopped` what ended one before its last epoch.  After
     `minutes` no new epoch begins; with `replace` it may replace the bundle that is there already.
@@ -97,6 +98,7 @@ class State:
     epoch_accuracy: float = 0.0
     epoch_seconds: float = 0.0
     features_seconds: float = 0.0
+    features: list[str] = field(default_factory=list)
     trainable_parameters: int = 0
     between: dict[str, Any] = field(default_factory=dict)
     best_epoch: int | None = None
@@ -130,6 +132,12 @@ class State:
     def is_trained(self) -> bool:
         """Return whether every phase is done, so that only the measuring is left."""
         return self.phase == len(self.settings["phases"])
+
+    def count_features(self, seconds: dict[str, float]) -> None:
+        """Count what the frozen layers of a phase took, by file, where no phase before had it."""
+        for name in sorted(seconds.keys() - set(self.features)):
+            self.features.append(name)
+            self.features_seconds += seconds[name]
 
     def finish_epoch(
         self,

@@ -294,7 +294,8 @@ class _Run:
         return None
 
     def _set_up(self, phase: Phase, steps: int, stop: Callable[[], bool]) -> Learner:
-        total = len(self._fit) * len(phase.views) + len(self._validation or ())
+        images = len(self._fit) * len(phase.views) + len(self._validation or ())
+        total = images * (1 if phase.through is None else 2)
         try:
             learner = Learner(
                 self._model,
@@ -317,7 +318,7 @@ class _Run:
         except Stopped as error:
             raise Interrupted from error
         if self._state.step == 0:
-            self._state.features_seconds += learner.features_seconds
+            self._state.count_features(learner.features_seconds)
         variables = self._model.trainable_variables
         self._state.trainable_parameters = sum(math.prod(one.shape) for one in variables)
         # Where callbacks begin, they forget.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from model_training.networks.memory import batch_within_memory
 from model_training.recipes import Phase, Recipe
 from model_training.training.beginning import check_output
 from model_training.training.environment import Environment
+from model_training.training.learning.freezing import divide
 from model_training.training.learning.optimizers import describe
 from model_training.training.learning.outcome import Interrupted, Trained
 from model_training.training.learning.watcher import Watcher
@@ -129,8 +131,12 @@ def measure_and_write(
     model, parts, earlier = run.trained.model, run.parts, run.earlier
     fitted, test, limited = parts.fitted, parts.test, run.options.limit is not None
     without_averages = limited or not run.recipe.averaged
-    told = stages.begin("measuring training images", len(fitted))
-    metrics = {"train": measure(_on_fitted(run, place, told), fitted.labels)}
+    # A bundle without its network has none that must agree with its figures to the last digit.
+    report_only = run.options.report_only
+    # Where the last phase learned from what frozen layers make of them, that is on disk already.
+    ask = partial(_probabilities, run, place, stages)
+    on_fitted = ask("measuring training images", fitted.images, kept=fitted is parts.fit)
+    metrics = {"train": measure(on_fitted, fitted.labels)}
     averaged = {}
     if earlier is not None:
         labels = earlier.predictions.validation_labels
@@ -139,8 +145,7 @@ def measure_and_write(
     else:
         assert parts.validation is not None  # Only `all_data` does without, and has an earlier run.
         images, labels = parts.validation.images, parts.validation.labels
-        told = stages.begin("measuring validation images", len(labels))
-        on_validation = predict(model, images, told)
+        on_validation = ask("measuring validation images", images, kept=report_only)
         metrics["validation"] = measure(on_validation, labels)
         if not without_averages:
             told = stages.begin("averaging validation images", len(labels) * FURTHER_TRANSFORMS)
@@ -149,11 +154,10 @@ def measure_and_write(
     command = run.calibrated_by or run.trained.command
     set_on = f"the validation images of the run `{command}`"
     calibrator = fit_calibrator(on_validation, labels, set_on)
-    judge = None if run.options.report_only else _judge(run, calibrator, place, stages)
+    judge = None if report_only else _judge(run, calibrator, place, stages)
 
     # Nothing is left to choose: from here on the test images are looked at.
-    told = stages.begin("measuring test images", len(test))
-    on_test = predict(model, test.images, told)
+    on_test = ask("measuring test images", test.images, kept=report_only)
     metrics["test"] = measure(on_test, test.labels)
     if not without_averages:
         told = stages.begin("averaging test images", len(test) * FURTHER_TRANSFORMS)
@@ -179,23 +183,33 @@ def measure_and_write(
     predictions = Predictions(on_test, test.labels, on_validation, labels)
     # Hours have gone by: somebody may have put one there.
     check_output(run.recipe, run.options, output, replace)
-    network = None if run.options.report_only else model
+    network = None if report_only else model
     return write_bundle(output, card, run.trained.history, predictions, network, judge)
 
 
-def _on_fitted(run: Finished, place: Place, told: Callable[[int], None]) -> NDArray[np.float32]:
-    """Return the probabilities for the images that it learned from.
+def _probabilities(
+    run: Finished,
+    place: Place,
+    stages: Stages,
+    stage: str,
+    images: NDArray[np.uint8],
+    *,
+    kept: bool,
+) -> NDArray[np.float32]:
+    """Return the probabilities for `images`, shown as `stage`.
 
-    Where the last phase learned from what frozen layers make of them, that is on disk already.
+    Args:
+        kept: whether what frozen layers make of them is taken from `place`, and kept there: hours
+            for large images, which then are spent once for all networks with these layers.
     """
-    model, parts, first = run.trained.model, run.parts, run.phases[-1].learns_from
-    if first is None or parts.fitted is not parts.fit:
-        return predict(model, parts.fitted.images, told)
+    model, phase = run.trained.model, run.phases[-1]
+    if phase.learns_from is None or not kept:
+        return predict(model, images, stages.begin(stage, len(images)))
     # As it was when they were kept: its layers' configuration tells, and their precision.
-    lower, _above = cut(run.trained.learned, first)
-    lower.trainable = False
-    found = extract(lower, parts.fit.images, (Transform(),), place.features, on_images=told)
-    _below, upper = cut(model, first)
+    frozen, _above = divide(run.trained.learned, phase)
+    told = stages.begin(stage, len(images) * len(frozen))
+    found = extract(frozen, images, (Transform(),), place.features, on_images=told)
+    _below, upper = cut(model, phase.learns_from)
     return predict(upper, found.views[0])
 
 

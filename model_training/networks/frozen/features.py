@@ -4,6 +4,9 @@ The output of the frozen part for an image never changes, so it is computed once
 float16, and only the upper part is trained on it.  It is kept piece by piece: computing it may take
 hours, and is gone on with where it was interrupted.  Several processes each compute a share of
 every piece, and each keeps all of it, since any image may come in its part of a batch.
+
+Frozen layers may be given in parts.  Then the output of each part is kept, and a phase or a recipe
+that freezes fewer layers finds what is below it.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ import json
 import random
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -74,15 +77,31 @@ class FeatureViews:
 class Features:
     """The output of frozen layers: for each transform an array (count, ...), read from disk.
 
-    `seconds` is the time that computing them took, whenever that was.
+    `seconds` is the time that computing each file took, whenever that was, by its name.
     """
 
     views: list[NDArray[np.float16]]
-    seconds: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one part of the frozen layers makes of one view of the images.
+
+    Args:
+        pieces: where it is kept, or is to be.
+        given: the pieces of the part below, which this one is given; None: the images.
+        transform: of the images; none for what is made of them.
+    """
+
+    part: keras.Model
+    pieces: Pieces
+    given: Pieces | None
+    transform: Transform
 
 
 def extract(
-    lower: keras.Model,
+    parts: Sequence[keras.Model],
     images: NDArray[np.uint8],
     views: tuple[Transform, ...],
     folder: Path,
@@ -92,16 +111,18 @@ def extract(
     on_wait: Callable[[], None] = lambda: None,
     team: Sharing | None = None,
 ) -> Features:
-    """Return the output of `lower` for each view of the images, from `folder` if it is kept there.
+    """Return the output of `parts`, one after the other, for each view of the images, from `folder`
+    if it is kept there.
 
     What is there in part, since an earlier call was stopped or killed, is gone on with, also by
     another number of processes.
 
     Args:
+        parts: the frozen layers from the bottom up; the output of each part is kept.
         images: uint8 (count, height, width, 3).
         views: the transforms of the images.
-        on_images: called with the number of images just done, by whichever process; those kept in
-            `folder` count at once.
+        on_images: called with the number of images that one part is done with, by whichever
+            process; those kept in `folder` count at once.
         on_wait: called where somebody else computes the same, whom this waits for.
         team: the processes that each compute a share, with a `folder` of their own or a shared
             one; all of them have to call this, with the same arguments.
@@ -112,46 +133,70 @@ def extract(
         OSError: a file cannot be written.
     """
     team = team or OneProcess()
-    found = pieces_of(lower, images, views, folder)
-    # Whole for one process is not yet whole for all.
-    whole = team.gather(np.array([pieces.whole for pieces, _transform in found]))
-    missing = [one for place, one in enumerate(found) if not whole[:, place].all()]
-    for _ in range(len(found) - len(missing)):
-        on_images(len(images))
+    found = steps_of(parts, images, views, folder)
+    missing = []
+    for steps in found:
+        # Whole for one process is not yet whole for all.
+        told = team.gather(np.array([step.pieces.whole for step in steps]))
+        lacking = _above_whole(steps, [bool(told[:, place].all()) for place in range(len(steps))])
+        for _ in range(len(steps) - len(lacking)):
+            on_images(len(images))
+        missing += lacking
     if missing:
         with failing_together(team):
-            lacking = [pieces for pieces, _transform in missing]
-            check_room(f"{len(images):,} images", lacking, "go on with --resume")
+            lacking_pieces = [step.pieces for step in missing]
+            check_room(f"{len(images):,} images", lacking_pieces, "go on with --resume")
         writes = is_first_in(folder, team)
-    for pieces, transform in missing:
+    for step in missing:
         # Two trainings with the same frozen layers would write into each other's pieces.
-        with _alone(pieces.path, writes, team, stop, on_wait):
-            pieces.look()
-            _complete(pieces, lower, images, transform, on_images, stop, team, writes)
+        with _alone(step.pieces.path, writes, team, stop, on_wait):
+            step.pieces.look()
+            given = images if step.given is None else _opened(step.given)
+            _complete(step, given, on_images, stop, team, writes)
         team.any(False)  # From here on it is whole everywhere.
-    opened = [_opened(pieces) for pieces, _transform in found]
-    return Features([view for view, _ in opened], sum(seconds for _, seconds in opened))
+    views_found = [_opened(steps[-1].pieces) for steps in found]
+    kept = [step.pieces for steps in found for step in steps]
+    return Features(views_found, {pieces.path.name: pieces.took() for pieces in kept})
 
 
-def pieces_of(
-    lower: keras.Model, images: NDArray[np.uint8], views: tuple[Transform, ...], folder: Path
-) -> list[tuple[Pieces, Transform]]:
-    """Return where in `folder` the output of `lower` for each view of the images is kept, or is to
-    be."""
-    of_network = _digest(lower, images)
-    shape = (len(images), *lower.compute_output_shape((1, *images.shape[1:]))[1:])
+def steps_of(
+    parts: Sequence[keras.Model],
+    images: NDArray[np.uint8],
+    views: tuple[Transform, ...],
+    folder: Path,
+) -> list[list[Step]]:
+    """Return for each view of the images the steps from them to the output of the last part."""
     found = []
+    of_images = _digest(parts[0], images)
     for transform in views:
-        name = hashlib.sha256(f"{of_network} {transform.key}".encode()).hexdigest()[:32]
-        found.append((Pieces(folder / f"{name}.npy", shape), transform))
+        steps: list[Step] = []
+        for part in parts:
+            if steps:
+                given, shape = steps[-1].pieces, steps[-1].pieces.shape
+                digest, transform = _digest(part, given.path.name.encode()), Transform()
+            else:
+                given, shape, digest = None, images.shape, of_images
+            name = hashlib.sha256(f"{digest} {transform.key}".encode()).hexdigest()[:32]
+            shape = (len(images), *part.compute_output_shape((1, *shape[1:]))[1:])
+            steps.append(Step(part, Pieces(folder / f"{name}.npy", shape), given, transform))
+        found.append(steps)
     return found
 
 
+def missing_of(steps: list[Step]) -> list[Pieces]:
+    """Return the pieces that are still to be computed, in whole or in part."""
+    return [step.pieces for step in _above_whole(steps, [step.pieces.whole for step in steps])]
+
+
+def _above_whole(steps: list[Step], whole: list[bool]) -> list[Step]:
+    # What is kept of an upper part needs nothing of those below it.
+    done = max((place for place, is_whole in enumerate(whole, start=1) if is_whole), default=0)
+    return steps[done:]
+
+
 def _complete(
-    pieces: Pieces,
-    lower: keras.Model,
-    images: NDArray[np.uint8],
-    transform: Transform,
+    step: Step,
+    given: NDArray[Any],
     on_images: Callable[[int], None],
     stop: Callable[[], bool],
     team: Sharing,
@@ -163,12 +208,13 @@ def _complete(
     those of one process and what is kept can be gone on with by any number.
 
     Args:
+        given: the images, or what the part below made of them.
         writes: whether this process, rather than another with the same folder, writes.
 
     Raises:
         Stopped, FullDisk, OSError: as `extract`.
     """
-    count, size = len(images), batch_within_memory(lower)
+    pieces, count, size = step.pieces, len(given), batch_within_memory(step.part)
     there = team.gather(np.array(pieces.done))
     position, most, source = int(there.min()), int(there.max()), int(there.argmax())
     on_images(position)
@@ -182,7 +228,7 @@ def _complete(
             rows = np.frombuffer(team.told(own, source), np.float16)
             features = rows.reshape(end - position, *pieces.shape[1:])
         else:
-            features = _in_shares(lower, images[position:end], transform, size, team, pieces.shape)
+            features = _in_shares(step, given[position:end], size, team)
         with failing_together(team):
             if writes and pieces.done < end:
                 pieces.append(features[pieces.done - position :], time.monotonic() - started)
@@ -193,26 +239,19 @@ def _complete(
             pieces.finish()
 
 
-def _in_shares(
-    lower: keras.Model,
-    images: NDArray[np.uint8],
-    transform: Transform,
-    size: int,
-    team: Sharing,
-    shape: tuple[int, ...],
-) -> NDArray[np.float16]:
-    """Return the features of `images`, of which each process computes up to `size`."""
-    mine = images[team.rank * size : (team.rank + 1) * size]
-    own = np.zeros((size, *shape[1:]), np.float16)
+def _in_shares(step: Step, given: NDArray[Any], size: int, team: Sharing) -> NDArray[np.float16]:
+    """Return the features of what is `given`, of which each process computes up to `size`."""
+    mine, shape = given[team.rank * size : (team.rank + 1) * size], step.pieces.shape[1:]
+    own = np.zeros((size, *shape), np.float16)
     if len(mine):
         # Eleven significant bits: more than bfloat16 has, fewer than float32.
-        own[: len(mine)] = lower.predict_on_batch(transform(mine))
+        own[: len(mine)] = step.part.predict_on_batch(step.transform(mine))
     # As whole numbers: not every way between processes carries float16.
     gathered = team.gather(own.view(np.uint16)).view(np.float16)
-    return gathered.reshape(-1, *shape[1:])[: len(images)]
+    return gathered.reshape(-1, *shape)[: len(given)]
 
 
-def _opened(pieces: Pieces) -> tuple[NDArray[np.float16], float]:
+def _opened(pieces: Pieces) -> NDArray[np.float16]:
     deadline = time.monotonic() + _SEEN_WITHIN_SECONDS
     while (there := pieces.open()) is None:
         if time.monotonic() > deadline:
@@ -286,14 +325,15 @@ def _alone(
         lock.release()
 
 
-def _digest(lower: keras.Model, images: NDArray[np.uint8]) -> str:
+def _digest(part: keras.Model, given: NDArray[np.uint8] | bytes) -> str:
+    """Return what names the output of `part` for `given`: images, or the name of other output."""
     import keras
 
     # A layer's configuration includes its precision.
-    configuration = [[type(layer).__name__, layer.get_config()] for layer in lower.layers]
+    configuration = [[type(layer).__name__, layer.get_config()] for layer in part.layers]
     said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)
     digest = hashlib.sha256(said.encode())
-    for weight in lower.get_weights():
+    for weight in part.get_weights():
         digest.update(np.ascontiguousarray(weight).data)
-    digest.update(np.ascontiguousarray(images).data)
+    digest.update(given if isinstance(given, bytes) else np.ascontiguousarray(given).data)
     return digest.hexdigest()

@@ -62,9 +62,8 @@ class Pieces:
 
     def look(self) -> None:
         """See what is kept by now."""
-        there = self.open()
-        self.whole = there is not None
-        self.done, self.seconds = (self._count, there[1]) if there is not None else (0, 0.0)
+        self.whole = self.open() is not None
+        self.done, self.seconds = (self._count, self.took()) if self.whole else (0, 0.0)
         if self.whole:
             return
         try:
@@ -76,15 +75,24 @@ class Pieces:
         if enough and 0 <= done <= self._count:
             self.done, self.seconds = done, seconds
 
-    def open(self) -> tuple[NDArray[np.float16], float] | None:
-        """Return the features, read from disk as they are used, and what they took to compute;
-        None if they are not whole."""
+    def open(self) -> NDArray[np.float16] | None:
+        """Return the features, read from disk as they are used; None if they are not whole."""
         try:
-            seconds = float(self.path.with_suffix(".seconds").read_text(encoding="utf-8"))
+            self._read_seconds()
             stored: NDArray[np.float16] = np.load(self.path, mmap_mode="r")
         except (OSError, EOFError, ValueError):  # Missing, empty or damaged: computed again.
             return None
-        return (stored, seconds) if len(stored) == self._count else None
+        return stored if len(stored) == self._count else None
+
+    def took(self) -> float:
+        """Return the seconds that computing them took, by whomever; 0 if they are not whole."""
+        try:
+            return self._read_seconds()
+        except (OSError, ValueError):
+            return 0.0
+
+    def _read_seconds(self) -> float:
+        return float(self.path.with_suffix(".seconds").read_text(encoding="utf-8"))
 
     def rows(self, start: int, stop: int) -> NDArray[np.float16]:
         """Return the features of the images from `start` to `stop`, which have to be kept."""

@@ -1,8 +1,9 @@
 """VGG16 on images enlarged to 224 pixels, 41,071,690 parameters: frozen or not, augmented or not.
 
 At that size an image costs 15 billion multiplications, so what frozen layers say is computed once
-and kept (`networks.frozen`): 2.3 GB for a view of 45,000 images before the head, 9 GB before the
-last block.  Such a run can be interrupted and resumed at any moment.
+and kept (`networks.frozen`), before the last block and before the head: 9 GB and 2.3 GB for a view
+of 45,000 images.  All four recipes share what they have in common, and a run of hours can be
+interrupted and resumed at any moment.
 
 Not given in the source: the batch size, Adam's rate, which upper layers were unfrozen (the last
 block here) and what the augmentation does: two or three views of each image, which take turns,
@@ -22,8 +23,14 @@ from model_training.recipes.transfer.imagenet import SOURCE, USE_FROZEN, USE_PRE
 from model_training.recipes.transfer.vgg16 import BOTH_SIDES, WEIGHTS, build_large
 
 THREE_VIEWS = (*BOTH_SIDES, Transform(down=2, right=-2))
-HEAD = Phase(50, batch_size=64, optimizer=Optimizer("adam", 1e-3), learns_from="head_flatten")
 LAST_BLOCK = Phase(25, batch_size=64, optimizer=Optimizer("adam", 5e-5), learns_from="block5_conv1")
+HEAD = Phase(
+    epochs=50,
+    batch_size=64,
+    optimizer=Optimizer("adam", 1e-3),
+    learns_from="head_flatten",
+    through=LAST_BLOCK.learns_from,
+)
 
 FROZEN_224 = Recipe(
     name="vgg16-frozen-224",

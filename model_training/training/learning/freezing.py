@@ -11,7 +11,7 @@ import keras
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import ImageSet
 from model_training.networks.cutting import cut
-from model_training.networks.frozen.features import check_room, pieces_of
+from model_training.networks.frozen.features import check_room, missing_of, steps_of
 from model_training.networks.frozen.pieces import Pieces
 from model_training.networks.frozen.sharing import failing_together
 from model_training.recipes import Phase
@@ -20,7 +20,7 @@ from model_training.training.together.team import Team
 
 def make_ready(
     model: keras.Model, always_frozen: set[str], input_size: int, phase: Phase
-) -> tuple[keras.Model | None, keras.Model]:
+) -> tuple[list[keras.Model], keras.Model]:
     """Freeze and unfreeze the layers of `model` for `phase`, and let it see images as large as that
     wants them.
 
@@ -30,16 +30,25 @@ def make_ready(
             has its own.
 
     Returns:
-        The part that is frozen, None where nothing is, and the part that learns.
+        The frozen part as `divide` gives it, and the part that learns.
     """
     for layer in model.layers:
         layer.trainable = layer.name not in always_frozen
     resize_to(phase.input_size or input_size, model)
+    return divide(model, phase)
+
+
+def divide(model: keras.Model, phase: Phase) -> tuple[list[keras.Model], keras.Model]:
+    """Freeze the layers of `model` that do not learn in `phase`.
+
+    Returns:
+        Their parts from the bottom up, none where every layer learns, and the part that learns.
+    """
     if phase.learns_from is None:
-        return None, model
+        return [], model
     lower, upper = cut(model, phase.learns_from)
     lower.trainable = False
-    return lower, upper
+    return [lower] if phase.through is None else [*cut(lower, phase.through)], upper
 
 
 def resize_to(size: int, model: keras.Model) -> None:
@@ -72,15 +81,15 @@ def check_room_for(
     """
     wanted: dict[Path, Pieces] = {}  # Two phases may have the same frozen layers.
     for phase in phases:
-        lower, _upper = make_ready(model, always_frozen, input_size, phase)
-        if lower is None:
+        parts, _upper = make_ready(model, always_frozen, input_size, phase)
+        if not parts:
             continue
-        parts = [(fit, phase.views)]
+        sets = [(fit, phase.views)]
         if validation is not None:
-            parts.append((validation, (Transform(),)))
-        for images, views in parts:
-            for pieces, _view in pieces_of(lower, images.images, views, folder):
-                wanted[pieces.path] = pieces
+            sets.append((validation, (Transform(),)))
+        for images, views in sets:
+            for steps in steps_of(parts, images.images, views, folder):
+                wanted |= {pieces.path: pieces for pieces in missing_of(steps)}
     if wanted:
         with failing_together(team):
             check_room("the images of this run", wanted.values(), "give the same command again")

@@ -49,7 +49,8 @@ class Learner:
         resumed: whether an earlier session has written to them.
         team: the processes that learn together.
 
-    `features_seconds` is what the frozen layers took, `between` what happens between epochs.
+    `features_seconds` is what the frozen layers took, by the file that keeps what they said;
+    `between` is what happens between epochs.
 
     Raises:
         features.Stopped: `stop` said so.
@@ -76,29 +77,29 @@ class Learner:
         team: Team = ALONE,
     ) -> None:
         self._team = team
-        lower, self.network = make_ready(model, always_frozen, input_size, phase)
-        self.features_seconds = 0.0
+        frozen, self.network = make_ready(model, always_frozen, input_size, phase)
+        self.features_seconds: dict[str, float] = {}
         self._inputs: Inputs
         validation_inputs: NDArray[Any] | None = None if validation is None else validation.images
-        if lower is None:
+        if not frozen:
             self._inputs = Augmenter(fit.images, phase.augmentation, seed)
         else:
             if team.processes > 1:
-                lower = own_copy(lower)
+                frozen = [own_copy(part) for part in frozen]
             told: dict[str, Any] = {"on_images": on_features, "on_wait": on_wait}
             told |= {"stop": stop, "team": team}
             # Frozen layers learn nothing, so no process has to wait for another's numbers.
             with by_itself(), lost_processes_named():
-                found = extract(lower, fit.images, phase.views, features_folder, **told)
+                found = extract(frozen, fit.images, phase.views, features_folder, **told)
                 if validation is not None:
                     plain = (Transform(),)
                     of_validation = extract(
-                        lower, validation.images, plain, features_folder, **told
+                        frozen, validation.images, plain, features_folder, **told
                     )
                     validation_inputs = of_validation.views[0]
-                    self.features_seconds = of_validation.seconds
+                    self.features_seconds |= of_validation.seconds
             self._inputs = FeatureViews(found.views, seed)
-            self.features_seconds += found.seconds
+            self.features_seconds |= found.seconds
         self._validation = validation_inputs
         classes = model.output.shape[-1]
         self._validation_targets = one_hot(validation.labels, classes) if validation else None
