@@ -28,6 +28,7 @@ from webapp.library.inventory import _stamps
 
 Site = Callable[..., PageClient]
 OTHER_DIGEST = "0123456789abcdef" * 4
+BALANCES = (("few", "1000"), ("equal", "smallest"))
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,18 @@ def test_a_run_that_the_clock_ended_is_not_called_reproducible(
     assert f"{epochs} of 60 epochs" in brief and "of 60 epochs" not in whole
     assert "The clock ended it" in brief and "The clock ended it" not in whole
     assert "reproduces this model" in whole and "reproduces this model" not in brief
+
+
+def test_a_run_on_as_many_images_of_each_class_says_how_many(
+    site_with: Site, sprout: Bundle
+) -> None:
+    few, equal = (of(sprout, name, changes={"balance": value}) for name, value in BALANCES)
+    client = site_with(few, equal)
+    title = sprout.card.training.data_set
+    assert f"{title}, 1,000 images of each class: " in client.get("/models/few").text
+    said = f"{title}, of each class as many images as the smallest has: "
+    assert said in client.get("/models/equal").text
+    assert f"{title}: " in client.get("/models/sprout").text
 
 
 def test_results_of_another_version_of_a_data_set_are_kept_apart(
