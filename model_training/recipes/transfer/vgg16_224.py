@@ -31,6 +31,7 @@ HEAD = Phase(
     learns_from="head_flatten",
     through=LAST_BLOCK.learns_from,
 )
+NOT_TRAINED = "not in a few hours without a graphics card"
 
 FROZEN_224 = Recipe(
     name="vgg16-frozen-224",
@@ -46,7 +47,6 @@ FROZEN_224 = Recipe(
     space=DROPOUT,
     use=USE_FROZEN,
     averaged=False,
-    not_trained="not in a few hours without a graphics card",
 )
 
 FINETUNED_224 = replace(
@@ -57,6 +57,7 @@ FINETUNED_224 = replace(
     phases=(replace(HEAD, epochs=5), LAST_BLOCK),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, unfrozen", 0.84, 0.54),
     use=USE_PRETRAINED,
+    not_trained=NOT_TRAINED,
 )
 
 FROZEN_224_AUGMENTED = replace(
@@ -66,6 +67,7 @@ FROZEN_224_AUGMENTED = replace(
     summary="The head on three views of each image: as it is, mirrored, and moved.",
     phases=(replace(HEAD, epochs=100, views=THREE_VIEWS),),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, augmented", 0.68, 0.89),
+    not_trained=NOT_TRAINED,
 )
 
 FINETUNED_224_AUGMENTED = replace(
@@ -78,4 +80,5 @@ FINETUNED_224_AUGMENTED = replace(
         replace(LAST_BLOCK, epochs=40, views=BOTH_SIDES),
     ),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, unfrozen, augmented", 0.78, 0.65),
+    not_trained=NOT_TRAINED,
 )
