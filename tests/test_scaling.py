@@ -15,6 +15,7 @@ from flask import Flask
 from benchmarks.scaling import check, costs, plan
 from benchmarks.scaling.autoscaling import Rule, simulate_scaling
 from benchmarks.scaling.costs import as_busy, mean_costs
+from benchmarks.scaling.crowding import fit_crowding
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
 from benchmarks.scaling.training import Link, Network
 from webapp.limits.admission import DECODED_AT_ONCE
@@ -97,6 +98,27 @@ def test_who_waits_past_the_deadline_is_refused() -> None:
     assert len(found.seconds) == 2 and len(found.refused) == 2
 
 
+def test_a_core_is_quicker_while_the_other_rests() -> None:
+    photo = dataclasses.replace(NOTHING, decode=0.06, crowding=1.5)
+    two = dataclasses.replace(ROOMY, cores=2)
+    alone = simulate([0.0], photo, two)
+    assert alone.seconds == pytest.approx([0.04]) and alone.used == pytest.approx(0.04)
+    both = simulate([0.0, 0.0], photo, two)
+    assert both.seconds == pytest.approx([0.06, 0.06]) and both.used == pytest.approx(0.12)
+
+
+def test_how_much_quicker_is_found_from_what_photos_took_at_some_loads() -> None:
+    costs = dataclasses.replace(NOTHING, decode=0.06, variation=0.2)
+    two = dataclasses.replace(ROOMY, cores=2)
+    truth, loads = dataclasses.replace(costs, decode=0.08, crowding=1.4), []
+    for rate in (5, 12, 18):
+        times = arrivals(rate, 60, seed=rate)
+        loads.append((times, simulate(times, truth, two, seed=99).used / len(times)))
+    found = fit_crowding(costs, loads, two)
+    assert found.crowding == pytest.approx(1.4, abs=0.11)
+    assert found.photo == pytest.approx(0.08, rel=0.03)
+
+
 def test_machines_are_added_until_they_are_enough_and_taken_away_when_it_is_calm() -> None:
     photo = dataclasses.replace(NOTHING, decode=0.1)
     settings = dataclasses.replace(ROOMY, cores=2, admitted=10)
@@ -161,9 +183,17 @@ def test_what_other_virtual_machines_take_counts_as_used(tmp_path: Path) -> None
 
 def test_how_far_the_simulation_is_off_is_told_of_the_worst_figure() -> None:
     real = Outcome([0.0, 1.0], [0.1, 0.2])
-    row = check.compare(2.0, real, Outcome([0.0, 1.0], [0.13, 0.2]))
+    row = check.compare(2.0, real, [Outcome([0.0, 1.0], [0.13, 0.2])])
     assert row["off"] == pytest.approx(max(0.165 / 0.15, 0.1965 / 0.195) - 1, abs=0.001)
     assert math.isclose(row["real_answered"], 2 / 1.2, rel_tol=0.001)
+
+
+def test_what_chance_does_to_one_simulation_is_evened_out_by_others() -> None:
+    real = Outcome([0.0, 1.0], [0.2, 0.2])
+    draws = [Outcome([0.0, 1.0], [0.1, 0.1]), Outcome([0.0, 1.0], [0.3, 0.3])]
+    row = check.compare(2.0, real, draws)
+    assert row["simulated_median"] == pytest.approx(0.2)
+    assert row["simulated_answered"] == pytest.approx(4 / 2.4, abs=0.001)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,12 @@ from statistics import NormalDist
 import numpy as np
 
 from benchmarks.load.clients import Reply, ask, form
-from benchmarks.scaling.simulation import Costs, Settings, simulate
+from benchmarks.scaling.simulation import REST, Costs, Settings, simulate
 from benchmarks.site import Site
 
 MEASURED = Path(__file__).with_name("measured.json")
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 IDLE = 5.0  # seconds for which nobody asks
-REST = 0.2  # seconds before each photo that comes alone
 SIZES = (1, 2, 4, 8, 16)
 
 
@@ -154,12 +153,13 @@ def mean_costs(measured: Sequence[Costs]) -> Costs:
     return Costs(**fields[0] | means)
 
 
-def as_busy(costs: Costs, photo: float) -> Costs:
+def as_busy(costs: Costs, photo: float, crowding: float = 1.0) -> Costs:
     """Return `costs` of a machine on which a photo costs `photo` seconds without its client, and
     one that comes alone takes as long."""
     times = photo / costs.photo
     parts = {name: times * getattr(costs, name) for name in ("decode", "rest", "batch", "image")}
     busy = replace(costs, **{name: round(value, 5) for name, value in parts.items()})
+    busy = replace(busy, crowding=round(crowding, 2))
     alone = costs.waking + _computing(costs)
     return replace(busy, waking=round(max(0.0, alone - _computing(busy)), 5))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +25,15 @@ Steps = Generator[simpy.Event, Any, Any]
 Tasks = list[tuple[float, int, simpy.Event]]
 GIVING_WAY = 1.25**-NICE
 """What Linux gives a decoder for what it gives another process."""
+REST = 0.2
+"""Seconds that a machine rests before each photo that is to come alone, to measure it."""
 SWITCH = 0.005
 """Seconds after which Python lets another thread of a process go on, by default."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What one photo costs, in seconds of a processor.
+    """What one photo costs, in seconds of a processor where every core has something to do.
 
     Args:
         decode: opening the picture, in a process of its own.
@@ -41,10 +44,13 @@ class Costs:
         together: whether photos that come meanwhile share a call.
         spread: how much of a call several cores can share, from 0 to 1.
         client: sending the photo and reading the answer, where the client is on this machine.
-        waking: how much longer a photo takes that finds the machine idle: its cores sleep, its
-            caches hold something else.  Nobody else waits for that.
+        waking: how much longer a photo takes that finds the machine idle for `REST` seconds, and in
+            proportion after less: its cores sleep, its caches hold something else.  Nobody else
+            waits for that.
         variation: by how much photos differ, of the same size: the standard deviation of the
             logarithm of what each costs.
+        crowding: how many times as quick a core is while no other has anything to do: two cores
+            may be two threads of one, and share caches.
     """
 
     decode: float
@@ -57,6 +63,7 @@ class Costs:
     client: float = 0.0
     waking: float = 0.0
     variation: float = 0.0
+    crowding: float = 1.0
 
     @property
     def photo(self) -> float:
@@ -91,12 +98,13 @@ class Settings:
 
 @dataclass
 class Outcome:
-    """What became of the requests: the seconds that answers took, by when they were sent, and how
-    many were refused."""
+    """What became of the requests: the seconds that answers took, by when they were sent, how
+    many were refused, and the processor seconds of all."""
 
     sent: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
+    used: float = 0.0
 
     def quantile(self, share: float) -> float:
         """Return the seconds within which `share` of the answers came."""
@@ -110,15 +118,19 @@ class Outcome:
 
 class Cores:
     """The cores of a machine, shared among all that computes as Linux' scheduler does where its
-    slices are short: evenly, but for those that give way, and nothing uses more than one."""
+    slices are short: evenly, but for those that give way, and nothing uses more than one.
 
-    def __init__(self, env: simpy.Environment, count: int) -> None:
-        self._env, self.count = env, count
+    Where not all of them compute they are up to `crowding` times as quick.
+    """
+
+    def __init__(self, env: simpy.Environment, count: int, crowding: float = 1.0) -> None:
+        self._env, self.count, self._crowding = env, count, crowding
         # Of those that do not give way, and of those that do: how far a task has come that has been
         # there from the beginning. Others are as far behind for ever as when they came.
         self._come = [0.0, 0.0]
         self._tasks: tuple[Tasks, Tasks] = ([], [])
         self._last = self._used = 0.0
+        self._worked = -math.inf
         self._numbers = itertools.count()
         self._plans = 0
 
@@ -127,6 +139,13 @@ class Cores:
         """Return the processor seconds that were used until now."""
         self._advance()
         return self._used
+
+    @property
+    def rested(self) -> float:
+        """Return for how many seconds nothing has been computed; at the beginning, for ever."""
+        if any(self._tasks):
+            return 0.0
+        return self._env.now - self._worked
 
     def compute(self, seconds: float, *, gives_way: bool = False) -> Steps:
         """Compute for `seconds` of a processor."""
@@ -159,17 +178,24 @@ class Cores:
         rest = max(0.0, self.count - numbers[0] * share)
         return share, min(1.0, rest / numbers[1]) if numbers[1] else 0.0
 
+    def _pace(self) -> float:
+        """Return how many times as quick a core is as where all compute."""
+        resting = max(0, self.count - sum(map(len, self._tasks)))
+        return 1 + (self._crowding - 1) * resting / max(1, self.count - 1)
+
     def _advance(self) -> None:
         elapsed, self._last = self._env.now - self._last, self._env.now
+        pace = self._pace()
         for kind, speed in enumerate(self._speeds()):
-            self._come[kind] += elapsed * speed
+            self._come[kind] += elapsed * speed * pace
             self._used += elapsed * speed * len(self._tasks[kind])
 
     def _plan(self) -> None:
         """Wake up when the next task is over, if nothing changes before."""
         self._plans += 1
+        pace = self._pace()
         left = [
-            max(0.0, tasks[0][0] - come) / speed
+            max(0.0, tasks[0][0] - come) / (speed * pace)
             for tasks, come, speed in zip(self._tasks, self._come, self._speeds(), strict=True)
             if tasks
         ]
@@ -184,6 +210,7 @@ class Cores:
         for tasks, come in zip(self._tasks, self._come, strict=True):
             while tasks and tasks[0][0] <= come + 1e-9:
                 heapq.heappop(tasks)[2].succeed()
+                self._worked = self._env.now
         self._plan()
 
 
@@ -260,13 +287,18 @@ class Machine:
     """A machine that runs the site."""
 
     def __init__(self, env: simpy.Environment, costs: Costs, settings: Settings) -> None:
-        self.cores = Cores(env, settings.cores)
+        self.cores = Cores(env, settings.cores, costs.crowding)
         self.workers = [Worker(env, self.cores, costs, settings) for _ in range(settings.workers)]
 
     @property
     def admitted(self) -> int:
         """Return how many requests it has."""
         return sum(worker.admitted for worker in self.workers)
+
+    @property
+    def rested(self) -> float:
+        """Return for how many seconds nothing has been computed."""
+        return self.cores.rested
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> NDArray[np.float64]:
@@ -289,6 +321,7 @@ def simulate(
     for time in times:
         env.process(_visit(env, time, [machine], costs, outcome, rng))
     env.run()
+    outcome.used = machine.cores.used
     return outcome
 
 
@@ -316,7 +349,7 @@ def visit(
     factor = costs.drawn(rng)
     machine = min(machines, key=lambda one: (one.admitted, rng.random()))
     if costs.waking and not machine.admitted:
-        yield env.timeout(costs.waking)
+        yield env.timeout(costs.waking * min(1.0, machine.rested / REST))
     if costs.client:
         yield from machine.cores.compute(factor * costs.client)
     worker = min(machine.workers, key=lambda one: (one.admitted, rng.random()))
