@@ -57,7 +57,6 @@ FINETUNED_224 = replace(
     phases=(replace(HEAD, epochs=5), LAST_BLOCK),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, unfrozen", 0.84, 0.54),
     use=USE_PRETRAINED,
-    not_trained=NOT_TRAINED,
 )
 
 FROZEN_224_AUGMENTED = replace(
