@@ -305,36 +305,6 @@ def of_another_version(folder: Path) -> CheckpointError:
     )
 
 
-def check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Compare the settings of a state, plain JSON, with those it is to go on with.
-
-    Raises:
-        CheckpointError: they differ; the message says in what.
-    """
-    saved, wanted = _flat(saved), _flat(wanted)
-    changed = [
-        f"{name} was {saved.get(name)}, now {wanted.get(name)}"
-        for name in sorted(saved.keys() | wanted.keys())
-        if saved.get(name) != wanted.get(name)
-    ]
-    if changed:
-        raise CheckpointError(
-            f"The unfinished training had other settings ({'; '.join(changed)}). Resume it with "
-            "its own, or start anew with --restart."
-        )
-
-
-def _flat(settings: Any, name: str = "") -> dict[str, Any]:
-    # {"phases": [{"epochs": 2}]} as {"phases 1 epochs": 2}: a name that a message can show.
-    if isinstance(settings, dict):
-        parts = [(f"{name} {key}".strip(), value) for key, value in settings.items()]
-    elif isinstance(settings, list):
-        parts = [(f"{name} {number}", value) for number, value in enumerate(settings, start=1)]
-    else:
-        return {name: settings}
-    return {key: value for part, inner in parts for key, value in _flat(inner, part).items()}
-
-
 def of_another_network(folder: Path) -> CheckpointError:
     """Return the error of a state that does not fit what is to go on."""
     return CheckpointError(

@@ -28,7 +28,11 @@ from model_training.training.learning.first_weights import give_first_weights
 from model_training.training.learning.freezing import check_room_for, resize_to
 from model_training.training.learning.learner import Learner, epoch_order
 from model_training.training.learning.outcome import Diverged, Ending, Interrupted, Trained
-from model_training.training.learning.settings import check_batches, settings_of
+from model_training.training.learning.settings import (
+    check_batches,
+    check_same_settings,
+    settings_of,
+)
 from model_training.training.learning.watcher import Watcher
 from model_training.training.signals import stop_signals
 from model_training.training.together.alone import by_itself, own_copy
@@ -164,7 +168,7 @@ class _Run:
         """Go on from the state on disk."""
         saved = read_of(self._team, self._place.state)
         state = checkpoint.State.of(saved.folder, saved.progress)
-        checkpoint.check_same_settings(state.settings, self._state.settings)
+        check_same_settings(state.settings, self._state.settings)
         if weights and state.pretrained and describe_file(weights) not in state.pretrained:
             raise checkpoint.CheckpointError(
                 f"The unfinished training began from {state.pretrained}, not from {weights}. "

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from model_training.recipes import Phase, Recipe
+from model_training.training.checkpoint import CheckpointError
 from model_training.training.together.team import Team
 
 
@@ -35,6 +36,25 @@ def settings_of(
     return plain
 
 
+def check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Compare the settings of a state with those it is to go on with, both of `settings_of`.
+
+    Raises:
+        CheckpointError: they differ; the message says in what.
+    """
+    saved, wanted = _flat(saved), _flat(wanted)
+    changed = [
+        f"{name} was {saved.get(name)}, now {wanted.get(name)}"
+        for name in sorted(saved.keys() | wanted.keys())
+        if saved.get(name) != wanted.get(name)
+    ]
+    if changed:
+        raise CheckpointError(
+            f"The unfinished training had other settings ({'; '.join(changed)}). Resume it with "
+            "its own, or start anew with --restart."
+        )
+
+
 def check_batches(phases: tuple[Phase, ...], images: int, team: Team) -> None:
     """Check that a batch of each phase can be made of so many images, and divided among `team`.
 
@@ -49,3 +69,14 @@ def check_batches(phases: tuple[Phase, ...], images: int, team: Team) -> None:
                 f"A batch of {phase.batch_size} needs as many images; there are {images} to "
                 "train on. Give more images or a smaller --batch-size."
             )
+
+
+def _flat(settings: Any, name: str = "") -> dict[str, Any]:
+    # {"phases": [{"epochs": 2}]} as {"phases 1 epochs": 2}: a name that a message can show.
+    if isinstance(settings, dict):
+        parts = [(f"{name} {key}".strip(), value) for key, value in settings.items()]
+    elif isinstance(settings, list):
+        parts = [(f"{name} {number}", value) for number, value in enumerate(settings, start=1)]
+    else:
+        return {name: settings}
+    return {key: value for part, inner in parts for key, value in _flat(inner, part).items()}
