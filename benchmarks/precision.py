@@ -7,13 +7,10 @@ processor says of itself; its choice is printed beside.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from dataclasses import replace
 
-from benchmarks.timing import alternate, print_table
-from model_training.networks.importing import compute_with_onednn
-from model_training.recipes import find_recipe
+from benchmarks.steps import Candidates, compare_steps
+from model_training.recipes import Recipe
 from model_training.recipes.recipe import Precision
 
 RECIPES = ("fast-cnn", "custom-cnn")
@@ -22,32 +19,17 @@ PRECISIONS: tuple[Precision, ...] = ("mixed_bfloat16", "float32")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("recipes", nargs="*", default=RECIPES)
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=3)
-    asked = parser.parse_args()
-    compute_with_onednn()
+    compare_steps(__doc__, RECIPES, ways)
+
+
+def ways(recipe: Recipe) -> Candidates:
+    """Return a training step of `recipe` in each precision."""
     # Imported only now that oneDNN is chosen.
+    from benchmarks.determinism import training_step
     from model_training.training.environment import usable_precision
 
-    for name in asked.recipes:
-        print(f"\n{name}: {usable_precision(find_recipe(name).precision)} is used here")
-        candidates = {str(one): steps(name, asked.steps, one) for one in PRECISIONS}
-        print_table(alternate(candidates, asked.rounds), asked.steps, "step")
-
-
-def steps(name: str, count: int, precision: Precision) -> Callable[[], None]:
-    """Return what takes `count` training steps of the recipe `name` in `precision`."""
-    from benchmarks.determinism import training_step
-
-    step = training_step(replace(find_recipe(name), precision=precision))
-
-    def run() -> None:
-        for _ in range(count):
-            step()
-
-    return run
+    print(f"{usable_precision(recipe.precision)} is used here")
+    return {one: training_step(replace(recipe, precision=one)) for one in PRECISIONS}
 
 
 if __name__ == "__main__":

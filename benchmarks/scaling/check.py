@@ -146,10 +146,10 @@ def compare(rate: float, real: Outcome, simulated: Sequence[Outcome]) -> dict[st
     """Return how both went, the simulations taken together, and how far they are apart at most."""
     row = {"rate": rate}
     for name, some in (("real", [real]), ("simulated", simulated)):
-        seconds = [taken for one in some for taken in one.seconds]
-        row[f"{name}_answered"] = len(seconds) / sum(one.answered_by for one in some)
-        for what, share in (("median", 0.5), ("p95", 0.95)):
-            row[f"{name}_{what}"] = float(np.quantile(seconds, share))
+        together = Outcome(seconds=[taken for one in some for taken in one.seconds])
+        answered_by = sum(one.answered_by for one in some)
+        row[f"{name}_answered"] = len(together.seconds) / answered_by
+        row[f"{name}_median"], row[f"{name}_p95"] = together.quantile(0.5), together.quantile(0.95)
     apart = (
         abs(row[f"simulated_{what}"] / row[f"real_{what}"] - 1)
         for what in ("answered", "median", "p95")

@@ -158,8 +158,8 @@ def as_busy(costs: Costs, photo: float, crowding: float = 1.0) -> Costs:
     one that comes alone takes as long."""
     times = photo / costs.photo
     parts = {name: times * getattr(costs, name) for name in ("decode", "rest", "batch", "image")}
-    busy = replace(costs, **{name: round(value, 5) for name, value in parts.items()})
-    busy = replace(busy, crowding=round(crowding, 2))
+    parts = {name: round(value, 5) for name, value in parts.items()}
+    busy = replace(costs, **parts, crowding=round(crowding, 2))
     alone = costs.waking + _computing(costs)
     return replace(busy, waking=round(max(0.0, alone - _computing(busy)), 5))
 

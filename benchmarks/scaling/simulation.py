@@ -295,11 +295,6 @@ class Machine:
         """Return how many requests it has."""
         return sum(worker.admitted for worker in self.workers)
 
-    @property
-    def rested(self) -> float:
-        """Return for how many seconds nothing has been computed."""
-        return self.cores.rested
-
 
 def arrivals(rate: float, seconds: float, seed: int) -> NDArray[np.float64]:
     """Return the times within `seconds` at which photos come by chance, `rate` a second."""
@@ -349,7 +344,7 @@ def visit(
     factor = costs.drawn(rng)
     machine = min(machines, key=lambda one: (one.admitted, rng.random()))
     if costs.waking and not machine.admitted:
-        yield env.timeout(costs.waking * min(1.0, machine.rested / REST))
+        yield env.timeout(costs.waking * min(1.0, machine.cores.rested / REST))
     if costs.client:
         yield from machine.cores.compute(factor * costs.client)
     worker = min(machine.workers, key=lambda one: (one.admitted, rng.random()))
