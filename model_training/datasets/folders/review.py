@@ -151,7 +151,8 @@ def review(
 
     Args:
         name: the name of the review.
-        progress: called after each file with the number of files done and their total.
+        progress: called at first and after each file, with the number of files done and their
+            total.
         on_file: told of each picture.
 
     Raises:
@@ -166,6 +167,7 @@ def review(
     same: dict[bytes, list[str]] = {}
     problems: list[Problem] = []
     done = 0
+    progress(done, total)
     for label, paths in files.items():
         here = found[label]
         for path in paths:
