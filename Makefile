@@ -62,6 +62,7 @@ bench: .venv/dev .venv-bench/ready ## Measure what the README claims about speed
 	$(BIN)/python -m benchmarks.determinism
 	$(BIN)/python -m benchmarks.onednn
 	$(BIN)/python -m benchmarks.normalization
+	$(BIN)/python -m benchmarks.precision
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.folding
