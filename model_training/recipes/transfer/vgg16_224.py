@@ -79,5 +79,4 @@ FINETUNED_224_AUGMENTED = replace(
         replace(LAST_BLOCK, epochs=40, views=BOTH_SIDES),
     ),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, unfrozen, augmented", 0.78, 0.65),
-    not_trained=NOT_TRAINED,
 )
