@@ -597,9 +597,14 @@ def test_a_report_keeps_what_frozen_layers_say_of_test_images_for_the_next(
     before = len(list(place.features.glob("*.npy")))
     options = dataclasses.replace(options, report_only=True)
     keras.utils.clear_session()
-    report = run(recipe, few_data, options, tmp_path / "report", place)
+    stages: dict[str, tuple[int, int]] = {}
+    watcher = Watcher(on_stage=lambda name, *counts: stages.update({name: counts}))
+    report = run(recipe, few_data, options, tmp_path / "report", place, watcher=watcher)
     assert len(list(place.features.glob("*.npy"))) == before + 1
     assert np.allclose(report.predictions.test, whole.predictions.test, atol=1e-3)
+    # Those that learn may take as long.
+    assert stages["measuring test images, frozen layers"] == (500, 500)
+    assert stages["measuring test images"] == (500, 500)
 
 
 def test_what_a_killed_training_left_is_cleared_away(

@@ -207,10 +207,11 @@ def _probabilities(
         return predict(model, images, stages.begin(stage, len(images)))
     # As it was when they were kept: its layers' configuration tells, and their precision.
     frozen, _above = divide(run.trained.learned, phase)
-    told = stages.begin(stage, len(images) * len(frozen))
+    told = stages.begin(f"{stage}, frozen layers", len(images) * len(frozen))
     found = extract(frozen, images, (Transform(),), place.features, on_images=told)
     _below, upper = cut(model, phase.learns_from)
-    return predict(upper, found.views[0])
+    # Layers above may be most of a network: minutes of them want a bar of their own.
+    return predict(upper, found.views[0], stages.begin(stage, len(images)))
 
 
 def _judge(run: Finished, calibrator: Calibrator, place: Place, stages: Stages) -> Judge | None:
