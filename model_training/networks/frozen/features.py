@@ -122,7 +122,7 @@ def extract(
         images: uint8 (count, height, width, 3).
         views: the transforms of the images.
         on_images: called with the number of images that one part is done with, by whichever
-            process; those kept in `folder` count at once.
+            process; at first with those kept in `folder`.
         on_wait: called where somebody else computes the same, whom this waits for.
         team: the processes that each compute a share, with a `folder` of their own or a shared
             one; all of them have to call this, with the same arguments.
@@ -134,29 +134,33 @@ def extract(
     """
     team = team or OneProcess()
     found = steps_of(parts, images, views, folder)
-    missing = []
+    missing: list[tuple[Step, int]] = []
+    kept = 0
     for steps in found:
-        # Whole for one process is not yet whole for all.
-        told = team.gather(np.array([step.pieces.whole for step in steps]))
-        lacking = _above_whole(steps, [bool(told[:, place].all()) for place in range(len(steps))])
-        for _ in range(len(steps) - len(lacking)):
-            on_images(len(images))
-        missing += lacking
+        # What one process has, not all of them have.
+        told = team.gather(np.array([[step.pieces.whole, step.pieces.done] for step in steps]))
+        is_whole, done = told.min(axis=0).T
+        lacking = _above_whole(steps, is_whole.astype(bool).tolist())
+        below = len(steps) - len(lacking)
+        missing += zip(lacking, done[below:].tolist(), strict=True)
+        kept += below * len(images) + int(done[below:].sum())
     if missing:
         with failing_together(team):
-            lacking_pieces = [step.pieces for step in missing]
+            lacking_pieces = [step.pieces for step, _done in missing]
             check_room(f"{len(images):,} images", lacking_pieces, "go on with --resume")
         writes = is_first_in(folder, team)
-    for step in missing:
+    # All of it before the first is computed: how long the others take is told by what comes after.
+    on_images(kept)
+    for step, done in missing:
         # Two trainings with the same frozen layers would write into each other's pieces.
         with _alone(step.pieces.path, writes, team, stop, on_wait):
             step.pieces.look()
             given = images if step.given is None else _opened(step.given)
-            _complete(step, given, on_images, stop, team, writes)
+            _complete(step, given, done, on_images, stop, team, writes)
         team.any(False)  # From here on it is whole everywhere.
     views_found = [_opened(steps[-1].pieces) for steps in found]
-    kept = [step.pieces for steps in found for step in steps]
-    return Features(views_found, {pieces.path.name: pieces.took() for pieces in kept})
+    every = [step.pieces for steps in found for step in steps]
+    return Features(views_found, {pieces.path.name: pieces.took() for pieces in every})
 
 
 def steps_of(
@@ -197,6 +201,7 @@ def _above_whole(steps: list[Step], whole: list[bool]) -> list[Step]:
 def _complete(
     step: Step,
     given: NDArray[Any],
+    counted: int,
     on_images: Callable[[int], None],
     stop: Callable[[], bool],
     team: Sharing,
@@ -209,6 +214,7 @@ def _complete(
 
     Args:
         given: the images, or what the part below made of them.
+        counted: the images that `on_images` was told of.
         writes: whether this process, rather than another with the same folder, writes.
 
     Raises:
@@ -217,7 +223,8 @@ def _complete(
     pieces, count, size = step.pieces, len(given), batch_within_memory(step.part)
     there = team.gather(np.array(pieces.done))
     position, most, source = int(there.min()), int(there.max()), int(there.argmax())
-    on_images(position)
+    if position != counted:  # Somebody else has added to them meanwhile.
+        on_images(position - counted)
     while position < count:
         if team.any(stop()):
             raise Stopped
