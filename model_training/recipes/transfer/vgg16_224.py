@@ -31,7 +31,6 @@ HEAD = Phase(
     learns_from="head_flatten",
     through=LAST_BLOCK.learns_from,
 )
-NOT_TRAINED = "not in a few hours without a graphics card"
 
 FROZEN_224 = Recipe(
     name="vgg16-frozen-224",
@@ -66,7 +65,6 @@ FROZEN_224_AUGMENTED = replace(
     summary="The head on three views of each image: as it is, mirrored, and moved.",
     phases=(replace(HEAD, epochs=100, views=THREE_VIEWS),),
     reported=Reported(f"{SOURCE}, VGG16 at 224 pixels, augmented", 0.68, 0.89),
-    not_trained=NOT_TRAINED,
 )
 
 FINETUNED_224_AUGMENTED = replace(
