@@ -259,6 +259,24 @@ def test_calibrate_teaches_a_bundle_of_before_to_tell_strangers(
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(["--balance", "30"], "tiny-balanced-30"), (["--limit", "300"], "tiny-quick")],
+)
+def test_calibrate_takes_the_images_that_a_run_on_some_of_them_had(
+    words: list[str], name: str, runner: FlaskCliRunner, instance: Path
+) -> None:
+    assert runner.invoke(args=["train", "tiny", "--epochs", "1", *words]).exit_code == 0
+    trained = read_bundle(instance / "models" / name)
+    result = runner.invoke(args=["calibrate", name])
+    assert result.exit_code == 0, result.output
+    assert f"of the {len(trained.predictions.validation)} validation images" in result.output
+    again = read_bundle(instance / "models" / name)
+    assert again.judge is not None and trained.judge is not None
+    assert again.judge.threshold.novelty == pytest.approx(trained.judge.threshold.novelty)
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
 def test_calibrate_says_why_it_cannot(runner: FlaskCliRunner, instance: Path) -> None:
     result = runner.invoke(args=["calibrate", "nobody"])
     assert result.exit_code == 2

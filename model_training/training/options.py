@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -296,6 +297,18 @@ class Parts:
             if missing:
                 raise ValueError(_only_validated_on(missing, len(data.classes), options))
         return cls(fit, validation, test, fit if limit is None else some(fit, QUICK_IMAGES))
+
+    @classmethod
+    def of_card(cls, data: DataSet, changes: Mapping[str, str]) -> Parts:
+        """Divide `data` as the run did whose card tells these `changes` (`Options.changes`), and
+        which kept some images to validate on.
+
+        Raises:
+            ValueError: as `of`.
+            DataError: as `of`.
+        """
+        limit = int(changes["limit"]) if "limit" in changes else None
+        return cls.of(data, Options(limit=limit, balance=changes.get("balance")))
 
 
 def _only_validated_on(missing: int, classes: int, options: Options) -> str:

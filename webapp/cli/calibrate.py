@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from model_training.bundles.bundle import Bundle
 from model_training.bundles.card import Calibration
 from model_training.bundles.writing import replace_judge
-from model_training.datasets.dataset import split
+from model_training.datasets.dataset import DataError
 from model_training.judging.calibration import Calibrator, fit_calibrator
+from model_training.training.options import Parts
 from webapp.cli.common.bars import Bars
 from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
 from webapp.cli.common.data_sources import data_options, data_set_of, find_source
@@ -157,14 +158,16 @@ def _fit_again(
         raise click.ClickException(f"{name}: {error}") from error
     calibrator = _calibrator(bundle)
     data = data.for_network(card.input_size, takes_any=model.input_shape[1] is None)
-    learned, validation = (data.train.take(part) for part in split(data.train.labels))
     with Bars() as bars:
         try:
+            parts = Parts.of_card(data, card.training.changes)
+            validation = parts.validation
+            assert validation is not None  # It has not learned from all of them.
             judge = fit_judge(
                 KerasBackend(model),
                 data.classes,
                 bundle.judge.plan if bundle.judge else default_plan(card.input_size, data.side),
-                learned,
+                parts.fitted,
                 validation,
                 calibrator,
                 calibrator.set_on,
@@ -172,8 +175,8 @@ def _fit_again(
                 batch_size=batch_within_memory(model),
                 on_images=bars.until("images"),
             )
-        except ValueError as error:
-            raise click.ClickException(f"{name}: {error}.") from error
+        except (DataError, ValueError) as error:
+            raise click.ClickException(f"{name}: {str(error).rstrip('.')}.") from error
     was_signed = bundle.is_signed
     bundle = replace_judge(bundle, judge, Calibration.of(calibrator, *_tested(bundle)))
     size = sum(file.stat().st_size for file in bundle.files.values())
