@@ -24,6 +24,7 @@ from model_training.datasets.dataset import DataSet
 from model_training.datasets.registry import find_known
 from model_training.networks.cutting import cut
 from model_training.networks.frozen import features, pieces
+from model_training.networks.frozen.digest import digest_of
 from model_training.networks.frozen.features import FeatureViews, Stopped, extract
 from model_training.networks.frozen.pieces import FullDisk
 from model_training.networks.pretrained import WeightsError, load_pretrained
@@ -186,12 +187,38 @@ def test_features_that_were_kept_before_transforms_had_this_name_are_still_found
 
     lower, _upper = cut(TRANSFER.build(), "base_conv2")
     images = few_data.train.images[:20]
-    of_network = features._digest(lower, images)
+    of_network = digest_of(lower, images)
     name = hashlib.sha256(f"{of_network} {former}".encode()).hexdigest()[:32]
     kept = np.full((20, 3), 7, np.float16)
     np.save(tmp_path / f"{name}.npy", kept)
     (tmp_path / f"{name}.seconds").write_text("1.5")
     assert np.array_equal(extract([lower], images, (transform,), tmp_path).views[0], kept)
+
+
+def test_a_part_within_a_network_is_called_the_same_in_any_process(few_data: DataSet) -> None:
+    model, images = TRANSFER.build(), few_data.train.images[:4]
+
+    def upper_name() -> str:
+        keras.Input((3,))  # Another process has made other tensors before.
+        _lower, upper = cut(cut(model, "head")[0], "base_conv2")
+        return digest_of(upper, images)
+
+    assert upper_name() == upper_name()
+
+
+def test_what_computes_another_way_is_called_otherwise() -> None:
+    def name(offset: float, *, skips: bool = False) -> str:
+        keras.utils.clear_session()
+        inputs = keras.Input((4, 4, 3))
+        first = layers.ReLU(name="first")(inputs)
+        second = layers.ReLU(name="second")(first)
+        outputs = keras.ops.sqrt((first if skips else second) + offset)
+        if skips:
+            outputs = layers.Add(name="joined")([outputs, second])
+        return digest_of(keras.Model(inputs, outputs), b"")
+
+    assert name(1.0) == name(1.0)
+    assert len({name(1.0), name(2.0), name(1.0, skips=True)}) == 3
 
 
 def test_other_weights_have_other_features(few_data: DataSet, tmp_path: Path) -> None:
@@ -369,8 +396,8 @@ def test_who_waits_for_another_training_s_features_says_so_once(
     def look_again(_seconds: float) -> None:
         held.pop(0).release()
 
-    real = features._digest
-    monkeypatch.setattr(features, "_digest", hold)
+    real = features.digest_of
+    monkeypatch.setattr(features, "digest_of", hold)
     monkeypatch.setattr(features, "time", SimpleNamespace(sleep=look_again, monotonic=lambda: 0.0))
     watcher = Watcher(on_wait=lambda: waited.append("for another"))
     recipe = dataclasses.replace(TRANSFER, phases=(dataclasses.replace(TWO_PHASES[0], epochs=1),))

@@ -12,7 +12,6 @@ that freezes fewer layers finds what is below it.
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import shutil
 import time
@@ -27,6 +26,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from model_training.datasets.augmentation import ALL, Transform
+from model_training.networks.frozen.digest import digest_of
 from model_training.networks.frozen.pieces import FullDisk, Pieces, full_disk_said
 from model_training.networks.frozen.sharing import (
     OneProcess,
@@ -171,13 +171,13 @@ def steps_of(
 ) -> list[list[Step]]:
     """Return for each view of the images the steps from them to the output of the last part."""
     found = []
-    of_images = _digest(parts[0], images)
+    of_images = digest_of(parts[0], images)
     for transform in views:
         steps: list[Step] = []
         for part in parts:
             if steps:
                 given, shape = steps[-1].pieces, steps[-1].pieces.shape
-                digest, transform = _digest(part, given.path.name.encode()), Transform()
+                digest, transform = digest_of(part, given.path.name.encode()), Transform()
             else:
                 given, shape, digest = None, images.shape, of_images
             name = hashlib.sha256(f"{digest} {transform.key}".encode()).hexdigest()[:32]
@@ -330,17 +330,3 @@ def _alone(
         yield
     finally:
         lock.release()
-
-
-def _digest(part: keras.Model, given: NDArray[np.uint8] | bytes) -> str:
-    """Return what names the output of `part` for `given`: images, or the name of other output."""
-    import keras
-
-    # A layer's configuration includes its precision.
-    configuration = [[type(layer).__name__, layer.get_config()] for layer in part.layers]
-    said = json.dumps([keras.backend.backend(), configuration], sort_keys=True, default=str)
-    digest = hashlib.sha256(said.encode())
-    for weight in part.get_weights():
-        digest.update(np.ascontiguousarray(weight).data)
-    digest.update(given if isinstance(given, bytes) else np.ascontiguousarray(given).data)
-    return digest.hexdigest()
