@@ -2,8 +2,8 @@
 
 Trains a small network on JAX for ten steps and writes its weights to FOLDER, for `test_together`.
 Words behind change what it does: `die` ends it in the seventh step, as a machine that goes dark
-does; `resume` goes on from the state in FOLDER; `other` gives it other images; `frozen` trains the
-last layer only, above frozen ones.
+does; `resume` goes on from the state in FOLDER; `other` gives it other images, `unable` none;
+`frozen` trains the last layer only, above frozen ones.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -19,10 +20,11 @@ import numpy as np
 
 from model_training.datasets.augmentation import Transform
 from model_training.datasets.dataset import ImageSet
+from model_training.judging.prediction import predict
 from model_training.recipes import Optimizer, Phase, Schedule
 from model_training.training.learning.watcher import Watcher
 from model_training.training.loop import Place, train
-from model_training.training.together.joining import join, leave_at_once
+from model_training.training.together.joining import join, leave_at_once, part
 from model_training.training.together.team import Team, TeamError
 from tests.conftest import TINY
 
@@ -60,6 +62,9 @@ def main(processes: int, rank: int, coordinator: str, folder: Path, words: list[
     team = Team(processes, rank)
     if processes > 1:
         join(team, coordinator)
+    with team.beginning():
+        if "unable" in words:
+            raise ValueError("This one has no images.")
     trained = train(
         recipe,
         phases,
@@ -74,6 +79,10 @@ def main(processes: int, rank: int, coordinator: str, folder: Path, words: list[
         watcher=Watcher(on_step=step),
         team=team,
     )
+    part(team)
+    if team.leads:  # The others are gone by then.
+        time.sleep(3)
+        predict(trained.model, images(16, 3).images)
     np.savez(folder / f"weights-{processes}-{rank}.npz", *trained.model.get_weights())
     losses = [loss for row in trained.history for loss in (row.loss, row.validation_loss)]
     np.save(folder / f"losses-{processes}-{rank}.npy", np.array(losses, np.float64))
@@ -82,6 +91,6 @@ def main(processes: int, rank: int, coordinator: str, folder: Path, words: list[
 if __name__ == "__main__":
     try:
         main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5:])
-    except TeamError as error:
+    except (TeamError, ValueError) as error:
         print(error, file=sys.stderr, flush=True)
         leave_at_once(1)

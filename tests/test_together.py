@@ -122,6 +122,14 @@ def test_processes_with_other_images_do_not_begin(tmp_path: Path) -> None:
         assert "Rank 1 has other images than rank 0" in errors
 
 
+@pytest.mark.release
+def test_a_process_that_cannot_begin_ends_all_with_a_sentence_on_each(tmp_path: Path) -> None:
+    (status, errors), (unable, why) = trained(tmp_path, [], ["unable"])
+    assert (status, unable) == (1, 1)
+    assert "Rank 1 cannot begin; why, it says itself." in errors
+    assert "This one has no images." in why
+
+
 def test_a_coordinator_that_nobody_is_at_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     with pytest.raises(TeamError, match="Nobody answered at 127.0.0.1:.*firewall"):

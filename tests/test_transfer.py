@@ -396,7 +396,7 @@ def test_who_waits_for_another_training_s_features_says_so_once(
     def look_again(_seconds: float) -> None:
         held.pop(0).release()
 
-    real = features.digest_of
+    real = digest_of
     monkeypatch.setattr(features, "digest_of", hold)
     monkeypatch.setattr(features, "time", SimpleNamespace(sleep=look_again, monotonic=lambda: 0.0))
     watcher = Watcher(on_wait=lambda: waited.append("for another"))

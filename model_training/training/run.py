@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from model_training.training.options import (
 )
 from model_training.training.pretrained_heads import discard_head, head_of, keeping_head
 from model_training.training.signals import stop_signals
+from model_training.training.together.joining import part
 from model_training.training.together.team import ALONE, Team
 
 
@@ -74,22 +76,29 @@ def run(
         ValueError: the options do not fit the data, `all_data` has no earlier run that could
             calibrate it, or logs cannot be written.
     """
-    here = environment()
-    with checkpoint.claim(place.state):
-        for path in (output, place.state / checkpoint.STATE_NAME):
-            remove_leftovers(path)
-        options, replace = check_beginning(
-            recipe,
-            options,
-            output,
-            place.state,
-            resume=resume,
-            restart=restart,
-            replace=replace,
-            logs=place.logs,
-        )
-        planned = _plan(recipe, data, options, output, calibrated, resume=resume)
-        recipe, data, phases = planned.recipe, planned.data, planned.phases
+    here, earlier = environment(), None
+    with contextlib.ExitStack() as held:
+        with team.beginning():
+            held.enter_context(checkpoint.claim(place.state))
+            for path in (output, place.state / checkpoint.STATE_NAME):
+                remove_leftovers(path)
+            options, replace = check_beginning(
+                recipe,
+                options,
+                output,
+                place.state,
+                resume=resume,
+                restart=restart,
+                replace=replace,
+                logs=place.logs,
+            )
+            planned = _plan(recipe, data, options)
+            if options.all_data:
+                earlier = _earlier(output, calibrated, planned.recipe, planned.data, options)
+                if earlier.judge is None and not options.report_only and not resume:
+                    raise ValueError(_no_judge(earlier))
+        recipe, data = planned.recipe, planned.data
+        phases = _until_the_end(planned.phases, earlier, options, team)
         # What an earlier run left is replaced by the first state of this one, and not before: until
         # then it may turn out that this one cannot begin.
         begins: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
@@ -119,10 +128,9 @@ def run(
                 stop=asked_to_stop.is_set,
                 team=team,
             )
+            part(team)
             bundle = measure_and_write(
-                Finished(
-                    recipe, data, phases, options, trained, planned.parts, planned.earlier, here
-                ),
+                Finished(recipe, data, phases, options, trained, planned.parts, earlier, here),
                 output,
                 place,
                 replace=replace,
@@ -137,12 +145,10 @@ def help_with(
     recipe: Recipe,
     data: DataSet,
     options: Options,
-    output: Path,
     place: Place,
     team: Team,
     *,
     resume: bool = False,
-    calibrated: Path | None = None,
     watcher: Watcher | None = None,
 ) -> None:
     """Take the steps of a `run` in a process of `team` that does not lead, and write nothing.
@@ -152,11 +158,13 @@ def help_with(
         TeamError: the processes are about to do different things, or one of them is gone.
         ValueError: the options do not fit the data.
     """
-    planned = _plan(recipe, data, options, output, calibrated, resume=resume)
+    with team.beginning():
+        planned = _plan(recipe, data, options)
+    phases = _until_the_end(planned.phases, None, options, team)
     with stop_signals() as asked_to_stop:
         train(
             planned.recipe,
-            planned.phases,
+            phases,
             options.seed,
             planned.parts.fit,
             planned.parts.validation,
@@ -169,6 +177,7 @@ def help_with(
             stop=asked_to_stop.is_set,
             team=team,
         )
+        part(team)
 
 
 @dataclass(frozen=True)
@@ -179,29 +188,29 @@ class _Planned:
     data: DataSet
     parts: Parts
     phases: tuple[Phase, ...]
-    earlier: Bundle | None
 
 
-def _plan(
-    recipe: Recipe,
-    data: DataSet,
-    options: Options,
-    output: Path,
-    calibrated: Path | None,
-    *,
-    resume: bool,
-) -> _Planned:
+def _plan(recipe: Recipe, data: DataSet, options: Options) -> _Planned:
     data = for_data_set(recipe, data, options.input_size)
     parts = Parts.of(data, options)
     recipe, phases = as_trained(recipe, data, parts, options)
-    earlier = _earlier(output, calibrated, recipe, data, options) if options.all_data else None
-    if earlier is not None:
-        if earlier.judge is None and not options.report_only and not resume:
-            raise ValueError(_no_judge(earlier))
-        phases = without_validation(phases, earlier.card.training.best_epoch, options)
     if options.deterministic:
         make_deterministic()
-    return _Planned(recipe, data, parts, phases, earlier)
+    return _Planned(recipe, data, parts, phases)
+
+
+def _until_the_end(
+    phases: tuple[Phase, ...], earlier: Bundle | None, options: Options, team: Team
+) -> tuple[Phase, ...]:
+    """Return `phases` as long as they are trained here.
+
+    Args:
+        earlier: the run that calibrates this one, which only the process that leads has to have.
+    """
+    if not options.all_data:
+        return phases
+    best = json.dumps(earlier.card.training.best_epoch) if earlier is not None else ""
+    return without_validation(phases, json.loads(team.told(best.encode())), options)
 
 
 def _earlier(

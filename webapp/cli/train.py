@@ -178,16 +178,7 @@ def train_command(
     if together.helps:
         data = source.read(options["input_size"] or recipe.input_size)
         check_same_data(study, data)
-        help_shown(
-            recipe,
-            data,
-            asked,
-            bundle_path,
-            _place(bundle_path, None),
-            current_app.config["MODELS_FOLDER"] / usual,
-            together,
-            resume=resume,
-        )
+        help_shown(recipe, data, asked, _place(bundle_path, None), together, resume=resume)
         return
     with _said_how_to_go_on(bundle_path, output or usual, asked.all_data, resume):
         if checkpoint.exists(state):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import keras
 
 from model_training.training.together.meeting import meet
-from model_training.training.together.team import Team, TeamError, first_line
+from model_training.training.together.team import (
+    Team,
+    TeamError,
+    first_line,
+    lost_processes_named,
+)
 
 WAIT_SECONDS = 120
 """How long the processes wait for each other at the start."""
@@ -47,6 +53,26 @@ def join(team: Team, coordinator: str, seconds: float = WAIT_SECONDS) -> None:
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
 
 
+def part(team: Team) -> None:
+    """Leave the others, once all of them have taken the last step, and go on alone.
+
+    JAX would else keep those who are done until the last process ends, for five minutes at most,
+    and end that one too where they are gone by then.
+
+    Raises:
+        TeamError: one of them is gone already.
+    """
+    if team.processes == 1:
+        return
+    import jax
+
+    keras.distribution.set_distribution(None)
+    with lost_processes_named():
+        jax.distributed.shutdown()
+
+
 def leave_at_once(status: int) -> None:
     """End this process without waiting for others that will not come."""
+    sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(status)

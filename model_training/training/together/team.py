@@ -114,6 +114,27 @@ class Team:
                     "command, the same images and the same versions."
                 )
 
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Let what keeps one process from beginning end all of them; all of them have to ask.
+
+        Raises:
+            TeamError: another process cannot begin.
+        """
+        problem: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            problem = error
+        failed = np.flatnonzero(self.gather(np.array(problem is not None)))
+        if problem is not None:
+            raise problem
+        if len(failed):
+            raise TeamError(
+                f"Rank {', '.join(str(rank) for rank in failed)} cannot begin; why, it says "
+                "itself. Mend that, and start all processes again."
+            )
+
 
 ALONE = Team()
 

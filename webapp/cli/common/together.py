@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,17 +110,21 @@ class Together:
         if self.processes == 1:
             yield ALONE
             return
+        from model_training.training.learning.outcome import Interrupted
         from model_training.training.together.joining import join, leave_at_once
 
         team = Team(self.processes, self.rank)
         try:
             join(team, self.coordinator)
             yield team
-        except TeamError as error:
-            # JAX would wait for the others before this process may end.
-            click.echo(f"Error: {error}", err=True)
-            sys.stdout.flush()
-            leave_at_once(1)
+        except Interrupted:
+            raise  # All of them are.
+        except BaseException as error:
+            # JAX would wait for the others before this process may end, after it has said why.
+            atexit.register(leave_at_once, 1)
+            if isinstance(error, TeamError):
+                raise click.ClickException(str(error)) from error
+            raise
 
 
 def _number(names: tuple[str, ...]) -> int | None:

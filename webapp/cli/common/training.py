@@ -50,7 +50,7 @@ def train_shown(
     from model_training.training.run import run
 
     say_if_emulated(recipe)
-    done = total = features_done = 0
+    done = total = features_done = features_total = 0
     # Until a training that begins anew has been saved, there may be the state of another.
     is_saved = told["resume"]
 
@@ -68,9 +68,10 @@ def train_shown(
         bars.show("training", done, total)
 
     def features(count: int, images: int) -> None:
-        nonlocal features_done
-        # Each phase has its own.
-        features_done = count if features_done >= images else features_done + count
+        nonlocal features_done, features_total
+        if images != features_total or features_done >= images:  # Each phase has its own.
+            features_done, features_total = 0, images
+        features_done += count
         bars.show("frozen layers", features_done, images)
 
     with Bars() as bars:
@@ -126,9 +127,7 @@ def help_shown(
     recipe: Recipe,
     data: DataSet,
     options: Options,
-    bundle_path: Path,
     place: Place,
-    calibrated: Path,
     together: Together,
     *,
     resume: bool,
@@ -138,24 +137,20 @@ def help_shown(
     Raises:
         click.ClickException: it ended early.
     """
+    from model_training.networks.frozen.pieces import FullDisk
+    from model_training.networks.pretrained import WeightsError
+    from model_training.training.checkpoint import CheckpointError
     from model_training.training.learning.outcome import Interrupted
     from model_training.training.run import help_with
 
     try:
         with together.joined() as team:
             click.echo(f"Rank {team.rank} of {team.processes} trains along; rank 0 tells the rest.")
-            help_with(
-                recipe,
-                data,
-                options,
-                bundle_path,
-                place,
-                team,
-                resume=resume,
-                calibrated=calibrated,
-            )
+            help_with(recipe, data, options, place, team, resume=resume)
     except Interrupted as error:
         raise click.ClickException("Stopped: rank 0 says how to go on.") from error
-    except (DataError, ValueError) as error:
+    except (WeightsError, FullDisk, CheckpointError, DataError, ValueError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"A file could not be read or written ({error}).") from error
     click.echo("Done: rank 0 measures the network and writes its bundle.")
