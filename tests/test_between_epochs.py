@@ -239,6 +239,27 @@ def test_an_interrupted_run_can_be_told_to_end(
     assert ended.stopped == "time" and ended.command == "flask train tiny --minutes 1e-09"
 
 
+def test_minutes_that_come_when_nothing_is_left_to_learn_are_not_told(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    learned(WATCHFUL, few_data, place, asked=Asked("flask train tiny --minutes 1e-09", 1e-9))
+    ended = learned(WATCHFUL, few_data, place, resume=True, asked=Asked(minutes=60))
+    assert (len(ended.history), ended.minutes) == (1, 1e-9)
+    assert ended.command == "flask train tiny --minutes 1e-09"
+
+
+def test_a_state_is_not_gone_on_with_in_another_precision(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    place = place_in(tmp_path)
+    with pytest.raises(Interrupted):
+        learned(WATCHFUL, few_data, place, 2)
+    other = dataclasses.replace(WATCHFUL, precision="mixed_bfloat16")
+    with pytest.raises(CheckpointError, match="precision was float32, now mixed_bfloat16"):
+        learned(other, few_data, place, resume=True)
+
+
 def test_minutes_given_at_the_beginning_need_not_be_told_again(
     few_data: DataSet, tmp_path: Path
 ) -> None:

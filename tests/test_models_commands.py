@@ -185,6 +185,20 @@ def test_what_was_left_behind_is_cleaned_up_after_asking(
     assert "nothing called 'mine' was left behind" in invoke(runner, "clean", "mine", code=2)
 
 
+def test_trials_of_a_search_are_cleaned_up_when_it_is_gone(
+    runner: FlaskCliRunner, left_behind: Path
+) -> None:
+    trial = left_behind / "tuning" / "trial-1"
+    shutil.copytree(left_behind / "mine", trial)
+    with checkpoint.claim(trial):
+        assert "trial-1" not in invoke(runner, "list")
+        refused = invoke(runner, "clean", "features", "--yes", code=1)
+        assert "trial-1 is running" in refused
+    assert "a trial of a search that was killed" in invoke(runner, "list")
+    invoke(runner, "clean", "tuning/trial-1", "--yes")
+    assert not trial.exists() and checkpoint.exists(left_behind / "mine")
+
+
 def test_what_a_running_training_needs_is_not_cleaned_up(
     runner: FlaskCliRunner, left_behind: Path
 ) -> None:

@@ -209,6 +209,15 @@ def test_an_unfinished_training_is_named_before_data_are_fetched(
     assert (state / checkpoint.STATE_NAME).exists()
 
 
+@pytest.mark.usefixtures("no_data", "tiny_recipe", "there")
+def test_a_restart_may_not_replace_a_bundle_unasked_either(runner: FlaskCliRunner) -> None:
+    state = Path(runner.app.instance_path) / "training" / "tiny"
+    state.mkdir(parents=True)
+    (state / checkpoint.STATE_NAME).write_bytes(b"something")
+    said = runner.invoke(args=["train", "tiny", "--restart"]).output
+    assert "or replace it with --force" in said and "--resume" not in said
+
+
 @pytest.mark.usefixtures("no_data", "tiny_recipe")
 def test_logs_that_cannot_be_written_are_named_before_data_are_fetched(
     runner: FlaskCliRunner, tmp_path: Path

@@ -629,6 +629,7 @@ def test_what_cannot_be_searched_is_said(
     assert "nothing that is called width" in refused("tune", "tiny", "--only", "width")
     assert "address of a PostgreSQL database" in refused("tune", "tiny", "--storage", "a.db")
     assert "takes no --weights" in refused("tune", "tiny", "--weights", "x.h5")
+    assert "A batch of fast-cnn has 1,024 images" in refused("tune", "fast-cnn", "--limit", "200")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert "needs Optuna: `pip install -r requirements-tune.txt`" in refused("tune", "tiny")
 

@@ -101,8 +101,8 @@ class StudyRecord(_Part):
 
     `importance` is the share of the variance of `accuracy` that each setting explains, by `f-ANOVA`
     over the `complete` trials; empty where these are too few.  `command` goes on with the study,
-    `data_options` are the words of it that name the images, none where they are the recipe's own;
-    `updated` is when this was written, in ISO 8601.
+    `data_options` are the words of it that name images and first weights, none where these are the
+    recipe's own; `updated` is when this was written, in ISO 8601.
     """
 
     schema_version: Literal[1] = 1

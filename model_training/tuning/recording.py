@@ -30,7 +30,7 @@ def record_of(
     Args:
         trials: all of it, in order.
         command: what goes on with it.
-        data_options: the words of it that name the images.
+        data_options: the words of it that name images and first weights.
     """
     return StudyRecord(
         name=study.study_name,

@@ -8,6 +8,7 @@ those before them, or by Hyperband (L. Li et al., 2018).
 from __future__ import annotations
 
 import logging
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -264,8 +265,11 @@ def _check_same(name: str, told: Any, about: About) -> None:
 
 def _pruner(name: Pruner, epochs: int) -> optuna.pruners.BasePruner:
     if name == "median":
+        # Where the rate falls, what has learned at a high one is far behind until half-way.
         return optuna.pruners.MedianPruner(
-            n_startup_trials=LEAST_COMPLETE, n_warmup_steps=epochs // 3, n_min_trials=LEAST_COMPLETE
+            n_startup_trials=LEAST_COMPLETE,
+            n_warmup_steps=math.ceil(epochs / 2),
+            n_min_trials=LEAST_COMPLETE,
         )
     if name == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=epochs)

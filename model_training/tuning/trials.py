@@ -74,6 +74,12 @@ class ShortRuns:
         parts = replace(parts, fit=fit, validation=some(parts.validation, len(fit)))
         if options.epochs is None:
             options = replace(options, epochs=short_epochs(recipe))
+        _trained, phases = as_trained(recipe, data, parts, options)
+        if (batch := max(phase.batch_size for phase in phases)) > len(fit):
+            raise ValueError(
+                f"A batch of {recipe.name} has {batch:,} images, and a trial would learn from "
+                f"{len(fit):,}: at least as many are needed."
+            )
         return cls(recipe, data, options, parts, features, scratch)
 
     def space(self, only: tuple[str, ...] = ()) -> tuple[Bounded, dict[str, float]]:
@@ -128,6 +134,7 @@ class ShortRuns:
 
         from model_training.networks.frozen.pieces import FullDisk
         from model_training.networks.pretrained import WeightsError
+        from model_training.training import checkpoint
         from model_training.training.learning.outcome import Diverged, Interrupted
         from model_training.training.learning.watcher import Watcher
         from model_training.training.loop import Place, train
@@ -143,7 +150,10 @@ class ShortRuns:
             report(row.epoch, last)
 
         self.scratch.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self.scratch, prefix="trial-") as state:
+        with (
+            tempfile.TemporaryDirectory(dir=self.scratch, prefix="trial-") as state,
+            checkpoint.claim(Path(state)),  # It tells that what it reads is in use.
+        ):
             try:
                 trained = train(
                     recipe,
@@ -162,8 +172,12 @@ class ShortRuns:
                 raise TrialStopped from error
             except Diverged as error:
                 raise TrialUnusable("it diverged") from error
-            except (WeightsError, FullDisk) as error:
+            except WeightsError as error:
                 raise StudyError(str(error)) from error
+            except FullDisk as error:
+                raise StudyError(
+                    f"{error} Then give the same command again: every finished trial is kept."
+                ) from error
             except MemoryError as error:
                 raise TrialUnusable("it did not fit into memory") from error
             except Exception as error:

@@ -132,6 +132,7 @@ def _divided(found: FolderData, source: Source) -> DataSet | None:
 def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
     # Here, so that `flask --help` does not wait for a deep-learning framework.
     from model_training.auditing.embedding import embed
+    from model_training.networks.frozen.pieces import FullDisk
 
     folder: Path = current_app.config["TRAINING_FOLDER"] / "features"
     with Bars() as bars:
@@ -144,6 +145,8 @@ def _audit(data: DataSet, features_of: Bundle, judges: list[Bundle]) -> Audit:
 
         try:
             return make_audit(data, features_of, judges, embedding, bars.until("comparing pairs"))
+        except FullDisk as error:
+            raise click.ClickException(f"{error} Then give the same command again.") from error
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
@@ -157,6 +160,7 @@ def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
     from model_training.auditing.embedding import embed
     from model_training.auditing.folder_audit import SIDE, audit_folder, write_findings
     from model_training.auditing.near_copies import QUICK_SIDE
+    from model_training.networks.frozen.pieces import FullDisk
 
     with Bars() as bars:
         try:
@@ -170,6 +174,8 @@ def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
             features = embed(features_of, data.images, kept, on_images, QUICK_SIDE)
             audit = audit_folder(data, features, bars.until("comparing pairs"))
             rows = write_findings(report, audit)
+        except FullDisk as error:
+            raise click.ClickException(f"{error} Then give the same command again.") from error
         except ValueError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:

@@ -180,7 +180,7 @@ def train_command(
         check_same_data(study, data)
         help_shown(recipe, data, asked, _place(bundle_path, None), together, resume=resume)
         return
-    with _said_how_to_go_on(bundle_path, output or usual, asked.all_data, resume):
+    with _said_how_to_go_on(bundle_path, output or usual, asked.all_data, resume, anew=restart):
         if checkpoint.exists(state):
             with checkpoint.claim(state):  # One that is running is not to be gone on with.
                 pass
@@ -233,15 +233,19 @@ def _place(bundle_path: Path, logs: Path | None) -> Place:
 
 @contextmanager
 def _said_how_to_go_on(
-    bundle_path: Path, output: str, all_data: bool, resume: bool
+    bundle_path: Path, output: str, all_data: bool, resume: bool, *, anew: bool = False
 ) -> Iterator[None]:
-    """Turn a refusal to lose something into a sentence that says what can be done instead."""
+    """Turn a refusal to lose something into a sentence that says what can be done instead.
+
+    Args:
+        anew: whether an unfinished training that is there is not the one that is refused.
+    """
     try:
         yield
     except (checkpoint.CheckpointError, UnusableLogs) as error:
         raise click.ClickException(str(error)) from error
     except BundleExists as error:
-        if resume or checkpoint.exists(_state(bundle_path)):
+        if resume or (checkpoint.exists(_state(bundle_path)) and not anew):
             raise click.ClickException(
                 f"{error} It was not there when this training began. The training is kept: give "
                 "the same command with --resume --force to replace the bundle, or with --resume "

@@ -147,7 +147,7 @@ def extract(
     if missing:
         with failing_together(team):
             lacking_pieces = [step.pieces for step, _done in missing]
-            check_room(f"{len(images):,} images", lacking_pieces, "go on with --resume")
+            check_room(f"{len(images):,} images", lacking_pieces)
         writes = is_first_in(folder, team)
     # All of it before the first is computed: how long the others take is told by what comes after.
     on_images(kept)
@@ -267,13 +267,12 @@ def _opened(pieces: Pieces) -> NDArray[np.float16]:
     return there
 
 
-def check_room(images: str, missing: Iterable[Pieces], then: str) -> None:
+def check_room(images: str, missing: Iterable[Pieces]) -> None:
     """Raise `FullDisk` at once where hours of work would end in it.
 
     Args:
         images: what the pieces are about, for the message.
         missing: pieces, all in one folder, which is made.
-        then: what to do when there is room.
 
     Raises:
         FullDisk: there is too little for what is still to be written of them.
@@ -287,8 +286,8 @@ def check_room(images: str, missing: Iterable[Pieces], then: str) -> None:
     if wanted > free:
         raise FullDisk(
             f"What frozen layers say about {images} takes {wanted / 1e9:.1f} GB, and {folder} has "
-            f"room for {free / 1e9:.1f} GB. Make room (`flask models clean features` removes those "
-            f"of other trainings), and {then}."
+            f"room for {free / 1e9:.1f} GB. Make room (`flask models clean features` removes all "
+            "that is kept there, also of this run)."
         )
 
 

@@ -20,12 +20,15 @@ SUFFIXES = (".npy", ".seconds", ".part", ".progress", ".lock", ".rank")
 
 
 class FullDisk(Exception):
-    """The disk has no room for features; the message says how much they need and what to do."""
+    """The disk has no room for features; the message says how much they need.
+
+    How to go on when there is room is another thing in every command.
+    """
 
 
 @contextmanager
 def full_disk_said(said: str) -> Iterator[None]:
-    """Turn the error of a full disk into one that says so, then `said`, and how to go on.
+    """Turn the error of a full disk into one that says so, and `said`.
 
     Raises:
         FullDisk: the disk is full.
@@ -35,7 +38,7 @@ def full_disk_said(said: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise FullDisk(f"The disk is full: {said}, and go on with --resume.") from error
+        raise FullDisk(f"The disk is full: {said}.") from error
 
 
 class Pieces:

@@ -30,10 +30,12 @@ class Asked:
     def added_to(self, state: State) -> State:
         """Return `state`, that of a run which goes on, with what is told only now.
 
-        Its command becomes one that gives what the whole run gives.
+        Its command becomes one that gives what the whole run gives: minutes that are told when
+        nothing is left to learn are in none.
         """
         command, minutes = state.command, state.minutes
-        if self.minutes not in (None, minutes):
+        learns = not state.is_trained and state.stopped != "time"
+        if learns and self.minutes not in (None, minutes):
             minutes = self.minutes
             told = re.sub(r" --minutes \S+", "", command)
             command = f"{told} --minutes {minutes:g}"

@@ -93,4 +93,4 @@ def check_room_for(
     # Together also where this process lacks nothing: another may.
     with failing_together(team):
         if wanted:
-            check_room("the images of this run", wanted.values(), "give the same command again")
+            check_room("the images of this run", wanted.values())

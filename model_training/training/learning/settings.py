@@ -27,6 +27,7 @@ def settings_of(
         "images": images,
         "data": data_digest[:12],
         "change": recipe.change,
+        "precision": recipe.precision,
         "phases": [dataclasses.asdict(phase) for phase in phases],
     }
     if recipe.tuned is not None:
@@ -42,7 +43,8 @@ def check_same_settings(saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     Raises:
         CheckpointError: they differ; the message says in what.
     """
-    saved, wanted = _flat(saved), _flat(wanted)
+    # States of versions before do not tell their precision.
+    saved, wanted = _flat({"precision": wanted.get("precision")} | saved), _flat(wanted)
     changed = [
         f"{name} was {saved.get(name)}, now {wanted.get(name)}"
         for name in sorted(saved.keys() | wanted.keys())

@@ -113,7 +113,10 @@ def train_shown(
                 else "Nothing had been saved yet."
             )
             raise click.ClickException(f"Stopped at once. {kept}") from error
-        except (WeightsError, FullDisk, BundleError, DataError, ValueError) as error:
+        except FullDisk as error:
+            again = "with --resume" if is_saved else "again"
+            raise click.ClickException(f"{error} Then give the same command {again}.") from error
+        except (WeightsError, BundleError, DataError, ValueError) as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
             again = "go on with --resume" if is_saved else "start again"

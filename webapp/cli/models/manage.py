@@ -30,7 +30,7 @@ from model_training.training.checkpoint import CheckpointError, Unfinished
 from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
 from webapp.library import reloading
 
-FEATURES = "features"
+FEATURES, TRIALS = "features", "tuning"
 
 models_commands = AppGroup("models", help="The trained models that are here: list, rename, remove.")
 
@@ -251,7 +251,7 @@ def _table(rows: list[tuple[str, ...]]) -> Iterator[str]:
 
 def _leftovers() -> list[Leftover]:
     folder: Path = current_app.config["TRAINING_FOLDER"]
-    trainings = checkpoint.unfinished(folder)
+    trainings, trials = checkpoint.unfinished(folder), checkpoint.unfinished(folder / TRIALS)
     found = [
         Leftover(one.name, _progress(one), one.size, partial(checkpoint.throw_away, one.path))
         for one in trainings
@@ -262,9 +262,13 @@ def _leftovers() -> list[Leftover]:
                 FEATURES if FEATURES not in {one.name for one in trainings} else f"{FEATURES}/",
                 f"features of frozen layers, in {len(files)} files",
                 sum(file.stat().st_size for file in files),
-                partial(_remove_features, files, trainings),
+                partial(_remove_features, files, [*trainings, *trials]),
             )
         )
+    for one in trials:
+        if not one.is_running:
+            name, what = f"{TRIALS}/{one.name}", "a trial of a search that was killed"
+            found.append(Leftover(name, what, one.size, partial(shutil.rmtree, one.path)))
     for path in half_written(_folder()):
         what = "a model that was not written to the end"
         found.append(Leftover(path.name, what, size(path), partial(shutil.rmtree, path)))

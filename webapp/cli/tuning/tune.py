@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 TRIALS = 20
 """Trials of a study where nothing is said."""
+TRAINED_WITH = ("dataset", "data_path", "data_name", "weights")
+"""Options that the training with what was found needs as well."""
 WITHOUT_OPTUNA = "flask tune needs Optuna: `pip install -r requirements-tune.txt`."
 
 
@@ -171,7 +173,7 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About, trials: int
     from model_training.tuning.recording import record_of, trial_record
     from model_training.tuning.search import TrialStopped, Watch
 
-    data_options, options = _given("dataset", "data_path", "data_name"), _given(but=("trials",))
+    data_options, options = _given(*TRAINED_WITH), _given(but=("trials",))
     record: StudyRecord | None = None
 
     def on_change() -> None:
