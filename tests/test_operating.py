@@ -197,6 +197,19 @@ def test_a_body_that_breaks_is_the_senders_fault(
     assert not [one for one in caplog.records if one.exc_info], "no traceback"
 
 
+@pytest.mark.parametrize("address", ["/", "/api/classify", "/v2/models/tiny/infer", "/feedback/"])
+def test_an_upload_that_is_too_large_and_slow_too_is_called_too_large(
+    address: str, site: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webapp.operating.tracing.was_cut", lambda _environ: True)
+    answer = site.test_client().post(
+        address,
+        content_type="multipart/form-data; boundary=x",
+        environ_overrides={"CONTENT_LENGTH": str(2**30), "wsgi.input": io.BytesIO()},
+    )
+    assert answer.status_code == 413
+
+
 def test_the_files_of_a_form_that_breaks_off_are_closed(site: Flask) -> None:
     body, headers = upload(bytes(600_000))
     with site.test_request_context("/", method="POST", headers=headers, data=body[:-1000]):

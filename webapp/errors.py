@@ -12,7 +12,6 @@ from flask_wtf.csrf import CSRFError
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import (
     BadHost,
-    BadRequest,
     HTTPException,
     InternalServerError,
     MethodNotAllowed,
@@ -181,7 +180,7 @@ def drain(request: Request) -> None:
     while left > 0:
         try:
             chunk = stream.read(min(left, 64 * 1024))
-        except BadRequest:
+        except HTTPException:  # It broke off, or took too long: too large it is all the same.
             break
         if not chunk:
             break
