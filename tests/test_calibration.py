@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from model_training.judging.calibration import Calibrator, fit_calibrator, scale_by_temperature
 from model_training.judging.metrics import calibration_bins, calibration_error
+from tests.conftest import PROJECT
 
 
 def overconfident(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +55,31 @@ def test_calibration_changes_no_answer_and_sums_to_one() -> None:
     assert (stated >= 0).all()
     largest = stated[np.arange(len(stated)), probabilities.argmax(axis=1)]
     np.testing.assert_allclose(largest, stated.max(axis=1))
+
+
+STEPS = {
+    "the shipped fast-cnn's": tuple(
+        json.loads((PROJECT / "instance/models/fast-cnn/card.json").read_text())["calibration"][
+            "steps"
+        ]
+    ),
+    "some that say next to nothing": ((0.0, 0.01), (1.0, 0.02)),
+}
+
+
+@pytest.mark.parametrize("whose", STEPS)
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_steps_leave_every_answer_its_label(classes: int, whose: str) -> None:
+    calibrator = Calibrator(
+        method="isotonic", temperature=1.5, steps=STEPS[whose], set_on="the tests"
+    )
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.full(classes, 0.3), 20_000).astype(np.float32)
+    probabilities[:1_000, 1] = probabilities[:1_000, 0]  # two are level; of them the first is named
+    labels = probabilities.argmax(axis=1)
+    stated = calibrator.of_probabilities(probabilities)
+    assert (stated.argmax(axis=1) == labels).all()
+    assert (stated.astype(np.float32).argmax(axis=1) == labels).all()
 
 
 def test_few_images_fit_a_temperature_alone() -> None:

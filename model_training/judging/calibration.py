@@ -33,6 +33,9 @@ WORTH = 0.75
 """Twenty steps must leave no more than this of the error of one number: a smaller gain is noise."""
 SEED = 2002
 _HIGHEST = 1 - 1e-6
+_LEAD = 1 + 1e-6
+"""By this factor the largest probability exceeds the second at least: more than float32 rounds by.
+Were they level, what asks for the first of the largest could be given the second."""
 
 LOWEST, HIGHEST = 0.05, 20.0
 """The range of temperatures in which the best is searched for."""
@@ -177,7 +180,7 @@ def _fit(method: Method, probabilities: Floats, labels: Labels, set_on: str) -> 
 def _corrected(probabilities: NDArray[np.float64], steps: Steps) -> NDArray[np.float64]:
     """Replace the largest of each row of `probabilities`, and scale the others to fit.
 
-    It stays the largest: where the steps say less than the second would have then, it is level.
+    It stays the largest: where they say less than the second would have then, it is a hair more.
     """
     if not steps or not len(probabilities):
         return probabilities
@@ -186,7 +189,8 @@ def _corrected(probabilities: NDArray[np.float64], steps: Steps) -> NDArray[np.f
     largest = probabilities[rows, first]
     others = np.maximum(1 - largest, 1e-12)
     second = np.partition(probabilities, -2, axis=1)[:, -2]
-    wanted = np.clip(np.interp(largest, stated, right), second / (second + others), _HIGHEST)
+    lowest = _LEAD * second / (second + others)
+    wanted = np.clip(np.interp(largest, stated, right), lowest, _HIGHEST)
     corrected = probabilities * ((1 - wanted) / others)[:, None]
     corrected[rows, first] = wanted
     return np.asarray(corrected / corrected.sum(axis=1, keepdims=True))

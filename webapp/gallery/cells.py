@@ -114,7 +114,9 @@ def evidence(results: Iterable[Result], number: int) -> list[Evidence]:
                 name=result.bundle.name,
                 title=result.bundle.card.title,
                 shares=[(classes[place], float(probabilities[place])) for place in order],
-                right=bool(result.bundle.predictions.test_labels[number] == order[0]),
+                right=bool(
+                    result.bundle.predictions.test_labels[number] == result.predicted[number]
+                ),
             )
         )
     return found
