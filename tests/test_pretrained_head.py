@@ -98,12 +98,16 @@ def test_a_table_that_does_not_fit_is_refused(
         )
 
 
-def fitted_judge() -> Judge:
+def some_images() -> ImageSet:
     rng = np.random.default_rng(1)
     labels = np.arange(200).astype(np.uint8) % 2
     images = rng.integers(0, 60, (200, 4, 4, 3)).astype(np.uint8)
     images[np.arange(200), 0, 2 * labels, 0] = rng.integers(180, 255, 200)
-    data = ImageSet(images, labels)
+    return ImageSet(images, labels)
+
+
+def fitted_judge() -> Judge:
+    data = some_images()
     calibrator = Calibrator(temperature=1.0, set_on="nothing")
     return fit_judge(Backend(), CLASSES, PLAN, data, data, calibrator, "the tests", None, head())
 
@@ -113,6 +117,13 @@ def test_a_judge_with_a_second_head_refuses_by_it_and_says_what_it_sees() -> Non
     cat, teapot = judge.judge_features(features((0.9, 0.1, 0, 0.1), (0.1, 0.1, 0.1, 1)))
     assert (cat.verdict, cat.resembles) == ("known", None)
     assert (teapot.verdict, teapot.resembles) == ("stranger", "teapot")
+
+
+def test_without_validation_both_heads_are_calibrated_as_in_the_run_before() -> None:
+    before, own = fitted_judge(), Calibrator(temperature=9.0, set_on="the network's own head")
+    judge = fit_judge(Backend(), CLASSES, PLAN, some_images(), None, own, "nothing", before, head())
+    assert judge.pretrained is not None
+    assert judge.calibration == before.calibration
 
 
 def test_it_is_kept_with_the_judge() -> None:

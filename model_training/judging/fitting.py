@@ -86,6 +86,9 @@ def fit_judge(
         if earlier is None:
             raise ValueError("there is nothing to set a threshold on")
         judge = replace(judge, pretrained=_as_before(pretrained, earlier))
+        if judge.pretrained is not None:
+            # `calibration` is that of the network's own head.
+            judge = replace(judge, calibration=earlier.calibration)
         if earlier.reference is None:
             return replace(judge, reference=None, threshold=earlier.threshold)
         known = earlier.reference
