@@ -102,6 +102,19 @@ def test_an_archive_is_read_from_its_first_file_to_its_last(name: str, tmp_path:
     assert found_in(archive) == ["./1.png", "deep/2.png"] and read == [PNG, PNG]
 
 
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE])
+def test_a_link_in_an_archive_is_found_and_says_what_to_do(kind: bytes, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        picture, link = tarfile.TarInfo("1.png"), tarfile.TarInfo("2.png")
+        picture.size, link.type, link.linkname = len(PNG), kind, "1.png"
+        archive.addfile(picture, io.BytesIO(PNG))
+        archive.addfile(link)
+    _picture, found = find_pictures([tmp_path / "a.tar"])
+    assert found.name.endswith("!/2.png")
+    with pytest.raises(Unreadable, match="a link to '1.png' in its archive: unpack"):
+        found.read(10_000)
+
+
 def cut_between_files(path: Path) -> Path:
     # Each file takes a block for its header, and whole blocks for its bytes.
     each = 512 + -(-len(PNG) // 512) * 512

@@ -99,6 +99,9 @@ def _in_tar(path: Path) -> Iterator[tuple[str, Callable[[int], bytes]]]:
                 content = archive.extractfile(member)
                 assert content is not None
                 yield member.name, content.read
+            elif member.issym() or member.islnk():
+                # What it leads to may have gone by in the stream.
+                yield member.name, partial(_refuse_link, member.linkname)
             # Which keeps all that it has seen, for those who go back.
             archive.members.clear()  # type: ignore[attr-defined]
         # Where a header is damaged, or there is none, `tarfile` takes that for the end.
@@ -106,6 +109,10 @@ def _in_tar(path: Path) -> Iterator[tuple[str, Callable[[int], bytes]]]:
             raise EOFError("it does not end as an archive does; something is damaged or cut off")
         while plain.read(_BLOCK):  # The checksum comes last.
             pass
+
+
+def _refuse_link(to: str, _most: int) -> bytes:
+    raise MemberError(f"It is a link to {to[:200]!r} in its archive: unpack the archive for it.")
 
 
 def _unpacked(file: BinaryIO) -> IO[bytes]:
