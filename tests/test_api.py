@@ -122,6 +122,25 @@ def test_a_body_that_is_no_photo_or_too_large_is_named(api: FlaskClient) -> None
         assert (error["status"], error["code"]) == (status, code)
 
 
+def test_a_photo_over_the_limit_is_refused_though_no_length_precedes_it(
+    tiny_site: Callable[..., Flask],
+) -> None:
+    photo = pictures.jpeg()
+    for most, status in ((len(photo), 200), (len(photo) - 1, 413), (100, 413)):
+        answer = (
+            tiny_site(MAX_PHOTO_BYTES=most)
+            .test_client()
+            .post(
+                "/api/classify",
+                content_type="image/jpeg",
+                # As gunicorn hands on what comes in chunks.
+                environ_overrides={"wsgi.input": io.BytesIO(photo), "wsgi.input_terminated": True},
+            )
+        )
+        assert answer.status_code == status
+        assert status == 200 or error_of(answer)["code"] == "photo-too-large"
+
+
 def test_several_photos_are_answered_in_order_and_a_bad_one_spoils_no_other(
     api: FlaskClient, test_images: ImageSet
 ) -> None:

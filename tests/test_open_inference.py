@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -314,6 +315,19 @@ def test_a_packed_body_is_unpacked_up_to_the_limit(plain: FlaskClient) -> None:
 def test_a_body_over_the_limit_is_refused(plain: FlaskClient) -> None:
     answer = plain.post("/v2/models/tiny/infer", data=bytes(101 * 1024 * 1024))
     assert error_of(answer)[0] == 413
+
+
+@pytest.mark.parametrize("address", ["/v2/models/tiny/infer", "/v1/models/tiny:predict"])
+def test_a_body_may_be_as_long_as_the_limit_and_not_a_byte_longer(
+    address: str, tiny_site: Callable[..., Flask]
+) -> None:
+    client = tiny_site(MAX_CONTENT_LENGTH=1000).test_client()
+    for length, status in ((1000, 400), (1001, 413)):
+        announced, in_chunks = {"CONTENT_LENGTH": str(length)}, {"wsgi.input_terminated": True}
+        for environ in (announced, in_chunks, announced | in_chunks):
+            body = {"wsgi.input": io.BytesIO(b"x" * length)}
+            answer = client.post(address, environ_overrides=environ | body)
+            assert error_of(answer)[0] == status
 
 
 def test_who_comes_when_too_many_are_asking_is_told_when_to_come_again(

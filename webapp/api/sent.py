@@ -10,7 +10,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.formparser import FormDataParser
 
-from model_training.datasets.pictures.opener import NoPhoto
+from model_training.datasets.pictures.opener import NoPhoto, PhotoTooLarge
 from webapp.answering import received
 from webapp.errors import Refusal
 
@@ -59,14 +59,14 @@ def sent_photos() -> list[FileStorage]:
 
     Raises:
         NotAPhoto: the body is neither a form nor a picture.
+        PhotoTooLarge: the body is a picture, of more bytes than are accepted.
         IncompleteForm: the body is not the whole form that its header announces.
         NoImageField: there is no such file.
         TooManyPhotos: there are more than are accepted at a time.
         UnknownParameter: the form or the address has a parameter that is not known here.
     """
     if request.mimetype == _FILE or request.mimetype.startswith("image/"):
-        request.max_content_length = received.limits().photo_bytes
-        photos = [_body()]
+        photos = [_body(received.limits().photo_bytes)]
     elif request.mimetype == _FORM:
         photos = _form_files()
     else:
@@ -97,11 +97,16 @@ def model_wanted() -> str | None:
     return wanted
 
 
-def _body() -> FileStorage:
+def _body(most: int) -> FileStorage:
+    # A body without a length before it is cut at the limit, and so shows only beyond it.
+    request.max_content_length = most + 1
     try:
-        return FileStorage(io.BytesIO(request.get_data(cache=False)))
+        data = request.get_data(cache=False)
     except (ClientDisconnected, OSError) as error:
         raise IncompleteForm("The photo arrived incomplete. Please send it again.") from error
+    if len(data) > most:
+        raise PhotoTooLarge.for_bytes(most)
+    return FileStorage(io.BytesIO(data))
 
 
 def _form_files() -> list[FileStorage]:

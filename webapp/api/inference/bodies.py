@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import Request
 from pydantic_core import from_json
-from werkzeug.exceptions import ClientDisconnected
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 
 from webapp.errors import Refusal
 from webapp.limits.admission import TooLate, seconds_left, waiting_fairly
@@ -60,13 +60,14 @@ def body_of(request: Request, most: int) -> Iterator[bytes]:
         most: the most bytes of it, also when it is unpacked.
 
     Raises:
-        RequestEntityTooLarge: it is longer, and what precedes it says so.
-        TooLong: it turns out to be longer.
+        RequestEntityTooLarge: it is longer.
+        TooLong: it is longer when it is unpacked.
         BadBody: it ends early, or cannot be unpacked.
         WrongEncoding: it is packed in a way that is not known here.
         TooLate: it has waited too long for its turn.
     """
-    request.max_content_length = most
+    # Where no length precedes it, Werkzeug asks beyond the last byte before it knows the end.
+    request.max_content_length = most + 1
     packing = request.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("identity", "gzip", "deflate"):
         raise WrongEncoding(
@@ -79,6 +80,8 @@ def body_of(request: Request, most: int) -> Iterator[bytes]:
                 shutil.copyfileobj(request.stream, kept, 64 * 1024)
         except (ClientDisconnected, OSError) as error:
             raise BadBody("The body arrived incomplete. Please send it again.") from error
+        if kept.tell() > most:
+            raise RequestEntityTooLarge
         with waiting_fairly(_AT_WORK, TooLate):
             kept.seek(0)
             data = kept.read()
