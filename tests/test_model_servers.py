@@ -519,6 +519,23 @@ def test_a_circuit_opens_lets_one_through_and_closes() -> None:
         attempt()
 
 
+def test_who_finds_no_turn_to_ask_says_nothing_of_how_the_server_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    circuit = Circuit(most=1, seconds=0)
+    with pytest.raises(Failed), circuit.attempt():
+        raise Failed
+    monkeypatch.setattr(model_server, "_TURNS", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(model_server, "LONGEST_WAIT", 0.01)
+    for _ in range(2):
+        with model_server._TURNS, pytest.raises(ModelServerBusy), circuit.attempt():
+            ModelServer("http://localhost:1", 5).ask("/v2")
+        assert circuit.is_open
+    with circuit.attempt():
+        pass
+    assert not circuit.is_open
+
+
 @pytest.mark.parametrize("value", ["localhost:8000", "ftp://models", "http://", "http://[", 7])
 def test_an_address_that_cannot_be_one_stops_the_start(value: object, tmp_path: Path) -> None:
     from webapp.settings import SettingError

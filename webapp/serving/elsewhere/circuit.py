@@ -20,6 +20,10 @@ class Failed(Exception):
     """An attempt failed through the fault of whoever was asked."""
 
 
+class NotAsked(Exception):
+    """Nobody was asked after all, for a reason of our own."""
+
+
 class Circuit:
     """Counts failures in a row; after `most` of them it is open for `seconds`, and refuses at once.
 
@@ -46,7 +50,7 @@ class Circuit:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """Count how what is done inside ends: whether with `Failed`, or in any other way.
+        """Count how what is done inside ends: with `Failed` or otherwise; `NotAsked` counts not.
 
         Raises:
             Open: it may not be done now.
@@ -64,6 +68,8 @@ class Circuit:
             with self._lock:
                 self._failures += 1
                 self._closed_again = self._clock() + self._seconds
+            raise
+        except NotAsked:
             raise
         except BaseException:
             # Whatever went wrong besides, an answer came.

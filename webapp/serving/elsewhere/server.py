@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from webapp.errors import Refusal
 from webapp.operating import tracing
-from webapp.serving.elsewhere.circuit import Failed
+from webapp.serving.elsewhere.circuit import Failed, NotAsked
 
 CONNECT_SECONDS = 2.0
 MOST_BYTES = 64 * 2**20
@@ -54,6 +54,10 @@ class ModelServerBusy(Refusal):
             "Please try again in a few seconds."
         )
         self.retry_after = seconds
+
+
+class NoTurn(ModelServerBusy, NotAsked):
+    """So many questions wait for the model server that this one was not asked."""
 
 
 @dataclass(frozen=True)
@@ -114,10 +118,11 @@ class ModelServer:
 
         Raises:
             ModelServerDown: no answer came in time, or one that says that the server is broken.
-            ModelServerBusy: it says itself when to come again; or it has been asked for much.
+            ModelServerBusy: it says itself when to come again.
+            NoTurn: so many questions wait for it that this one was not asked.
         """
         if not _TURNS.acquire(timeout=LONGEST_WAIT):
-            raise ModelServerBusy(math.ceil(LONGEST_WAIT))
+            raise NoTurn(math.ceil(LONGEST_WAIT))
         try:
             return self._twice(
                 path, body, headers or {}, min(seconds or self.seconds, self.seconds)
