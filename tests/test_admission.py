@@ -20,6 +20,7 @@ from tests.page_client import PageClient
 from tests.server import PROJECT
 from tests.test_operating import series, value
 from webapp.limits.admission import Admission
+from webapp.operating import arrivals
 from webapp.operating import worker as workers
 
 WORK = ("/", "/again", "/card", "/feedback/", "/api/classify", "/v2/models/tiny/infer")
@@ -202,6 +203,16 @@ def test_who_sends_too_slowly_is_told_so(impatient: tuple[str, int]) -> None:
     with socket.create_connection(impatient, timeout=60) as slow:
         slow.sendall(HALF_A_FORM)
         assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_is_waited_for_longer_than_the_reader_of_an_answer() -> None:
+    here, there = socket.socketpair()
+    waits = []
+    served = workers.patient(lambda _environ, _start: waits.append(here.gettimeout()))
+    with here, there:
+        served({"gunicorn.socket": here}, lambda *_: None)
+        waits.append(here.gettimeout())
+    assert waits == [arrivals.REQUEST_SECONDS, workers.SEND_SECONDS]
 
 
 def test_half_a_head_is_not_waited_for(impatient: tuple[str, int]) -> None:

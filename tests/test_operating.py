@@ -197,6 +197,24 @@ def test_a_body_that_breaks_is_the_senders_fault(
     assert not [one for one in caplog.records if one.exc_info], "no traceback"
 
 
+class _Stalled(io.BytesIO):
+    """A body of which nothing more comes."""
+
+    def read(self, _size: int | None = -1, /) -> bytes:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("address", ["/", "/api/classify", "/v2/models/tiny/infer", "/feedback/"])
+def test_a_body_that_stalls_took_too_long(address: str, site: Flask) -> None:
+    answer = site.test_client().post(
+        address,
+        input_stream=_Stalled(),
+        content_type="multipart/form-data; boundary=x",
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == 408
+
+
 @pytest.mark.parametrize("address", ["/", "/api/classify", "/v2/models/tiny/infer", "/feedback/"])
 def test_an_upload_that_is_too_large_and_slow_too_is_called_too_large(
     address: str, site: Flask, monkeypatch: pytest.MonkeyPatch

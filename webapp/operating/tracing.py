@@ -88,6 +88,8 @@ class _Body:
     def _sound(self, read: Callable[..., bytes], *size: int) -> bytes:
         try:
             found = read(*size)
+        except TimeoutError as error:
+            raise RequestTimeout(_SLOW) from error
         except Exception as error:
             raise BadRequest(_BROKEN) from error
         if was_cut(self._environ):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,12 +33,19 @@ more.  Beyond it they are closed at once."""
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Serves each request in a thread, within the times of this module and of `arrivals`."""
 
+    wsgi: Callable[..., Any]
+
     def init_process(self) -> None:
         """Begin to serve, in the process of the worker."""
         self._arrivals = Arrivals()
         self._closers = ThreadPoolExecutor(CLOSERS, "closing")
         self._closing = threading.BoundedSemaphore(MOST_CLOSING)
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        """Load the site."""
+        super().load_wsgi()
+        self.wsgi = patient(self.wsgi)
 
     def handle(self, conn: Any) -> Any:
         """Read a request and answer it; returns whether the connection is kept."""
@@ -63,6 +71,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return super().handle_request(req, conn)
         except TimeoutError as error:
             raise StopIteration from error  # no fault of ours: the connection ends
+
+
+def patient(served: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `served`, which may wait for a body as long as a request may take to arrive."""
+
+    def waiting(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        connection = environ["gunicorn.socket"]
+        connection.settimeout(REQUEST_SECONDS)
+        try:
+            return served(environ, start_response)
+        finally:
+            connection.settimeout(SEND_SECONDS)
+
+    return waiting
 
 
 def close(connection: socket.socket) -> None:
