@@ -16,6 +16,7 @@ from webapp.library import Library
 _PROBLEMS = {
     "400": "The request is not one of this protocol, or a tensor is not what it should be",
     "404": "No such model, or version of it",
+    "408": "The request took too long to arrive",
     "413": "More pictures, bytes or pixels than are taken",
     "415": "A file that is not a picture, or a body that is packed in an unknown way",
     "422": "A picture that is damaged, or far more work to open than others",
