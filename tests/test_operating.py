@@ -282,6 +282,12 @@ def test_static_files_are_named_by_what_is_in_them(site: Flask) -> None:
     assert client.get("/static/nowhere.css?v=1").status_code == 404
 
 
+def test_probes_may_ask_by_the_address_of_the_machine(tiny_site: Callable[..., Flask]) -> None:
+    client = tiny_site(TRUSTED_HOSTS=".one.example two.example").test_client()
+    for address, status in (("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/about", 400)):
+        assert client.get(address, base_url="http://10.0.0.7:8000").status_code == status
+
+
 def test_the_site_answers_under_its_own_names_only(tiny_site: Callable[..., Flask]) -> None:
     client = tiny_site(TRUSTED_HOSTS="one.example .two.example localhost").test_client()
     before = series(client.get("/metrics").get_data(as_text=True))

@@ -64,6 +64,7 @@ def create_app(config: Mapping[str, Any] | None = None, instance_path: Path | No
         cli,
         api,
         feedback,
+        health,
     ):
         feature.init_app(app)
     for part in (upload, gallery, comparison, dataset, feedback, api, health, about, studies):
