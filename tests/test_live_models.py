@@ -277,6 +277,27 @@ def test_the_command_says_when_nobody_listens(
     assert result.exit_code == 1 and "No running site has responded" in result.output
 
 
+def test_who_asks_while_another_asks_follows_the_later_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "SECONDS_TO_NOTICE", 0.2)
+    path = tmp_path / reloading.REQUEST
+    first = reloading.ask(path)
+    reloading.answer(path, first, state="begun")
+    heard = reloading.follow(path, first, 5)
+    states = [next(heard)["state"]]
+    later = reloading.ask(path)
+    states.append(next(heard)["state"])
+    reloading.answer(path, first, state="done")  # which nobody hears any more
+    time.sleep(0.3)
+    for state in ("begun", "done"):
+        reloading.answer(path, later, state=state)
+    begun = time.monotonic()
+    states += [said["state"] for said in heard]
+    assert states == ["begun", "replaced", "begun", "done"]
+    assert time.monotonic() - begun < 4, "it waits for nobody who is done"
+
+
 # Memory.
 
 

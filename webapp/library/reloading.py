@@ -95,17 +95,26 @@ def turn(path: Path) -> Iterator[None]:
 def follow(path: Path, number: str, seconds: float) -> Iterator[dict[str, Any]]:
     """Yield what workers say to request `number`, until all that have begun are done.
 
+    Where a later request takes its place, what they say to that follows, after a line of the state
+    `replaced`: they say no more to this one.
+
     Raises:
         TimeoutError: no worker has begun within `SECONDS_TO_NOTICE`.
     """
-    begun = time.monotonic()
+    begun = asked = time.monotonic()
     told: list[dict[str, Any]] = []
-    while (passed := time.monotonic() - begun) < seconds:
+    busy = False
+    while (now := time.monotonic()) - begun < seconds:
         new = answers(path, number)[len(told) :]
         yield from new
         told += new
         working = sum(1 if line["state"] == "begun" else -1 for line in told)
-        if passed >= SECONDS_TO_NOTICE and not working:
+        if (later := number_of(path)) not in (number, None):
+            yield {"state": "replaced"}
+            # Who is at work on this one comes to the later one when that is done.
+            number, asked, told, busy = str(later), now, [], busy or working > 0
+            continue
+        if now - asked >= SECONDS_TO_NOTICE and not working and (told or not busy):
             if not told:
                 raise TimeoutError
             return

@@ -167,6 +167,8 @@ def reload_command(wait: int) -> None:
         for said in reloading.follow(path, number, wait):
             if said["state"] == "begun":
                 at_work.add(said["worker"])
+            elif said["state"] == "replaced":
+                at_work.clear()
             else:
                 at_work.discard(said["worker"])
                 failed = failed or bool(said["failed"])
