@@ -216,6 +216,19 @@ def test_another_model_than_the_default_answers_where_that_is_not_there(
     assert "The default model mobilenetv2-frozen cannot answer (it is not here): tiny" in errors
 
 
+def test_a_model_that_the_site_may_not_use_does_not_answer_in_its_place(
+    tiny_bundle: Bundle, photos: list[Path], tmp_path: Path
+) -> None:
+    site = make_site(
+        tmp_path,
+        MODELS_FOLDER=tiny_bundle.path.parent,
+        DEFAULT_MODEL="mobilenetv2-frozen",
+        MODELS="mobilenetv2-frozen",
+    )
+    result = site.test_cli_runner().invoke(args=["predict", str(photos[0])])
+    assert result.exit_code == 1 and "No model can answer (none is here)" in result.output
+
+
 def test_without_a_model_or_with_a_damaged_one_it_says_so(
     tiny_bundle: Bundle, photos: list[Path], tmp_path: Path
 ) -> None:

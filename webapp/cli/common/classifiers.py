@@ -45,6 +45,9 @@ def default_classifier() -> Classifier:
         click.ClickException: nothing can.
     """
     bundles, problems = read_bundles(current_app.config["MODELS_FOLDER"], _check())
+    if chosen := current_app.config["MODELS"]:
+        bundles = [bundle for bundle in bundles if bundle.name in chosen]
+        problems = {name: problem for name, problem in problems.items() if name in chosen}
     wanted: str = current_app.config["DEFAULT_MODEL"]
     for bundle in sorted(bundles, key=lambda one: one.name != wanted):
         try:
