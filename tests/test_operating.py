@@ -28,7 +28,7 @@ from model_training.explaining.methods import METHODS
 from tests import pictures, server
 from tests.conftest import PROJECT
 from tests.test_server import upload
-from webapp import create_app
+from webapp import create_app, static_files
 from webapp.library import load_library
 from webapp.settings import SettingError
 
@@ -286,6 +286,22 @@ def test_probes_may_ask_by_the_address_of_the_machine(tiny_site: Callable[..., F
     client = tiny_site(TRUSTED_HOSTS=".one.example two.example").test_client()
     for address, status in (("/livez", 200), ("/readyz", 200), ("/metrics", 200), ("/about", 400)):
         assert client.get(address, base_url="http://10.0.0.7:8000").status_code == status
+
+
+def test_a_static_file_is_read_once_however_its_address_is_spelt(
+    tiny_site: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def digest(path: Path) -> str:
+        read.append(path)
+        return "digest"
+
+    monkeypatch.setattr(static_files, "_digest", digest)
+    client = tiny_site().test_client()
+    for detour in ("", "x1/../", "x2/y/../../", "./", "x%00/../"):
+        assert get(client, f"/static/{detour}site.css?v=a").status_code == 200, detour
+    assert len(read) == 1
 
 
 def test_the_site_answers_under_its_own_names_only(tiny_site: Callable[..., Flask]) -> None:

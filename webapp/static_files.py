@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 from flask_compress import Compress
+from werkzeug.security import safe_join
 
 from webapp.security import carries_token
 
@@ -21,11 +22,17 @@ VERSION = "v"
 def init_app(app: Flask) -> None:
     """Name the static files of `app` by their digests, and compress its answers."""
     folder = Path(app.static_folder or "")
-    digest = cache(_digest)
+    kept = cache(_digest)
+
+    def digest(filename: str) -> str | None:
+        # By the path that Flask sends, which has no `x/..`: a file that is asked for under ever new
+        # spellings is kept once.
+        path = safe_join(str(folder), filename)
+        return kept(Path(path)) if path else None
 
     @app.url_defaults
     def add_version(endpoint: str, values: dict[str, Any]) -> None:
-        if endpoint == "static" and (version := digest(folder / values.get("filename", ""))):
+        if endpoint == "static" and (version := digest(values.get("filename", ""))):
             values.setdefault(VERSION, version)
 
     app.config.update(COMPRESS_REGISTER=False, COMPRESS_STREAMS=False)
@@ -36,7 +43,7 @@ def init_app(app: Flask) -> None:
     def finish(response: Response) -> Response:
         if request.endpoint == "static" and response.status_code in (200, 304):
             named = request.args.get(VERSION)
-            if named and named == digest(folder / (request.view_args or {})["filename"]):
+            if named and named == digest((request.view_args or {})["filename"]):
                 response.headers["Cache-Control"] = FOR_GOOD
             if response.mimetype in compress.compress_mimetypes_set:
                 response.direct_passthrough = False
