@@ -351,6 +351,22 @@ def test_why_not_the_runner_up_is_a_picture_of_its_own(client: PageClient) -> No
     assert shares(again) == shares(page)
 
 
+def test_the_map_stays_about_the_class_that_was_said(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = send(client, pictures.jpeg())
+    make = answers.make_answer
+
+    def judged_as_another(*made_of: Any) -> Any:
+        answer = make(*made_of)
+        return dataclasses.replace(answer, shares=answer.shares[::-1])
+
+    monkeypatch.setattr(answers, "make_answer", judged_as_another)
+    again = client.post("/again", data=carried(page))
+    assert shares(again) == shares(page)
+    assert re.findall(r"Looking for an? (\w+), it looked", again.text) == [bars(again)[0][0]]
+
+
 @pytest.mark.parametrize(
     "fields", [{"why": "1", "class": "unicorn"}, {"method": "magic"}, {"model": "nobody"}], ids=str
 )

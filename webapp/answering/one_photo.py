@@ -50,9 +50,17 @@ class Wish:
 
 
 def answer_photo(
-    photo: photos.Photo, classifier: Classifier, library: Library, wish: Wish = Wish()
+    photo: photos.Photo,
+    classifier: Classifier,
+    library: Library,
+    wish: Wish = Wish(),
+    *,
+    explains: str | None = None,
 ) -> Answer:
     """Answer `photo`, with what `wish` asks for and a map, which are made after it was timed.
+
+    Args:
+        explains: the class that the map is about; None for the one of the answer.
 
     Raises:
         CannotExplain: there is no such class or method.
@@ -61,7 +69,7 @@ def answer_photo(
     # As good as bicubic where a picture only becomes smaller, in half of the time.
     shown.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.HAMMING)
     return replace(
-        _look(photo.image, shown, classifier, library, wish),
+        _look(photo.image, shown, classifier, library, wish, explains),
         photo_uri=data_uris.as_data_uri(shown, long_side=SHOWN_SIDE),
         photo_size=photo.original_size,
     )
@@ -104,7 +112,12 @@ def enlarged(image: Image.Image) -> Image.Image:
 
 
 def _look(
-    image: Image.Image, shown: Image.Image, classifier: Classifier, library: Library, wish: Wish
+    image: Image.Image,
+    shown: Image.Image,
+    classifier: Classifier,
+    library: Library,
+    wish: Wish,
+    explains: str | None = None,
 ) -> Answer:
     views = classifier.judge.views(image)
     started = time.perf_counter()
@@ -117,7 +130,7 @@ def _look(
     near = explaining.nearest_images(classifier, library.data_set_of(classifier.bundle), features)
     return replace(
         answer,
-        heat=_explain(answer, classifier, shown, answer.label, wish.method),
+        heat=_explain(answer, classifier, shown, explains or answer.label, wish.method),
         why=_explain(answer, classifier, shown, wish.why, None) if wish.why else None,
         finer=_finer(classifier),
         near=tuple(near),

@@ -33,8 +33,12 @@ def look_again(library: Library, carried: Carried) -> tuple[Answer, Classifier]:
     """
     classifier = answers.choose_classifier(library, request.form.get("model") or carried.model)
     wish = Wish.read(request.form)
-    answer = one_photo.answer_photo(carried.photo, classifier, library, wish)
-    if classifier.name == carried.model:
+    same = classifier.name == carried.model
+    # What was said stays said, so the map is about that: this smaller picture may be judged anew as
+    # another class.  A model that was replaced since may not know the class.
+    told = carried.label if same and carried.label in classifier.classes else None
+    answer = one_photo.answer_photo(carried.photo, classifier, library, wish, explains=told)
+    if same:
         data_set = library.data_set_of(classifier.bundle)
         near = explaining.images_at(carried.near, data_set)
         answer = replace(carried.on(answer), near=tuple(near))
