@@ -276,6 +276,20 @@ def test_the_live_camera_answers_until_it_is_stopped_and_its_picture_can_be_kept
     assert text_of(home, ".answer-label")
 
 
+def test_a_picture_of_the_camera_can_be_sent_once_there_is_one(home: webdriver.Chrome) -> None:
+    home.execute_script("""
+        const asked = new Promise((_, reject) => { window.refuse = reject; });
+        navigator.mediaDevices.getUserMedia = () => { window.asked = true; return asked; };
+    """)
+    find(home, ".drop-watch").click()
+    wait(home, lambda driver: driver.execute_script("return window.asked"))
+    assert not find(home, ".drop-send").is_displayed()
+    home.execute_script("document.querySelector('form.drop').requestSubmit()")
+    home.execute_script("refuse(new DOMException('no', 'NotAllowedError'))")
+    wait(home, lambda driver: "not allowed" in find(driver, ".drop-status").text)
+    assert find(home, ".drop-watch").text == "Live camera"
+
+
 def test_the_camera_stops_when_nobody_looks(home: webdriver.Chrome) -> None:
     find(home, ".drop-watch").click()
     wait(home, lambda driver: find(driver, ".drop-video").is_displayed())

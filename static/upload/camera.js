@@ -23,12 +23,14 @@ export class Camera {
   #off = new AbortController();
   #said = "";
 
-  // `announce` is told what is seen, and when it ends, why; `ended` is called then.
-  constructor(form, announce, ended) {
+  // `announce` is told what is seen, and when it ends, why; `ended` is called then, and `playing` as
+  // soon as there is a picture.
+  constructor(form, announce, {playing, ended}) {
     this.#form = form;
     this.#video = form.querySelector(".drop-video");
     this.#seen = form.querySelector(".drop-seen");
     this.#announce = announce;
+    this.playing = playing;
     this.ended = ended;
   }
 
@@ -50,7 +52,9 @@ export class Camera {
         : "The camera could not be started. Choose a photo instead."));
       return;
     }
+    if (this.#off.signal.aborted) return;
     this.#video.hidden = false;
+    this.playing();
     const {signal} = this.#off;
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) this.stop("The camera was stopped, as this page was out of sight.");
@@ -62,9 +66,9 @@ export class Camera {
     this.#watch();
   }
 
-  // The picture that is seen now, as a file.
-  frame() {
-    return this.#picture(Infinity);
+  // The picture that is seen now, as a file; nothing before there is one.
+  async frame() {
+    return this.#video.videoWidth ? this.#picture(Infinity) : null;
   }
 
   stop(why) {

@@ -229,14 +229,16 @@ async function watch() {
   parts().watch.textContent = "Stop the camera";
   say("The camera starts …");
   const {Camera} = await import("./camera.js");
-  page.camera = new Camera(form, say, () => {
-    page.camera = null;
-    if (page.form !== form) return;
-    form.classList.remove("drop-watching");
-    form.querySelector(".drop-watch").textContent = "Live camera";
-    offer("");
+  page.camera = new Camera(form, say, {
+    playing: () => offer("Classify this picture"),
+    ended: () => {
+      page.camera = null;
+      if (page.form !== form) return;
+      form.classList.remove("drop-watching");
+      form.querySelector(".drop-watch").textContent = "Live camera";
+      offer("");
+    },
   });
-  offer("Classify this picture");
   await page.camera.start();
 }
 
@@ -253,7 +255,8 @@ function start() {
     event.preventDefault();
     if (page.camera) {
       const file = await page.camera.frame();
-      page.camera.stop("");
+      if (!file) return;
+      page.camera?.stop(""); // it may have ended by itself meanwhile
       choose([file]);
     } else {
       send(page.crop ? {...page.crop.part} : undefined);
