@@ -276,6 +276,21 @@ def test_the_live_camera_answers_until_it_is_stopped_and_its_picture_can_be_kept
     assert text_of(home, ".answer-label")
 
 
+@pytest.mark.parametrize(
+    ("verdict", "seen"), [("known", "cat 40%"), ("unsure", "perhaps cat 40%")], ids=str
+)
+def test_the_live_camera_is_as_sure_as_a_page_would_be(
+    verdict: str, seen: str, home: webdriver.Chrome
+) -> None:
+    answer = {"label": "cat", "known": True, "verdict": verdict}
+    answer |= {"familiarity": 0.5, "probabilities": {"cat": 0.8, "dog": 0.2}}
+    home.execute_script("const [said] = arguments; fetch = async () => Response.json(said)", answer)
+    find(home, ".drop-watch").click()
+    wait(home, lambda driver: " ".join(find(driver, ".drop-seen").text.split()) == seen)
+    spoken = find(home, ".drop-status").get_attribute("textContent")
+    assert spoken == f"The camera sees: {seen.removesuffix(' 40%')}."
+
+
 def test_a_picture_of_the_camera_can_be_sent_once_there_is_one(home: webdriver.Chrome) -> None:
     home.execute_script("""
         const asked = new Promise((_, reject) => { window.refuse = reject; });

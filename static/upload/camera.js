@@ -112,12 +112,14 @@ export class Camera {
     return found;
   }
 
-  #show({label, known, probabilities}) {
+  #show({label, known, verdict, familiarity, probabilities}) {
     if (this.#off.signal.aborted) return;
     const [name, share] = this.#seen.children;
-    const words = known ? label : "none of them";
+    const words = known ? (verdict === "unsure" ? "perhaps " : "") + label : "none of them";
     name.textContent = words;
-    share.textContent = known ? `${Math.round(probabilities[label] * 100)}%` : "";
+    // As pages state it: of any picture, and not only of one that shows a class.
+    const stated = probabilities[label] * (familiarity ?? 1);
+    share.textContent = known ? `${Math.round(stated * 100)}%` : "";
     this.#seen.hidden = false;
     if (words !== this.#said) this.#announce(`The camera sees: ${words}.`);
     this.#said = words;
