@@ -171,7 +171,10 @@ def test_what_cannot_be_loaded_leaves_the_one_before_it_at_work(
     assert value(shown, "models", model="tiny", state="loaded") == 0
     pages = PageClient(client)
     assert "the previous version is still in use" in pages.get("/models/").text
-    assert "Not the latest version" in pages.get("/models/tiny").text
+    page = pages.get("/models/tiny")
+    assert "Not the latest version" in page.text
+    assert "Download the bundle" not in page.text, "the files there are those of the damaged one"
+    assert client.get("/models/tiny/files/model.keras").status_code == 404
 
 
 # Which models are loaded.

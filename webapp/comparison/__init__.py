@@ -156,6 +156,9 @@ def bundle_file(name: str, file: str) -> ResponseReturnValue:
     found = _find(name)
     if not isinstance(found, Result):
         abort(404, f"{name} has not been trained here, so it has no bundle.")
+    if name in get_library().outdated:
+        # The folder holds what was refused, and not what the page and its figures are about.
+        abort(404, f"The bundle of {name} was replaced by one that cannot be used.")
     files = found.bundle.files
     if file not in files:
         abort(404, f"The bundle of {name} has no file “{file}”. Available: {', '.join(files)}.")
