@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import io
 import json
@@ -19,7 +20,7 @@ from tests import garden
 from tests.page_client import Page, PageClient
 from tests.shelf import NAMES, make_shelf, report_of
 from webapp.comparison.columns import BY_NAME, COLUMNS, FIRST, VIEWS
-from webapp.library import Result, get_library
+from webapp.library import NO_AUDIT, Result, get_library
 
 HERE = {name for name, one in RECIPES.items() if one.data_set == "cifar10"}
 """Recipes of other data sets are listed for who asks."""
@@ -113,6 +114,20 @@ def test_each_choice_leads_to_what_it_says_and_keeps_the_others(client: PageClie
     )
     for link in links:
         assert client.get(html.unescape(link)).status == 200
+
+
+def test_the_page_names_the_data_sets_that_nobody_audited(
+    client: PageClient, shelf: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = f"“Without doubtful images” is empty for {garden.TITLE}"
+    assert f"{empty}. {NO_AUDIT}" in client.get("/models/?show=figures").text
+    assert "is empty" not in client.get("/models/?show=figures&data=cifar10").text
+    assert "is empty" not in client.get("/models/").text, "the column is not among these"
+    with shelf.app_context():
+        served = get_library().data_sets
+    monkeypatch.setitem(served, "garden", dataclasses.replace(served["garden"], kept=None))
+    page = client.get("/models/?show=figures")
+    assert f"{empty}: there are no test images here" in page.text and NO_AUDIT not in page.text
 
 
 def test_at_first_six_columns_matter(client: PageClient) -> None:

@@ -42,7 +42,6 @@ def index() -> ResponseReturnValue:
     overview = read_overview(library)
     match, costs = overview.plots()
     alone = overview.shown[0] if len(overview.shown) == 1 else None
-    unaudited = [one for one in overview.shown if one.audit is None]
     default = library.classifiers.get(library.default_model or "")
     return render_template(
         "comparison/index.html",
@@ -60,7 +59,6 @@ def index() -> ResponseReturnValue:
         problems=library.problems,
         outdated=library.outdated,
         loading=library.loading,
-        no_audit=NO_AUDIT if unaudited else None,
     )
 
 

@@ -15,7 +15,8 @@ from webapp.comparison.columns import BY_NAME, FIRST_DOWN, VIEWS, Column, view_o
 from webapp.comparison.plots import costs_of, match_of
 from webapp.comparison.rows import KINDS, Group, Row, all_rows, grouped
 from webapp.data_sets import ServedDataSet
-from webapp.library import Library
+from webapp.filters import listed
+from webapp.library import NO_AUDIT, Library
 from webapp.query import Direction, given, one_of, read, refuse
 
 RESULTS = {"here": "with results here", "none": "without"}
@@ -91,6 +92,20 @@ class Overview:
     def shown(self) -> list[ServedDataSet]:
         """Return the data sets of the rows that are shown."""
         return list({row.data.name: row.data for row in self.rows}.values())
+
+    @property
+    def gaps(self) -> list[str]:
+        """Return why the column of accuracies without doubtful images has gaps, if it has any."""
+        if "cleaned" not in VIEWS[self.view]:
+            return []
+        # Whoever has no images of a data set is not told to audit it.
+        here = [one.title for one in self.shown if one.audit is None and one.test is not None]
+        gone = [one.title for one in self.shown if one.audit is None and one.test is None]
+        empty = f"The column “{BY_NAME['cleaned'].title}” is empty for"
+        why = [f"{empty} {listed(here)}. {NO_AUDIT}"] if here else []
+        if gone:
+            why.append(f"{empty} {listed(gone)}: there are no test images here to audit.")
+        return why
 
     def address(self, **other: Any) -> str:
         """Return the address of the same page with `other` parameters."""
