@@ -625,6 +625,23 @@ def test_the_table_has_the_cleaned_accuracy(
     assert rows["resnet50-224"]["cleaned"] == ""
 
 
+def test_the_report_of_a_quick_try_says_which_images_were_audited(
+    client: PageClient, two_models: Flask, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = tiny_bundle.predictions
+    quick = dataclasses.replace(
+        tiny_bundle,
+        card=tiny_bundle.card.model_copy(update={"name": "quick"}),
+        predictions=dataclasses.replace(
+            stored, test=stored.test[:50], test_labels=stored.test_labels[:50]
+        ),
+    )
+    monkeypatch.setitem(load_library(two_models).results, "quick", Result(quick))
+    page = client.get("/models/quick")
+    assert "all 10,000 test images, and this model was measured on 50 of them." in page.text
+    assert NO_AUDIT not in page.text
+
+
 @pytest.fixture(scope="module")
 def unaudited(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Flask:
     """A site whose audit is damaged."""

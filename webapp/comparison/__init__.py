@@ -18,7 +18,7 @@ from webapp.comparison.siblings import siblings
 from webapp.comparison.twins import as_csv, as_json, recipe_as_json
 from webapp.comparison.versus import make_versus
 from webapp.data_sets import ServedDataSet
-from webapp.library import NO_AUDIT, Library, Result, get_library
+from webapp.library import Library, Result, get_library
 from webapp.query import Choices, data_set, one_of, read
 
 bp = Blueprint("comparison", __name__)
@@ -131,7 +131,7 @@ def _report_page(library: Library, result: Result) -> str:
         loading=name in library.loading,
         outdated=library.outdated.get(name),
         fits=MOST_THAT_FIT,
-        no_audit=NO_AUDIT,
+        why_unaudited=library.why_unaudited(result),
         siblings=siblings(result, others) if name in others else [],
         study=tuned.study
         if tuned and record_path(current_app.config["STUDIES_FOLDER"], tuned.study).is_file()

@@ -219,6 +219,18 @@ class Library:
         labels = result.bundle.predictions.test_labels
         return audit if audit is not None and np.array_equal(audit.labels, labels) else None
 
+    def why_unaudited(self, result: Result) -> str:
+        """Return why there is no audit of the images on which `result` was measured."""
+        data_set, count = self.data_set_of(result.bundle), len(result.bundle.predictions.test)
+        if data_set.audit is not None:
+            return (
+                f"The audit of {data_set.title} is of all {len(data_set.audit.labels):,} test "
+                f"images, and this model was measured on {count:,} of them."
+            )
+        if data_set.test is None:
+            return f"There are no test images of {data_set.title} here to audit."
+        return NO_AUDIT
+
 
 def _labels(data_set: ServedDataSet, results: Mapping[str, Result]) -> NDArray[np.uint8]:
     """Return the labels of all test images of `data_set`, as far as they are known here."""
