@@ -561,6 +561,8 @@ def test_an_old_page_is_not_lost_but_asked_for_again(
     page = send(client, fields)
     assert page.status == 400
     assert "open for too long" in page.text
+    assert "Everything is still here: please send it again." in page.text
+    assert "choose your photo" not in page.text
     assert kept_form(page, fields)
     assert store_of(app).entries() == []
     again = form_of(page) | {"right": "deer", "consent": "yes"}

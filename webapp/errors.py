@@ -149,17 +149,14 @@ def _without(parameters: Sequence[str]) -> str:
     return f"{path}?{urlencode(left)}" if left else path
 
 
-def form_problem(error: CSRFError) -> str:
-    """Explain to a visitor that the form was too old, or not ours."""
+def form_problem(error: CSRFError, advice: str = "Please choose your photo again.") -> str:
+    """Explain to a visitor that the form was too old, or not ours, and what to do."""
     current_app.logger.warning("form refused: %s", error.description)
     if "expired" in (error.description or ""):
-        return (
-            "This page was open for too long, so the form could not be accepted. Please "
-            "choose your photo again."
-        )
+        return f"This page was open for too long, so the form could not be accepted. {advice}"
     return (
         "The form could not be checked. It may have arrived incomplete, or your browser blocks the "
-        "cookie that the site needs for this. Please choose your photo again."
+        f"cookie that the site needs for this. {advice}"
     )
 
 

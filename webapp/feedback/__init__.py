@@ -161,11 +161,11 @@ def old_link(ticket: str) -> ResponseReturnValue:
 @bp.errorhandler(CSRFError)
 def stale_form(error: CSRFError) -> ResponseReturnValue:
     """Return the form fresh, as it was filled in, or say what is wrong with one not ours."""
-    problem = errors.form_problem(error)
+    problem = errors.form_problem(error, "Everything is still here: please send it again.")
     if request.endpoint != "feedback.flag":
         again = "The form could not be checked. Here it is again: please send it once more."
         return _ask_for_ticket(TicketForm(formdata=request.form), again, 400)
-    return _flag_form_again("Nothing was stored yet: " + problem, 400)
+    return _flag_form_again(f"Nothing was stored yet. {problem}", 400)
 
 
 @bp.errorhandler(Overloaded)
