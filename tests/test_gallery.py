@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import random
 import re
@@ -160,6 +161,15 @@ def test_numbers_in_an_address_are_read_back() -> None:
     for wrong in ("", "A", "AAAA", "====", "äöü", "A" * 300, "AA*A"):
         assert decode_numbers(wrong, 10_000) is None
     assert decode_numbers(encode_numbers(numbers, 10_000), 9_999) is None, "there is no such image"
+
+
+def test_the_heading_of_an_image_keeps_the_capitals_of_its_class(
+    client: PageClient, two_models: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = load_library(two_models).data_sets
+    shouted = dataclasses.replace(served["cifar10"], classes=tuple(map(str.upper, CLASSES)))
+    monkeypatch.setitem(served, "cifar10", shouted)
+    assert "<h1>A CAT</h1>" in client.get("/gallery/0").html
 
 
 def test_nothing_found_says_so_and_offers_a_way_on(client: PageClient) -> None:

@@ -75,6 +75,11 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
+def capital(words: str) -> str:
+    """Write `a Samoyed` as `A Samoyed`: the rest stays as it is."""
+    return words[:1].upper() + words[1:]
+
+
 def a(noun: str) -> str:
     """Write `pear` as `a pear`, `apple` as `an apple`."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
@@ -83,5 +88,5 @@ def a(noun: str) -> str:
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
     numbers = (percent, published, points, count, in_words, ordinal, times, duration)
-    for function in (*numbers, megabytes, file_size, listed, a):
+    for function in (*numbers, megabytes, file_size, listed, capital, a):
         app.add_template_filter(function)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from model_training.judging.parts.verdicts import VerdictName
 from webapp.answering.answers import Answer, Opinion, Verdict
-from webapp.filters import a, in_words, percent
+from webapp.filters import a, capital, in_words, percent
 
 FEW = 3
 """The classes whose bars are shown at once."""
@@ -54,10 +54,10 @@ class Remainder(NamedTuple):
 def headline(verdict: Verdict) -> Headline:
     """Return `verdict` as the page says it first and largest."""
     if verdict.verdict == "known":
-        return Headline(_capital(a(verdict.label)))
+        return Headline(capital(a(verdict.label)))
     if verdict.verdict == "unsure":
         return Headline(f"Perhaps {a(verdict.label)},", "but unlike what I learned from")
-    none = _capital(none_of(len(verdict.shares), "my"))
+    none = capital(none_of(len(verdict.shares), "my"))
     if verdict.resembles is None:
         return Headline(none)
     return Headline(f"{none}:", f"it looks more like {a(verdict.resembles)}")
@@ -126,10 +126,6 @@ def none_of(count: int, whose: str = "the") -> str:
 def one_of(count: int) -> str:
     """Return "one of the" and the number of classes in words."""
     return f"one of the {in_words(count)}"
-
-
-def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
 
 
 FOR_TEMPLATES: dict[str, Callable[..., object]] = {
