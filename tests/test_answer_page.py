@@ -22,6 +22,7 @@ from tests.test_feedback import form_of
 from tests.test_upload import png, send, shares
 from webapp.answering import answers, wording
 from webapp.answering.answers import Opinion
+from webapp.filters import a
 from webapp.library import load_library
 from webapp.serving.classifier import Classifier
 
@@ -205,6 +206,7 @@ def test_few_bars_stand_open_and_the_others_together_in_one_line(client: PageCli
         (["dog", None, None], "2 of 3 models say none of the ten."),
         (["dog", "perhaps dog", "perhaps dog"], "All three models say dog, 2 of them perhaps."),
         (["perhaps dog", "cat", "perhaps dog"], "2 of 3 models say perhaps dog."),
+        (["cat", "dog"], "1 of 2 models says cat."),
     ],
 )
 def test_models_are_counted_by_what_they_say(
@@ -231,6 +233,30 @@ def test_models_are_counted_by_what_they_say(
         shares=[(first.label, 0.9), *((f"other {n}", 0.01) for n in range(9))],
     )
     assert wording.tally(said) == words
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "a pear",
+        "an apple",
+        "an umbrella",
+        "an upright",
+        "a unicycle",
+        "a European gallinule",
+        "an Egyptian cat",
+        "an hourglass",
+        "a house finch",
+        "an onion",
+    ],
+)
+def test_an_article_is_chosen_by_the_sound(words: str) -> None:
+    assert a(words.split(" ", 1)[1]) == words
+
+
+@pytest.mark.parametrize("words", ["binoculars", "swimming trunks", "red wine", "wool"])
+def test_what_is_not_counted_has_no_article(words: str) -> None:
+    assert a(words) == words
 
 
 def test_two_classes_are_neither_and_one_left_over_is_one_other() -> None:

@@ -80,9 +80,25 @@ def capital(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
+LIKE_CONSONANTS = ("eu", "one", "uk", "uni", "use", "utensil")
+LIKE_VOWELS = ("heir", "hour")
+"""How words begin that are spoken otherwise than their first letter says."""
+WITHOUT_ARTICLE = frozenset(
+    "binoculars; parallel bars; sunglasses; swimming trunks; "
+    "broccoli; chain mail; chocolate sauce; corn; dough; eggnog; face powder; guacamole; "
+    "hair spray; hay; mashed potato; rapeseed; red wine; sunscreen; thatch; toilet tissue; "
+    "velvet; wool".split("; ")
+)
+"""Plurals, and what is not counted, among the things that networks name."""
+
+
 def a(noun: str) -> str:
-    """Write `pear` as `a pear`, `apple` as `an apple`."""
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    """Write `pear` as `a pear`, `apple` as `an apple`, `hour` as `an hour`, `wool` as it is."""
+    word = noun.lower()
+    if word in WITHOUT_ARTICLE:
+        return noun
+    vowel = word.startswith(("a", "e", "i", "o", "u")) and not word.startswith(LIKE_CONSONANTS)
+    return f"{'an' if vowel or word.startswith(LIKE_VOWELS) else 'a'} {noun}"
 
 
 def init_app(app: Flask) -> None:

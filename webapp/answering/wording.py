@@ -105,7 +105,8 @@ def tally(answer: Answer) -> str:
     perhaps = f", {unsure} of them perhaps" if 0 < unsure < count else ""
     if count == len(opinions):
         return f"{'Both' if count == 2 else f'All {in_words(count)}'} models say {what}{perhaps}."
-    return f"{count} of {len(opinions)} models say {what}{perhaps}."
+    say = "says" if count == 1 else "say"
+    return f"{count} of {len(opinions)} models {say} {what}{perhaps}."
 
 
 def milliseconds(value: float) -> str:
