@@ -233,7 +233,8 @@ SETTINGS = (
         "",
         "The host names under which the site may be asked, separated by spaces "
         "(`example.org .example.net`, with a dot for all below it); asked under another it answers "
-        "400. Unset, under any: then set it in the proxy.",
+        "400, except for `/livez`, `/readyz` and `/metrics`. Unset, under any: then set it in the "
+        "proxy.",
     ),
     Setting(
         "HSTS_SECONDS",
