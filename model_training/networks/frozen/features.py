@@ -280,7 +280,7 @@ def check_room(images: str, missing: Iterable[Pieces]) -> None:
     """
     missing = [*missing]
     folder = missing[0].path.parent
-    with full_disk_said("there is not even room for a folder. Make some"):
+    with full_disk_said("not even a folder fits there. Make room"):
         folder.mkdir(parents=True, exist_ok=True)
     wanted, free = sum(pieces.lacking() for pieces in missing), shutil.disk_usage(folder).free
     if wanted > free:
