@@ -183,17 +183,25 @@ class _Broken(io.BytesIO):
         raise RuntimeError("a server's own error")
 
 
+def status_of(site: Flask, address: str, body: io.BytesIO) -> int:
+    """Return how `address` answers a form with this `body`."""
+    return (
+        site.test_client()
+        .post(
+            address,
+            input_stream=body,
+            content_type="multipart/form-data; boundary=x",
+            environ_overrides={"wsgi.input_terminated": True},
+        )
+        .status_code
+    )
+
+
 @pytest.mark.parametrize("address", ["/", "/api/classify", "/v2/models/tiny/infer", "/feedback/"])
 def test_a_body_that_breaks_is_the_senders_fault(
     address: str, site: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = site.test_client().post(
-        address,
-        input_stream=_Broken(),
-        content_type="multipart/form-data; boundary=x",
-        environ_overrides={"wsgi.input_terminated": True},
-    )
-    assert answer.status_code == 400
+    assert status_of(site, address, _Broken()) == 400
     assert not [one for one in caplog.records if one.exc_info], "no traceback"
 
 
@@ -206,13 +214,7 @@ class _Stalled(io.BytesIO):
 
 @pytest.mark.parametrize("address", ["/", "/api/classify", "/v2/models/tiny/infer", "/feedback/"])
 def test_a_body_that_stalls_took_too_long(address: str, site: Flask) -> None:
-    answer = site.test_client().post(
-        address,
-        input_stream=_Stalled(),
-        content_type="multipart/form-data; boundary=x",
-        environ_overrides={"wsgi.input_terminated": True},
-    )
-    assert answer.status_code == 408
+    assert status_of(site, address, _Stalled()) == 408
 
 
 @pytest.mark.parametrize("address", ["/", "/api/classify", "/v2/models/tiny/infer", "/feedback/"])

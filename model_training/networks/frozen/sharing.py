@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -58,12 +58,19 @@ class OneProcess:
 
 
 @contextmanager
-def failing_together(team: Sharing) -> Iterator[None]:
-    """Let a failure of one process to write end all of them, rather than leave them waiting."""
+def ending_together(
+    team: Sharing, caught: tuple[type[Exception], ...], others: Callable[[str], Exception]
+) -> Iterator[None]:
+    """Let an error of one process end all of them, rather than leave them waiting.
+
+    Args:
+        caught: the errors for which that is so; all of the team have to ask.
+        others: returns the error of the other processes, from the ranks of those with one.
+    """
     problem: Exception | None = None
     try:
         yield
-    except (FullDisk, OSError) as error:
+    except caught as error:
         problem = error
     if team.processes == 1 and problem is None:
         return
@@ -71,10 +78,19 @@ def failing_together(team: Sharing) -> Iterator[None]:
     if problem is not None:
         raise problem
     if len(failed):
-        raise FullDisk(
-            f"Rank {', '.join(str(rank) for rank in failed)} cannot keep what frozen layers say of "
-            "the images; why, it says itself. Mend that, and start all processes with --resume."
-        )
+        raise others(", ".join(str(rank) for rank in failed))
+
+
+def failing_together(team: Sharing) -> AbstractContextManager[None]:
+    """Let a failure of one process to write end all of them."""
+    return ending_together(
+        team,
+        (FullDisk, OSError),
+        lambda ranks: FullDisk(
+            f"Rank {ranks} cannot keep what frozen layers say of the images; why, it says itself. "
+            "Mend that, and start all processes with --resume."
+        ),
+    )
 
 
 def is_first_in(folder: Path, team: Sharing) -> bool:

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_training.networks.frozen.sharing import ending_together
+
 _FACT_BYTES = 16
 
 
@@ -114,26 +116,19 @@ class Team:
                     "command, the same images and the same versions."
                 )
 
-    @contextlib.contextmanager
-    def beginning(self) -> Iterator[None]:
+    def beginning(self) -> contextlib.AbstractContextManager[None]:
         """Let what keeps one process from beginning end all of them; all of them have to ask.
 
-        Raises:
-            TeamError: another process cannot begin.
+        The others raise a TeamError.
         """
-        problem: Exception | None = None
-        try:
-            yield
-        except Exception as error:
-            problem = error
-        failed = np.flatnonzero(self.gather(np.array(problem is not None)))
-        if problem is not None:
-            raise problem
-        if len(failed):
-            raise TeamError(
-                f"Rank {', '.join(str(rank) for rank in failed)} cannot begin; why, it says "
-                "itself. Mend that, and start all processes again."
-            )
+        return ending_together(
+            self,
+            (Exception,),
+            lambda ranks: TeamError(
+                f"Rank {ranks} cannot begin; why, it says itself. Mend that, and start all "
+                "processes again."
+            ),
+        )
 
 
 ALONE = Team()
