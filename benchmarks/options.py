@@ -7,6 +7,8 @@ test images are not used.  The table that it prints is the one in `docs/options.
 
 It takes as many minutes as an epoch takes, times the epochs, times nine, and larger input times
 (size / 32) squared: on two cores and with three epochs of `cnn-augmented`, four to five hours.
+`--limit` learns from fewer images, and `--falling` lets the rate fall to nothing in every row: at
+one rate, accuracy jumps by points from epoch to epoch, which is more than most options are worth.
 """
 
 from __future__ import annotations
@@ -24,9 +26,11 @@ from model_training.datasets.dataset import split
 from model_training.datasets.kept import CACHE
 from model_training.networks.importing import compute_with_onednn
 from model_training.recipes import find_recipe
+from model_training.recipes.phase import Schedule
 from model_training.training.options import Options, varied, with_options
 
 LARGER = 48
+FALLING = Schedule(warmup=0.2)
 CHANGES = {
     ANOTHER_SEED: Options(),
     "zero-centred": Options(input="centred"),
@@ -48,6 +52,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--limit", type=int, help="learn from so many images only")
+    parser.add_argument(
+        "--falling", action="store_true", help="warm the rate up and let it fall to nothing"
+    )
     parser.add_argument("--only", metavar="WORD", help="options with this word in their names")
     parser.add_argument("--data", type=Path, help="CIFAR-10, if not in instance/data")
     asked = parser.parse_args()
@@ -58,12 +65,16 @@ def main() -> None:
     fit, validation = (data.take(part) for part in split(data.labels))
     fit = fit.take(np.arange(len(fit))[: asked.limit])
     recipe = find_recipe(asked.recipe)
+    phases = with_options(recipe.phases, Options(epochs=asked.epochs))
+    if asked.falling:
+        phases = tuple(dataclasses.replace(phase, schedule=FALLING) for phase in phases)
     recipe = dataclasses.replace(
         recipe,
-        phases=with_options(recipe.phases, Options(epochs=asked.epochs)),
+        phases=phases,
         precision=usable_precision(recipe.precision),
     )
-    print(f"{recipe.name}, {asked.epochs} epochs of {len(fit):,} images, seed {asked.seed}.")
+    how = ", the rate falling to nothing" if asked.falling else ""
+    print(f"{recipe.name}, {asked.epochs} epochs of {len(fit):,} images, seed {asked.seed}{how}.")
     print("Accuracies on the validation images, in percent.\n")
     print(f"{'':40} {'plain':>6} {'difference (95 %)':>22} {'s an epoch':>11}")
     base = measure(recipe, asked.seed, fit, validation, averages=False)

@@ -246,7 +246,7 @@ def test_a_report_says_how_often_the_test_images_were_read(sprout: Bundle) -> No
     for reads, words in ((None, None), (1, "read once"), (3, "read 3 times")):
         card = sprout.card.model_copy(update={"test_reads": reads})
         report = make_report(Result(dataclasses.replace(sprout, card=card)), None)
-        sentence = f"Of this recipe, the test images were {words}."
+        sentence = f"For this model, the test images were {words}."
         told = " ".join(report.model_card.trained_on)
         assert sentence in told if words else "were read" not in told
         assert as_json(report)["test_reads"] == reads
@@ -255,8 +255,8 @@ def test_a_report_says_how_often_the_test_images_were_read(sprout: Bundle) -> No
 def test_the_page_says_how_often_the_test_images_were_read(site_with: Site, sprout: Bundle) -> None:
     card = of(sprout, "often").card.model_copy(update={"test_reads": 4})
     client = site_with(dataclasses.replace(sprout, card=card))
-    assert "of 161 test images, read 4 times for this recipe" in client.get("/models/often").text
-    assert "of 161 test images, read once for this recipe" in client.get("/models/sprout").text
+    assert "of 161 test images, read 4 times for this model" in client.get("/models/often").text
+    assert "of 161 test images, read once for this model" in client.get("/models/sprout").text
 
 
 def test_what_another_networks_validation_says_is_labelled(site_with: Site, sprout: Bundle) -> None:

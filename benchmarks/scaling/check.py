@@ -5,6 +5,11 @@ measures the costs once more, and simulates the same photos at the same moments.
 each rate how many were answered a second and what half and 95 of 100 waited, and fails where they
 differ by more than 15 %.  Where others use the processor meanwhile, other virtual machines
 included, it says how much: above 5 % the figures mean nothing.
+
+A processor whose clock or caches others share is now quicker and now slower, by a quarter within
+minutes.  So the rates take turns of a quarter of a minute, and each turn is simulated on a machine
+as quick as it was then: as much slower as its photos took more of a processor.  What they waited
+goes into nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import argparse
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +28,12 @@ from benchmarks.scaling import costs as measuring
 from benchmarks.scaling.costs import (
     Answering,
     Measured,
+    as_slow,
     busy_seconds,
     classify,
     site_seconds,
 )
-from benchmarks.scaling.crowding import fit_crowding
+from benchmarks.scaling.crowding import fit_crowding, taken_of
 from benchmarks.scaling.simulation import Costs, Outcome, Settings, arrivals, simulate
 from benchmarks.scaling.training import TRAINED, measure_drawing
 from benchmarks.site import PROJECT, Site, running
@@ -38,6 +44,7 @@ MODELS = ("efficientnet-lite0", "custom-cnn")
 """One that answers each photo for itself, and one that answers them in batches."""
 TIMES = ("decode", "rest", "batch", "image", "client", "waking")
 BAR = 0.15
+TURNS = 4
 DRAWS = 20
 """Simulations of the same moments: what each photo costs is drawn anew, since of one draw of a few
 hundred photos the 95th of 100 waits is 10 % more or less by chance."""
@@ -83,33 +90,91 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def check(model: str, sent: bytes, seconds: float) -> tuple[Answering, float, float]:
     """Compare a site that answers by `model` with the simulation; return that, the part of the
     processors that others used, and the seconds until it was ready."""
-    settings, loaded, others = Settings(cores=measuring.cores()), [], []
+    settings = Settings(cores=measuring.cores())
     with running(workers=settings.workers, MODELS=model, DEFAULT_MODEL=model) as (site, start):
         bundle = PROJECT / "instance" / "models" / model
         before = measuring.measure_costs(site, sent, bundle)
         capacity = settings.cores / (before.photo + before.client)
-        for number, load in enumerate(LOADS):
-            times = arrivals(load * capacity, seconds, seed=number)
-            real, photo, other = load_test(site, sent, times)
-            loaded.append((load * capacity, times, real, photo))
-            others.append(other)
-        # A machine that others share is not as fast all the time.
+        loads = [
+            Load(share * capacity, arrivals(share * capacity, seconds, seed=number))
+            for number, share in enumerate(LOADS)
+        ]
+        for times in zip(*(in_turns(load.times, seconds) for load in loads), strict=True):
+            for load, some in zip(loads, times, strict=True):
+                load.turns.append(load_test(site, sent, some))
         found = measuring.mean_costs([before, measuring.measure_costs(site, sent, bundle)])
-    busy = fit_crowding(found, [(times, photo) for _, times, _, photo in loaded], settings)
+    busy = fit_crowding(found, [(load.times, load.photo) for load in loads], settings)
     print_costs(model, busy, settings)
     print_head()
     rows = []
-    for (rate, times, real, photo), other in zip(loaded, others, strict=True):
-        simulated = [simulate(times, busy, settings, seed=seed) for seed in range(DRAWS)]
-        rows.append(compare(rate, real, simulated))
-        rows[-1]["photo"] = round(photo, 4)
-        print_row(rows[-1], other)
-    return Answering(model, busy, rows), max(others), start
+    for load in loads:
+        simulated = [outcome for turn in load.turns for outcome in turn.simulated(busy, settings)]
+        rows.append(compare(load.rate, [turn.real for turn in load.turns], simulated))
+        rows[-1] |= {"photo": round(load.photo, 4), "steady": round(load.steady, 3)}
+        print_row(rows[-1], load.others)
+    return Answering(model, busy, rows), max(load.others for load in loads), start
 
 
-def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> tuple[Outcome, float, float]:
-    """Send a photo at each of `times`; return what became of them, the processor seconds that the
-    site spent on each, and the part of the processors that others used."""
+def in_turns(times: NDArray[np.float64], seconds: float) -> list[NDArray[np.float64]]:
+    """Return `times`, all before `seconds`, cut into `TURNS` that begin at 0 each."""
+    each = seconds / TURNS
+    return [
+        times[(times >= each * number) & (times < each * (number + 1))] - each * number
+        for number in range(TURNS)
+    ]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Photos that were sent within a few seconds, at `times`.
+
+    Args:
+        real: what became of them.
+        photo: the processor seconds that the site spent on each.
+        others: the part of the processors that others used.
+    """
+
+    times: NDArray[np.float64]
+    real: Outcome
+    photo: float
+    others: float
+
+    def simulated(self, costs: Costs, settings: Settings) -> list[Outcome]:
+        """Return what becomes of the same photos, simulated `DRAWS` times, where a machine of such
+        `costs` is as quick as it was then."""
+        slow = as_slow(costs, self.photo / taken_of(self.times, costs, settings))
+        return [simulate(self.times, slow, settings, seed=seed) for seed in range(DRAWS)]
+
+
+@dataclass
+class Load:
+    """So many photos a second, at `times`, and the turns in which they were sent."""
+
+    rate: float
+    times: NDArray[np.float64]
+    turns: list[Turn] = field(default_factory=list)
+
+    @property
+    def photo(self) -> float:
+        """Return the processor seconds that the site spent on each photo."""
+        spent = sum(turn.photo * len(turn.times) for turn in self.turns)
+        return spent / sum(len(turn.times) for turn in self.turns)
+
+    @property
+    def steady(self) -> float:
+        """Return by how many times the slowest turn's photos took more of a processor than the
+        quickest one's."""
+        photos = [turn.photo for turn in self.turns]
+        return max(photos) / min(photos)
+
+    @property
+    def others(self) -> float:
+        """Return the part of the processors that others used, of the worst turn."""
+        return max(turn.others for turn in self.turns)
+
+
+def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> Turn:
+    """Send a photo at each of `times` and wait for all answers."""
     outcome, lock, wrong = Outcome(), threading.Lock(), list[str]()
     busy, client, served = busy_seconds(), time.process_time(), site_seconds(site)
     begun = time.perf_counter()
@@ -139,13 +204,14 @@ def load_test(site: Site, photo: bytes, times: NDArray[np.float64]) -> tuple[Out
     elapsed = time.perf_counter() - begun
     spent = site_seconds(site) - served
     others = (busy_seconds() - busy) - spent - (time.process_time() - client)
-    return outcome, spent / len(times), max(0.0, others / elapsed / measuring.cores())
+    return Turn(times, outcome, spent / len(times), max(0.0, others / elapsed / measuring.cores()))
 
 
-def compare(rate: float, real: Outcome, simulated: Sequence[Outcome]) -> dict[str, float]:
-    """Return how both went, the simulations taken together, and how far they are apart at most."""
+def compare(rate: float, real: Sequence[Outcome], simulated: Sequence[Outcome]) -> dict[str, float]:
+    """Return how both went, all turns and simulations taken together, and how far they are apart
+    at most."""
     row = {"rate": rate}
-    for name, some in (("real", [real]), ("simulated", simulated)):
+    for name, some in (("real", real), ("simulated", simulated)):
         together = Outcome(seconds=[taken for one in some for taken in one.seconds])
         answered_by = sum(one.answered_by for one in some)
         row[f"{name}_answered"] = len(together.seconds) / answered_by

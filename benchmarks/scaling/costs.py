@@ -164,6 +164,12 @@ def as_busy(costs: Costs, photo: float, crowding: float = 1.0) -> Costs:
     return replace(busy, waking=round(max(0.0, alone - _computing(busy)), 5))
 
 
+def as_slow(costs: Costs, times: float) -> Costs:
+    """Return `costs` of the same machine while everything on it takes `times` as long."""
+    names = ("decode", "rest", "batch", "image", "client", "waking")
+    return replace(costs, **{name: times * getattr(costs, name) for name in names})
+
+
 def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float, bool]:
     """Return the processor seconds of calls of so many images (`SIZES`) where all cores are busy
     with such, the images of a photo, how much of a call the cores share where nothing else runs,

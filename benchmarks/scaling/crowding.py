@@ -36,14 +36,14 @@ def fit_crowding(
     for crowding in CROWDINGS:
         tried = as_busy(costs, float(measured.mean()), float(crowding))
         for _ in range(ROUNDS):
-            taken = np.array([_taken(times, tried, settings) for times, _photo in loads])
+            taken = np.array([taken_of(times, tried, settings) for times, _photo in loads])
             tried = as_busy(costs, tried.photo * float((measured / taken).mean()), float(crowding))
         off = np.abs(taken / measured * (measured / taken).mean() - 1).max()
         fits.append((float(off), tried))
     return min(fits, key=lambda fit: fit[0])[1]
 
 
-def _taken(times: NDArray[np.float64], costs: Costs, settings: Settings) -> float:
+def taken_of(times: NDArray[np.float64], costs: Costs, settings: Settings) -> float:
     """Return the processor seconds of a simulated photo, without those of its client."""
     used = [simulate(times, costs, settings, seed=seed).used for seed in range(DRAWS)]
     return float(np.mean(used)) / len(times) - costs.client

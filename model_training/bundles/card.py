@@ -185,7 +185,7 @@ class Card(_Part):
     """Schema of `card.json`, version 2.
 
     `files` maps every other file of the bundle to the SHA-256 of its bytes.  `test_reads` is the
-    number of times that the test images had been read for this recipe when this bundle was
+    number of times that the test images had been read for bundles of this name when this one was
     measured, this time included; None if unknown.  `averaged` is measured with test-time
     augmentation: predictions for six transforms of each image are averaged.  `why` is a sentence
     on why `metrics` differ from what was `reported`, made of what was measured.

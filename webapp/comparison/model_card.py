@@ -92,7 +92,7 @@ def _data(card: Card) -> str:
         text += f", every choice was made on {training.validation_images:,} others"
     text += f", and it was measured on {test.images:,} more." if test else "."
     if (reads := card.test_reads) is not None:
-        text += f" Of this recipe, the test images were read {filters.times(reads)}."
+        text += f" For this model, the test images were read {filters.times(reads)}."
     if training.all_data:
         text += (
             " Its validation figure and its temperature are another network's: that of "
