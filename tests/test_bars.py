@@ -60,6 +60,20 @@ def test_a_log_says_now_and_then_how_far_a_long_stage_is(
     )
 
 
+def test_the_time_left_is_told_at_the_pace_of_late(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("webapp.cli.common.bars.time.monotonic", lambda: clock)
+    with Bars() as told:
+        told.show("training", 0, 1_600)
+        clock = 300
+        told.show("training", 1_400, 1_600)  # The steps of a head.
+        clock = 900
+        told.show("training", 1_500, 1_600)  # Those of every layer.
+    assert "1,500 of 1,600, about 10 min left" in capsys.readouterr().err
+
+
 def test_a_terminal_has_a_bar_that_names_the_stage_and_says_how_far_it_is(
     screen: io.StringIO,
 ) -> None:

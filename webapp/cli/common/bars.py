@@ -29,7 +29,8 @@ class Bars:
         self._has_bars = self._console.is_terminal and not self._console.is_dumb_terminal
         self._stage: str | None = None
         self._finished: str | None = None
-        self._first = self._done = self._total = 0
+        self._done = self._total = 0
+        self._done_then = 0  # When it was last told.
         self._started = self._told = 0.0
         self._bar: Progress | None = None
         self._task = TaskID(0)
@@ -84,7 +85,7 @@ class Bars:
             click.echo(text)
 
     def _begin(self, stage: str, done: int, total: int) -> None:
-        self._stage, self._finished, self._first = stage, None, done
+        self._stage, self._finished, self._done_then = stage, None, done
         self._started = self._told = time.monotonic()
         if not self._has_bars:
             click.echo(f"{stage}: {total - done:,} to do", err=True)
@@ -104,11 +105,14 @@ class Bars:
         self._bar.start()
 
     def _tell(self) -> None:
-        self._told = time.monotonic()
+        # At the pace since the last line: a step of every layer takes a hundred times as long as
+        # one of a head, and both are steps of one training.
+        now = time.monotonic()
         left = ""
-        if done := self._done - self._first:
-            seconds = (self._told - self._started) / done * (self._total - self._done)
+        if done := self._done - self._done_then:
+            seconds = (now - self._told) / done * (self._total - self._done)
             left = f", about {duration(seconds)} left"
+        self._told, self._done_then = now, self._done
         click.echo(f"{self._stage}: {self._done:,} of {self._total:,}{left}", err=True)
 
     def _end(self) -> None:
