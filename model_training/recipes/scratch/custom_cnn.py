@@ -156,7 +156,7 @@ CUSTOM_CNN = Recipe(
         test_accuracy=0.91,
         differs=(
             "the source stopped early, by a schedule and after a time that it does not give, and "
-            "moved images by 5 % where ours moved by up to 3 pixels",
+            "moved images by 5% where ours moved by up to 3 pixels",
         ),
         class_f1=CLASS_F1,
     ),
