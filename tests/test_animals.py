@@ -75,7 +75,8 @@ def test_other_photos_are_refused_and_it_is_said_what_to_give(photos: Path, tmp_
     cache = tmp_path / "images.npz"
     with pytest.raises(DataError, match="85 files in 7 class folders are not the 15,094 photos"):
         animals7.load(cache, photos)
-    with pytest.raises(DataError, match="do not ship: give --data the folder or the .tar archive"):
+    told = "could not be had. Its photos do not ship: give --data the folder or the .tar archive"
+    with pytest.raises(DataError, match=told):
         animals7.load(cache)
     (tmp_path / "broken.tar").write_bytes(b"no archive")
     with pytest.raises(DataError, match="neither a folder nor a whole .tar archive"):

@@ -257,7 +257,15 @@ def test_a_copy_of_it_is_recognised_by_its_files(
 OF_CIFAR10 = {name: one for name, one in RECIPES.items() if one.data_set == "cifar10"}
 
 
-@pytest.mark.parametrize("name", ["cnn-mish", "squeezenet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "squeezenet",
+        "custom-cnn",  # Its first filters are made from the images.
+        pytest.param("cnn-mish", marks=pytest.mark.release),
+        pytest.param("vgg16-frozen-32", marks=pytest.mark.release),  # On kept features.
+    ],
+)
 def test_a_recipe_learns_a_hundred_classes_from_a_small_file_in_its_form(
     name: str, arrays: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -163,6 +163,7 @@ def bundle(trained: tuple[Path, str]) -> Bundle:
 def test_the_command_trains_on_a_folder(trained: tuple[Path, str], bundle: Bundle) -> None:
     _folder, output = trained
     assert "our-pets: 119 pictures to learn from and 24 to test on, of 3 classes" in output
+    assert "tiny sees 32 pixels: the pictures of our-pets are reduced or enlarged" in output
     assert "1 not pictures, 1 copies of one before, 2 in more than one class" in output
     card = bundle.card
     assert card.classes == ["cat", "dog", "frog"]

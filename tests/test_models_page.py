@@ -264,6 +264,9 @@ def test_every_recipe_without_results_has_a_page(name: str, client: PageClient) 
     recipe, page = RECIPES[name], client.get(f"/models/{name}")
     assert recipe.title in page.text and f"flask train {name}" in page.text
     assert ("Not trained here yet" in page.text) == recipe.reproduced
+    # What nobody may fetch, one has to have.
+    copy = recipe.reproduced and recipe.data_set == "animals7"
+    assert ("the first time, add --data and the folder" in page.text) == copy
     if recipe.reported is not None:
         assert f"Reported {recipe.reported.test_accuracy * 100:.4g}%" in page.text
 

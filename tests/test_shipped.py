@@ -21,6 +21,7 @@ from model_training.datasets.registry import find_known
 from model_training.judging.calibration import fit_calibrator
 from model_training.judging.metrics import accuracy, calibration_error, cross_entropy
 from model_training.recipes import find_recipe
+from model_training.training.why import Reached, why
 from tests.conftest import DEFAULT_MODEL, PROJECT, SHIPPED_MODELS, make_site
 from tests.page_client import PageClient
 from tests.report import check_report
@@ -52,6 +53,14 @@ def client(site: Flask) -> PageClient:
 def test_the_default_model_ships() -> None:
     assert BAD == {}
     assert DEFAULT_MODEL in {bundle.name for bundle in SHIPPED}
+
+
+@each_bundle
+def test_why_its_accuracy_is_not_the_reported_one_follows_from_its_card(bundle: Bundle) -> None:
+    card = bundle.card
+    reached = Reached.of(card.training, card.metrics, bundle.history.get("validation_accuracy", []))
+    told = why(find_recipe(card.recipe), reached) if card.reported else None
+    assert card.why == told
 
 
 @each_bundle

@@ -38,6 +38,7 @@ from model_training.recipes import (
     find_recipe,
 )
 from model_training.recipes.recipe import Precision
+from model_training.recipes.variants import with_input
 from model_training.training import environment, measuring
 from model_training.training.checkpoint import CheckpointError
 from model_training.training.learning.learner import Learner
@@ -135,6 +136,29 @@ def test_a_training_starts_from_the_weights_in_a_file(weights: Path) -> None:
     assert same(layer_weights(model, "base_conv2"), layer_weights(other, "base_conv2"))
     assert not same(layer_weights(model, "head"), layer_weights(other, "head"))
     assert "TinyBase" in told and weights.name in told and str(weights.parent) not in told
+
+
+def test_a_whitened_input_is_no_layer_of_the_pretrained_ones(
+    weights: Path, few_data: DataSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def numbered(include_top: bool, input_shape: tuple[int, ...], weights: str) -> keras.Model:
+        base = TinyBase(include_top, input_shape, weights)
+        # As Keras names layers that have no name of their own: by how many a process has made.
+        unnamed = keras.models.clone_model(
+            base, clone_function=lambda one: type(one)(**{**one.get_config(), "name": None})
+        )
+        unnamed.set_weights(base.get_weights())
+        return unnamed
+
+    monkeypatch.setattr(keras.applications, "TinyBase", numbered)
+    plain = TRANSFER.build()
+    begin(plain, weights)
+    whitened = with_input(TRANSFER, "zca", few_data.train.images).build()
+    begin(whitened, weights)
+    assert same(layer_weights(whitened, "base_conv2"), layer_weights(plain, "base_conv2"))
+    assert not same(
+        layer_weights(whitened, "base_conv2"), layer_weights(TRANSFER.build(), "base_conv2")
+    )
 
 
 def test_weights_that_cannot_be_downloaded_name_the_option() -> None:
@@ -735,7 +759,15 @@ def test_the_large_networks_learn_a_step_from_random_weights(
 
 
 @pytest.mark.release
-@pytest.mark.parametrize("name", ["inception-resnet-v2", "resnet50-224", "animals-densenet121"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inception-resnet-v2",
+        "resnet50-224",
+        "animals-densenet121",
+        "animals-efficientnetv2b3",
+    ],
+)
 def test_a_file_of_weights_reaches_the_layers_of_a_large_network(name: str, tmp_path: Path) -> None:
     recipe = find_recipe(name)
     assert isinstance(recipe.pretrained, Pretrained)

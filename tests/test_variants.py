@@ -45,6 +45,7 @@ from model_training.training.options import (
 from model_training.training.run import run
 from model_training.training.why import Reached, why
 from tests.conftest import TINY, make_site, place_in
+from webapp.cli.common.preparing import say_what_is_resized
 
 QUICK = dataclasses.replace(TINY, phases=(dataclasses.replace(TINY.phases[0], epochs=1),))
 
@@ -316,6 +317,17 @@ def test_a_report_has_all_but_the_network(
 REACHED = Reached(0.83, 0.95, 45_000, 31, 100, 21)
 
 
+@pytest.mark.parametrize(("side", "how"), [(100, "reduced"), (16, "enlarged"), (32, "")])
+def test_it_is_said_what_becomes_of_images_of_another_size(
+    side: int, how: str, few_data: DataSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = ImageSet(np.zeros((4, side, side, 3), np.uint8), np.arange(4))
+    data = dataclasses.replace(few_data, name="animals7", title="Animals-7", train=photos)
+    say_what_is_resized(TINY, data, TINY.input_size, fitted=False)
+    told = f"tiny sees 32 pixels: the images of Animals-7, of {side} pixels, are {how} to that.\n"
+    assert capsys.readouterr().out == (told if how else "")
+
+
 def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
     reported = Reported("S", 0.86, differs=("the source chose its epochs by the test images",))
     recipe = dataclasses.replace(TINY, reported=reported, change="ZCA-whitened input")
@@ -325,10 +337,12 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
         "weights of epoch 21, on 45,000 images; it is right on 95.0% of the images that it learned "
         "from, 12.0 points more than on those of the test, so that it has learned many by heart."
     )
-    plain = dataclasses.replace(REACHED, test=0.858, train=0.86, best_epoch=None, epochs=1)
+    plain = dataclasses.replace(
+        REACHED, test=0.858, train=0.86, best_epoch=None, epochs=2, planned=2
+    )
     told = why(dataclasses.replace(TINY, reported=Reported("S", 0.86)), plain)
     assert told == (
-        "Ours agrees with the reported 86%: it was trained for 1 epoch, on 45,000 images; it is "
+        "Ours agrees with the reported 86%: it was trained for 2 epochs, on 45,000 images; it is "
         "right on 86.0% of the images that it learned from, 0.2 points more than on those of the "
         "test, so that it could learn more from more epochs."
     )
@@ -336,7 +350,7 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
     told = why(dataclasses.replace(TINY, reported=Reported("S", 0.86)), better)
     # How well it fits its own images is no reason for being better than reported.
     assert told == (
-        "Ours is 2.0 points above the reported 86%: it was trained for 1 epoch, on 45,000 images."
+        "Ours is 2.0 points above the reported 86%: it was trained for 2 epochs, on 45,000 images."
     )
     assert why(dataclasses.replace(TINY, reported=None), REACHED) is None
 
@@ -351,10 +365,46 @@ def test_a_run_that_was_out_of_minutes_says_so() -> None:
 
 def test_a_run_of_fewer_epochs_than_its_recipe_says_so() -> None:
     recipe = dataclasses.replace(TINY, reported=Reported("S", 0.86))
-    fewer = dataclasses.replace(REACHED, best_epoch=None, epochs=10, planned=10, usual=20)
-    assert "trained for 10 epochs where its recipe has 20, on" in (why(recipe, fewer) or "")
-    whole = dataclasses.replace(fewer, epochs=20, planned=20)
-    assert "trained for 20 epochs, on" in (why(recipe, whole) or "")
+    fewer = dataclasses.replace(REACHED, best_epoch=None, epochs=1, planned=1)
+    assert "trained for 1 epoch where its recipe has 2, on" in (why(recipe, fewer) or "")
+    whole = dataclasses.replace(fewer, epochs=2, planned=2)
+    assert "trained for 2 epochs, on" in (why(recipe, whole) or "")
+
+
+def test_a_run_on_some_images_of_each_class_says_so() -> None:
+    recipe = dataclasses.replace(TINY, reported=Reported("S", 0.78))
+    some = dataclasses.replace(REACHED, images=9_000, balance="1000")
+    told = "on 9,000 images, since it was given 1,000 of each class, validation included"
+    assert told in (why(recipe, some) or "")
+
+
+def test_a_run_that_was_better_before_its_end_says_so() -> None:
+    recipe = dataclasses.replace(TINY, reported=Reported("S", 0.78))
+    past = dataclasses.replace(REACHED, best_epoch=None, validation=[0.8, 0.857, 0.84, 0.834])
+    told = "best after epoch 2 (85.7%, and 83.4% at the end), so that further epochs did not help"
+    assert told in (why(recipe, past) or "")
+    # Where early stopping chose the epoch, nothing was lost; and a little is chance.
+    for other in ({"best_epoch": 2}, {"validation": [0.8, 0.84, 0.834]}, {"validation": []}):
+        assert "best after" not in (why(recipe, dataclasses.replace(past, **other)) or "")
+
+
+def test_what_a_first_phase_reached_is_said_of_a_recipe_of_two() -> None:
+    head, last = dataclasses.replace(TINY.phases[0], epochs=1), TINY.phases[0]
+    recipe = dataclasses.replace(TINY, phases=(head, last), reported=Reported("S", 0.83))
+    both = dataclasses.replace(REACHED, validation=[0.7, 0.8, 0.83])
+    told = "before its last phase it was right on 70.0% of the validation images"
+    assert told in (why(recipe, both) or "")
+    assert told not in (why(dataclasses.replace(recipe, phases=(last,)), both) or "")
+
+
+def test_a_loss_above_the_reported_one_is_not_passed_over() -> None:
+    recipe = dataclasses.replace(TINY, reported=Reported("S", 0.78, 0.69))
+    surer = dataclasses.replace(REACHED, loss=0.905)
+    told = "its loss is the higher one, 0.91 against 0.69, so that it is surer where it is wrong"
+    assert told in (why(recipe, surer) or "")
+    for test, loss in ((0.83, 0.70), (0.70, 0.905)):
+        other = dataclasses.replace(surer, test=test, loss=loss)
+        assert "its loss" not in (why(recipe, other) or "")
 
 
 def test_a_reported_figure_of_another_task_is_not_compared() -> None:

@@ -39,6 +39,33 @@ def test_the_reason_stands_on_the_page_and_in_its_twin(client: PageClient) -> No
     assert "Ours had great care. All of its training" in page.text
 
 
+def test_the_command_that_makes_a_network_again_names_its_bundle(
+    two_models: Flask, tiny_bundle: Bundle, client: PageClient
+) -> None:
+    # With some images of each class its usual name would be another, which replaces nothing.
+    training = tiny_bundle.card.training.model_copy(
+        update={"changes": {"balance": "1000"}, "command": "flask train tiny --balance 1000"}
+    )
+    load_library(two_models).results["tiny"] = Result(
+        report_of(tiny_bundle, "tiny", 0.1, training=training)
+    )
+    page = client.get("/models/tiny")
+    assert "run flask train tiny --balance 1000 --output tiny --force" in page.text
+    assert "trained on 1,000 of each class" in client.get("/models/").text
+
+
+def test_a_reported_loss_stands_beside_ours(
+    two_models: Flask, tiny_bundle: Bundle, client: PageClient
+) -> None:
+    reported = ReportedFigures(source="Nobody", test_accuracy=0.8, test_loss=0.69, class_f1={})
+    one = report_of(tiny_bundle, "tiny", 0.1, reported=reported)
+    load_library(two_models).results["tiny"] = Result(one)
+    page = client.get("/models/tiny").text
+    assert re.search(r"Nobody\. Its loss was 0\.69 ?, ours is \d\.\d+", page)
+    row = client.get("/models/?show=figures").text
+    assert "Reported loss" in row and "0.69" in row
+
+
 def test_curves_say_why_validation_is_missing(client: PageClient) -> None:
     page = client.get("/models/final")
     assert page.text.count("no validation curve: it was trained on those images too") == 2

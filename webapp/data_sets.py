@@ -65,6 +65,11 @@ class ServedDataSet:
         return self.kept.remembered if self.kept else None
 
     @property
+    def fetched(self) -> bool:
+        """Return False if a first training needs a copy of it, since nobody may fetch it."""
+        return all(one.fetched for one in known_data_sets().values() if one.digest == self.digest)
+
+    @property
     def about(self) -> About:
         """Return the sentences for its page."""
         if self.kept:

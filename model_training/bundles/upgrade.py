@@ -53,7 +53,8 @@ def upgrade(path: Path, test_reads: int | None = None) -> Bundle:
     """Bring the bundle in the folder `path` from version 1 to version 2.
 
     Args:
-        test_reads: the number of times that the test images were read for bundles of its name, if known.
+        test_reads: the number of times that the test images were read for bundles of this name, if
+            that is known.
 
     Raises:
         BundleError: it is not of version 1, or damaged; it stays as it was.

@@ -33,6 +33,7 @@ class KnownDataSet:
         load: finds it, checks it, and keeps it in a cache file for the next time.  Takes that file,
             the path of a copy that the user gave or None, and a `Progress`.  Raises DataError.
             `datasets.sources.find` does most of the work.
+        fetched: False where nobody may fetch it, so that a first training needs a copy.
         marks: sets of file names; a folder or archive that has all names of one set together is
             recognised as a copy.
     """
@@ -44,6 +45,7 @@ class KnownDataSet:
     digest: str | None
     load: Callable[[Path, Path | None, Progress], DataSet]
     about: About = About()
+    fetched: bool = True
     marks: tuple[frozenset[str], ...] = ()
 
 

@@ -88,9 +88,8 @@ def find(
             continue
         write_cache(cache, found)
         return found
-    raise DataError(
-        f"{title} could not be had. Tried:\n  - " + "\n  - ".join(tried) + f"\n{advice}"
-    )
+    where = "".join(f"\n  - {one}" for one in tried)
+    raise DataError(f"{title} could not be had. " + (f"Tried:{where}\n" if tried else "") + advice)
 
 
 def write_cache(cache: Path, data: DataSet) -> None:

@@ -17,6 +17,8 @@ from model_training.files import file_digest
 if TYPE_CHECKING:
     import keras
 
+WHITENING = "input_whitening"
+"""The layer, with weights, that a run may put before any network."""
 STALLED_SECONDS = 15.0
 """Without a byte arriving, before a download is given up."""
 
@@ -97,7 +99,7 @@ def _paired(
     ours = {layer.name: layer for layer in model.layers}
     # Some applications number their layers by how many a process has made, so that only the order
     # in which they stand is the same.
-    in_order = [layer for layer in model.layers if layer.weights]
+    in_order = [one for one in model.layers if one.weights and one.name != WHITENING]
     named = all(name in ours for name, _weights in there)
     for number, (name, weights) in enumerate(there):
         if not named and number >= len(in_order):

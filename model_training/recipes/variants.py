@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model_training.datasets.augmentation import Augmentation, Transform, at_least
 from model_training.networks.cutting import as_functional
 from model_training.networks.initialization import reaching, sampled_patches, whitening_of
+from model_training.networks.pretrained import WHITENING
 from model_training.recipes.phase import Phase
 from model_training.recipes.recipe import Recipe
 
@@ -194,7 +195,7 @@ class _Statistics:
             use_bias=False,
             trainable=False,
             dtype="float32",
-            name="input_whitening",
+            name=WHITENING,
         )
 
         def whitened(x: Any) -> Any:

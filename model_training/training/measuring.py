@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -162,6 +161,8 @@ def measure_and_write(
     if not without_averages:
         told = stages.begin("averaging test images", len(test) * FURTHER_TRANSFORMS)
         averaged["test"] = measure(predict_averaged(model, test.images, on_test, told), test.labels)
+    facts, epochs = _training_facts(run), run.trained.history
+    reached = Reached.of(facts, metrics, [epoch.validation_accuracy for epoch in epochs])
     card = Card(
         name=output.name,
         recipe=run.recipe.name,
@@ -173,8 +174,8 @@ def measure_and_write(
         trainable_parameters=run.trained.trainable_parameters,
         layers=layer_table(model),
         reported=_reported(run.recipe, run.data),
-        why=why(run.recipe, _reached(run, metrics)),
-        training=_training_facts(run),
+        why=why(run.recipe, reached),
+        training=facts,
         metrics=metrics,
         averaged=averaged,
         calibration=Calibration.of(calibrator, on_test, test.labels),
@@ -268,19 +269,6 @@ def _reported(recipe: Recipe, data: DataSet) -> ReportedFigures | None:
         test_loss=told.test_loss,
         class_f1=dict(told.class_f1),
         task=told.task,
-    )
-
-
-def _reached(run: Finished, metrics: dict[Any, Metrics]) -> Reached:
-    return Reached(
-        test=metrics["test"].accuracy,
-        train=metrics["train"].accuracy,
-        images=len(run.parts.fit),
-        epochs=len(run.trained.history),
-        planned=sum(phase.epochs for phase in run.phases),
-        best_epoch=run.trained.best_epoch,
-        minutes=run.trained.minutes,
-        usual=sum(phase.epochs for phase in run.recipe.phases),
     )
 
 

@@ -189,7 +189,13 @@ def train_command(
     data = source.read(options["input_size"] or recipe.input_size)
     check_kept(data)
     check_same_data(study, data)
-    say_what_is_resized(recipe, data, asked.input_size)
+    say_what_is_resized(
+        recipe,
+        data,
+        asked.input_size or recipe.input_size,
+        fitted=source.is_folder,
+        advice="--input-size gives it others.",
+    )
     calibrated = current_app.config["MODELS_FOLDER"] / usual
     with _said_how_to_go_on(bundle_path, output or usual, asked.all_data, resume):
         place = _place(bundle_path, tensorboard)

@@ -70,6 +70,12 @@ COLUMNS = (
     ),
     Column("loss", "Test loss", "Mean negative log probability of the true class.", _three),
     Column(
+        "reported_loss",
+        "Reported loss",
+        "Test loss published by its source.",
+        lambda loss: f"{loss:.3g}",
+    ),
+    Column(
         "f1",
         "Macro F1",
         "Mean over the classes of the F1 score, the harmonic mean of precision and recall.",
@@ -144,6 +150,7 @@ VIEWS = {
         "averaged",
         "cleaned",
         "loss",
+        "reported_loss",
         "f1",
         "recall",
         "calibration",

@@ -59,8 +59,10 @@ def _cost(title: str, column: Column, rows: Sequence[Row], address: Address) -> 
     values = []
     for row in rows:
         cost = row.figures.get(column.name)
-        # What a source reported says nothing of its network under a training of ours.
-        reported = None if row.figures.get("network_of") else row.figures.get("reported")
+        # What a source reported says nothing of its network under a training of ours, or of
+        # another task.
+        another = row.figures.get("network_of") or row.figures.get("task")
+        reported = None if another else row.figures.get("reported")
         share = row.figures.get("accuracy") or reported
         if row.whole and cost and share is not None:
             text = (

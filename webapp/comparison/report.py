@@ -100,7 +100,10 @@ class Report:
     @property
     def remake(self) -> str:
         """Return the command that makes its network again, where only its results are here."""
-        return f"{self.model_card.command.replace(' --report-only', '')} --force"
+        command, card = self.model_card.command.replace(" --report-only", ""), self.card
+        if card.name != card.recipe or card.training.changes:
+            command += f" --output {card.name}"  # Its usual name may be another.
+        return f"{command} --force"
 
     @property
     def wrong(self) -> int:

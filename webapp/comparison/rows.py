@@ -38,6 +38,7 @@ class Row:
         kind: one of `KINDS`.
         state: one of `STATES`.
         images: the number of test images that it was measured on.
+        each: how many images of each class it was given, if not all: a number, or "smallest".
         whole: False where these are not all that there are, so that its figures cannot be
             compared with those of others.
     """
@@ -48,6 +49,7 @@ class Row:
     kind: str
     state: str
     images: int = 0
+    each: str | None = None
     whole: bool = True
 
     @property
@@ -157,6 +159,7 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         "difference": card.difference,
         "task": card.reported.task if card.reported else None,
         "loss": result.loss,
+        "reported_loss": card.reported.test_loss if card.reported else None,
         "f1": scores.macro_f1,
         "recall": scores.macro_recall,
         "calibration": result.calibrated_error,
@@ -183,6 +186,7 @@ def _measured(library: Library, result: Result, data: ServedDataSet, whole: bool
         kind="transfer" if card.training.pretrained else "scratch",
         state="model" if bundle.model_path else "report",
         images=len(stored.test_labels),
+        each=card.training.changes.get("balance"),
         whole=whole,
     )
 
@@ -200,6 +204,7 @@ def _reported(recipe: Recipe, data: ServedDataSet) -> Row:
         "title": recipe.title,
         "reported": reported.test_accuracy if reported else None,
         "task": reported.task if reported else None,
+        "reported_loss": reported.test_loss if reported else None,
         "parameters": recipe.parameters,
         "input": recipe.input_size,
         "augmentation": recipe.augmentation,

@@ -151,5 +151,6 @@ DATA_SET = KnownDataSet(
     DIGEST,
     load,
     ABOUT,
+    fetched=False,
     marks=(frozenset({"000925a2769e.jpg", "001fe3c751bb.jpg"}),),
 )

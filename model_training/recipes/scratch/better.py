@@ -13,6 +13,7 @@ from model_training.datasets.augmentation import Augmentation
 from model_training.recipes.phase import Optimizer, Phase, Schedule
 from model_training.recipes.recipe import Recipe
 from model_training.recipes.scratch.deep_cnns import CNN_DEEP as _DEEP
+from model_training.recipes.scratch.deep_cnns import LAYERS
 from model_training.recipes.scratch.mish_cnn import CNN_MISH as _MISH
 from model_training.recipes.scratch.plain_cnn import CNN_AUGMENTED as _AUGMENTED
 from model_training.recipes.scratch.plain_cnn import CNN_PLAIN as _PLAIN
@@ -27,11 +28,12 @@ OUR_TRAINING = Phase(
 )
 WITHOUT_NORMALISATION = replace(OUR_TRAINING, optimizer=Optimizer("adam", 1e-3, weight_decay=5e-2))
 
-OURS = "the network is the source's, and how it was trained is ours"
+THEIRS = "the network is the source's, and how it was trained is ours"
+FOUND = f"{LAYERS}, and how it was trained is ours, too"
 
 
-def better(recipe: Recipe, training: Phase = OUR_TRAINING) -> Recipe:
-    """Return `recipe` with its network and our `training`."""
+def better(recipe: Recipe, training: Phase = OUR_TRAINING, differs: str = THEIRS) -> Recipe:
+    """Return `recipe` with its network and our `training`, which `differs` from the source's."""
     how = training.optimizer.name.capitalize()
     return replace(
         recipe,
@@ -40,13 +42,13 @@ def better(recipe: Recipe, training: Phase = OUR_TRAINING) -> Recipe:
         summary=f"The network of {recipe.name}, trained with {how} and a one-cycle rate.",
         phases=(training,),
         network_of=recipe.name,
-        reported=recipe.reported and replace(recipe.reported, differs=(OURS,)),
+        reported=recipe.reported and replace(recipe.reported, differs=(differs,)),
     )
 
 
 BETTER = (
     better(_PLAIN, WITHOUT_NORMALISATION),
     better(_AUGMENTED),
-    better(_DEEP),
+    better(_DEEP, differs=FOUND),
     better(_MISH),
 )

@@ -3,7 +3,7 @@
 Not given in the source: which layers they are.  These were found by a search among networks of
 3x3 convolutions in blocks whose widths grow, each with batch normalisation, and of dense layers,
 for those with exactly its number of parameters.  Of several, one was taken whose layers can be
-counted to the stated number and that trains quickly.
+counted to the stated number, by a rule of ours for each, and that trains quickly.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ CNN_SCHEDULED = Recipe(
         ),
     ),
     reported=Reported(f"{SOURCE}, 12 layers with a schedule", 0.8195, 1.108, differs=(LAYERS,)),
-    # Twelve layers: five convolutions, three poolings, flattening, dropout and two dense ones with
-    # the output.
+    # Twelve layers, normalisation not counted: five convolutions, three poolings, flattening,
+    # dropout, and "two dense" with the output.
     build=partial(
         build, ((32, 32, 32), (64,), (192,)), (1280,), "cnn_scheduled", normalize_dense=True
     ),
@@ -99,7 +99,8 @@ CNN_DEEP = Recipe(
         ),
     ),
     reported=Reported(f"{SOURCE}, 18 layers", 0.90, 0.35, differs=(LAYERS,)),
-    # Eighteen layers: six convolutions, as many normalisations, four poolings, two dense layers.
+    # Eighteen layers, flattening, dropout and the output not counted: six convolutions, as many
+    # normalisations, four poolings, two dense ones.
     build=partial(
         build, ((48,), (64, 64), (128,), (512, 512)), (192, 128), "cnn_deep", normalize_dense=False
     ),

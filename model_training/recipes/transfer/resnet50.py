@@ -57,7 +57,7 @@ RESNET50_224 = Recipe(
             batch_size=64,
             optimizer=Optimizer("rmsprop", 2e-5),
             schedule=Schedule(),
-            # The source speaks of flips, and does not say which.
+            # The source does not say how it varied its images.
             augmentation=Augmentation(flip="random"),
         ),
     ),

@@ -64,16 +64,24 @@ def weights_for(recipe: Recipe, given: Path | None) -> Path | None:
     return path if path.is_file() else None
 
 
-def say_what_is_resized(recipe: Recipe, data: DataSet, input_size: int | None = None) -> None:
-    """Say what becomes of images that are not as large as those the recipe is made for."""
-    size = input_size or recipe.input_size
-    if data.name == recipe.data_set or data.side == size:
+def say_what_is_resized(
+    recipe: Recipe, data: DataSet, size: int, *, fitted: bool, advice: str = ""
+) -> None:
+    """Say what becomes of images that are not as large as those the recipe is made for.
+
+    Args:
+        size: that the network sees, in pixels.
+        fitted: they were pictures of any size, and brought to that as they were read.
+        advice: what to do about it.
+    """
+    if fitted:
+        told = f"the pictures of {data.title} are reduced or enlarged to that."
+    elif data.name == recipe.data_set or data.side == size:
         return
-    how = "reduced" if data.side > size else "enlarged"
-    click.echo(
-        f"{recipe.name} sees {size} pixels: the images of {data.title}, of {data.side} pixels, are "
-        f"{how} to that." + (" --input-size gives it larger ones." if data.side > size else "")
-    )
+    else:
+        how = "reduced" if data.side > size else "enlarged"
+        told = f"the images of {data.title}, of {data.side} pixels, are {how} to that."
+    click.echo(f"{recipe.name} sees {size} pixels: {told}{f' {advice}' if advice else ''}")
 
 
 def say_if_emulated(recipe: Recipe) -> None:

@@ -157,7 +157,7 @@ def tune_command(
         from model_training.tuning.trials import ShortRuns
 
         data = source.read(recipe.input_size)
-        say_what_is_resized(recipe, data)
+        say_what_is_resized(recipe, data, recipe.input_size, fitted=source.is_folder)
         say_if_emulated(recipe)
         folder: Path = current_app.config["TRAINING_FOLDER"]
         runs = ShortRuns.of(recipe, data, asked, limit, folder / "features", folder / "tuning")
