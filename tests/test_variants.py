@@ -321,7 +321,7 @@ REACHED = Reached(0.83, 0.95, 45_000, 31, 100, 21)
 def test_it_is_said_what_becomes_of_images_of_another_size(
     side: int, how: str, few_data: DataSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    photos = ImageSet(np.zeros((4, side, side, 3), np.uint8), np.arange(4))
+    photos = ImageSet(np.zeros((4, side, side, 3), np.uint8), np.arange(4, dtype=np.uint8))
     data = dataclasses.replace(few_data, name="animals7", title="Animals-7", train=photos)
     say_what_is_resized(TINY, data, TINY.input_size, fitted=False)
     told = f"tiny sees 32 pixels: the images of Animals-7, of {side} pixels, are {how} to that.\n"
@@ -384,8 +384,9 @@ def test_a_run_that_was_better_before_its_end_says_so() -> None:
     told = "best after epoch 2 (85.7%, and 83.4% at the end), so that further epochs did not help"
     assert told in (why(recipe, past) or "")
     # Where early stopping chose the epoch, nothing was lost; and a little is chance.
-    for other in ({"best_epoch": 2}, {"validation": [0.8, 0.84, 0.834]}, {"validation": []}):
-        assert "best after" not in (why(recipe, dataclasses.replace(past, **other)) or "")
+    little = dataclasses.replace(past, validation=[0.8, 0.84, 0.834])
+    for other in (dataclasses.replace(past, best_epoch=2), little):
+        assert "best after" not in (why(recipe, other) or "")
 
 
 def test_what_a_first_phase_reached_is_said_of_a_recipe_of_two() -> None:

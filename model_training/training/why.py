@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from model_training.bundles.card import Metrics, TrainingFacts
 from model_training.recipes import Recipe
@@ -46,7 +47,7 @@ class Reached:
     def of(
         cls,
         training: TrainingFacts,
-        metrics: Mapping[str, Metrics],
+        metrics: Mapping[Any, Metrics],
         validation: Sequence[float | None],
     ) -> Reached:
         """Return what a card says that its run reached.
