@@ -123,6 +123,13 @@ def test_processes_with_other_images_do_not_begin(tmp_path: Path) -> None:
 
 
 @pytest.mark.release
+def test_processes_of_which_some_go_on_do_not_begin(by_one: Path, tmp_path: Path) -> None:
+    for status, errors in trained(tmp_path, [], ["resume"]):
+        assert status == 1
+        assert "Rank 1 has other choice of --resume than rank 0" in errors
+
+
+@pytest.mark.release
 def test_a_process_that_cannot_begin_ends_all_with_a_sentence_on_each(tmp_path: Path) -> None:
     (status, errors), (unable, why) = trained(tmp_path, [], ["unable"])
     assert (status, unable) == (1, 1)

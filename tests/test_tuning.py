@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import optuna
 import psycopg
 import pytest
 from flask.testing import FlaskCliRunner
+from optuna.trial import TrialState
 
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.augmentation import Augmentation
@@ -43,7 +45,7 @@ from model_training.tuning.recording import trial_record
 from model_training.tuning.search import Goal, Report, TrialStopped, TrialUnusable, Watch
 from model_training.tuning.settings import with_values
 from model_training.tuning.spaces import SpaceError, own_values, space_of
-from model_training.tuning.storage import Database, StorageLost, let_wait
+from model_training.tuning.storage import Database, StorageLost, fail, let_wait
 from model_training.tuning.trials import ShortRuns
 from tests import postgresql, studies
 from tests.conftest import PROJECT, TINY, place_in
@@ -170,6 +172,34 @@ def test_ctrl_c_keeps_what_is_finished_and_the_trial_is_begun_again(tmp_path: Pa
     assert [one.state for one in record.trials].count("failed") == 1
     assert record.finished == 5, "the one that was stopped does not count"
     assert record.trials[3].values == begun[2] and record.trials[3].retry == 0
+
+
+@pytest.mark.parametrize("later", [None, KeyboardInterrupt], ids=["goes on", "is stopped"])
+def test_settings_of_a_worker_that_was_taken_for_lost_wait_once(
+    tmp_path: Path, later: type[BaseException] | None
+) -> None:
+    store = journal(tmp_path)
+    search = search_in(store)
+
+    def lost(values: Mapping[str, float], report: Report) -> float:
+        report(1, 0.1)
+        # Meanwhile another worker hears no sign of life.
+        (running,) = search.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        fail(search.study, running)
+        if later is not None:
+            raise later
+        report(2, 0.2)
+        raise AssertionError("a trial that is over takes no report")
+
+    work = iter([lost, compute, compute, compute])
+    with suppress(KeyboardInterrupt):
+        search.run(Goal(2), lambda values, report: next(work)(values, report), Watch())
+    search.run(Goal(2), compute, Watch())
+    record = recorded(search)
+    store.close()
+    assert [one.state for one in record.trials] == ["failed", "complete", "complete"]
+    assert record.trials[1].values == record.trials[0].values
+    assert record.trials[2].values != record.trials[1].values
 
 
 def test_ctrl_c_never_gives_settings_up(tmp_path: Path) -> None:

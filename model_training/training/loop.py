@@ -106,9 +106,9 @@ def train(
         built = recipe.build(classes=classes)
         return checked(built, recipe.name, classes, recipe.parameters)
 
-    network = dataclasses.replace(recipe, build=build)
-    told = watcher or Watcher()
-    run = _Run(network, phases, seed, fit, validation, place, data_digest, told, team)
+    team.check_same({"choice of --resume": str(resume)})
+    tested, told = dataclasses.replace(recipe, build=build), watcher or Watcher()
+    run = _Run(tested, phases, seed, fit, validation, place, data_digest, told, team)
     if resume:
         run.restore(weights, asked)
     else:

@@ -207,6 +207,7 @@ def _until_the_end(
     Args:
         earlier: the run that calibrates this one, which only the process that leads has to have.
     """
+    team.check_same({"choice of --all-data": str(options.all_data)})
     if not options.all_data:
         return phases
     best = json.dumps(earlier.card.training.best_epoch) if earlier is not None else ""

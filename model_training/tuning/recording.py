@@ -36,7 +36,7 @@ def record_of(
         name=study.study_name,
         about=about,
         trials=[trial_record(one) for one in trials],
-        importance=_importance(study, trials),
+        importance=_importance(trials),
         command=command,
         data_options=data_options,
         updated=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -64,12 +64,15 @@ def trial_record(trial: FrozenTrial) -> TrialRecord:
     )
 
 
-def _importance(study: optuna.Study, trials: Sequence[FrozenTrial]) -> dict[str, float]:
+def _importance(trials: Sequence[FrozenTrial]) -> dict[str, float]:
     """Return the share of the variance that each setting explains (F. Hutter et al., "An Efficient
     Approach for Assessing Hyperparameter Importance", 2014), the largest first."""
-    values = {one.value for one in trials if one.state == optuna.trial.TrialState.COMPLETE}
-    if len(values) < LEAST_FOR_IMPORTANCE:
+    complete = [one for one in trials if one.state == optuna.trial.TrialState.COMPLETE]
+    if len({one.value for one in complete}) < LEAST_FOR_IMPORTANCE:
         return {}
+    # In memory: the storage may be gone at this moment, and what it had is here.
+    study = optuna.create_study(direction="maximize")
+    study.add_trials(complete)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))

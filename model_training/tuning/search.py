@@ -106,8 +106,12 @@ class Search:
     ) -> None:
         _be_quiet()
         self._store, self._about, self._bounds = store, about, bounds
-        with store.turn():
-            self.study = store.surely(lambda: self._open(name, pruner, own, seed))
+
+        def begin() -> optuna.Study:
+            with store.turn():
+                return self._open(name, pruner, own, seed)
+
+        self.study = store.surely(begin)
 
     def run(
         self, goal: Goal, work: Work, watch: Watch, stop: Callable[[], bool] = lambda: False
@@ -178,8 +182,13 @@ class Search:
 
     def _next(self, goal: Goal) -> tuple[Trial | None, int]:
         """Return the next trial, if there is one to begin, and how many others are going on."""
-        with self._store.turn():
-            return self._store.surely(lambda: self._decide(goal))
+
+        def decide() -> tuple[Trial | None, int]:
+            with self._store.turn():
+                return self._decide(goal)
+
+        # A turn ends with its connection, so that what is tried again takes a new one.
+        return self._store.surely(decide)
 
     def _decide(self, goal: Goal) -> tuple[Trial | None, int]:
         self._store.fail_lost(self.study)
@@ -232,6 +241,9 @@ class Search:
                 over(TrialState.PRUNED, reason=str(error))
             except StorageLost:
                 raise
+            except optuna.exceptions.UpdateFinishedTrialError:
+                # Others took this worker for lost, and its settings wait already.
+                pass
             except (TrialStopped, KeyboardInterrupt, StudyError):
                 # The settings wait for somebody, however often: it was not they that failed.
                 surely(lambda: fail(self.study, trial, lost=False))

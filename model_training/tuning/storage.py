@@ -7,6 +7,7 @@ another worker.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -214,10 +215,10 @@ class Database:
     @contextmanager
     def turn(self) -> Iterator[None]:
         # The lock is that of a transaction: the database ends it when its worker is gone.
-        connection = self.surely(self._rdb.engine.connect)
+        connection = self._rdb.engine.connect()
         try:
             lock = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
-            self.surely(lambda: connection.exec_driver_sql(lock, (TURN, self._name)))
+            connection.exec_driver_sql(lock, (TURN, self._name))
             yield
         finally:
             with suppress(Exception):  # A connection that is gone has no lock either.
@@ -256,14 +257,15 @@ class Database:
             thread.join(timeout=self._heartbeat)
 
     def surely(self, action: Callable[[], T]) -> T:
-        until = time.monotonic() + self._patience
-        wait = 0.5
+        until, wait = math.inf, 0.5
         while True:
             try:
                 return action()
             except Exception as error:
                 if not _is_of_database(error):
                     raise
+                # From when it went: what went well may have taken longer than that.
+                until = min(until, time.monotonic() + self._patience)
                 if time.monotonic() + wait > until:
                     raise StorageLost(
                         f"The database {self._where} went away ({_first_line(error)}). Every "
@@ -290,10 +292,11 @@ def fail(study: optuna.Study, trial: FrozenTrial | Trial, *, lost: bool = True) 
     Args:
         lost: whether its worker may have died of these settings; so often they are tried again.
     """
+    # Others may have failed it already, and then its settings wait already.
+    if study.get_trials(deepcopy=False)[trial.number].state != TrialState.RUNNING:
+        return
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
-        failed = study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-        if failed.state == TrialState.FAIL:
-            let_wait(study, failed, int(lost))
+        let_wait(study, study.tell(trial.number, state=TrialState.FAIL), int(lost))
 
 
 def let_wait(study: optuna.Study, failed: FrozenTrial, losses: int = 1) -> None:
