@@ -229,6 +229,14 @@ def test_a_list_may_hold_names_of_every_kind(
     assert [row["file"] for row in rows] == [f"{tmp_path}/{name}" for name in TOLD]
 
 
+def test_an_empty_path_is_not_the_folder_that_one_is_in(
+    cli: FlaskCliRunner, tmp_path: Path
+) -> None:
+    told = cli.invoke(args=["classify", "", "--output", str(tmp_path / "rows.csv")])
+    assert told.exit_code == 2 and "A PATH is empty" in told.output
+    assert not (tmp_path / "rows.csv").exists()
+
+
 def test_a_list_in_utf16_is_told(cli: FlaskCliRunner, tmp_path: Path) -> None:
     listed = "a.png\n".encode("utf-16")
     args = ["classify", "-", "--output", str(tmp_path / "rows.csv")]

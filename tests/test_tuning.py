@@ -14,13 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import keras
 import numpy as np
 import optuna
 import psycopg
 import pytest
 from flask.testing import FlaskCliRunner
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.augmentation import Augmentation
@@ -45,13 +46,13 @@ from model_training.tuning.recording import trial_record
 from model_training.tuning.search import Goal, Report, TrialStopped, TrialUnusable, Watch
 from model_training.tuning.settings import with_values
 from model_training.tuning.spaces import SpaceError, own_values, space_of
-from model_training.tuning.storage import Database, StorageLost, fail, let_wait
+from model_training.tuning.storage import TURN, Database, StorageLost, fail, let_wait
 from model_training.tuning.trials import ShortRuns
 from tests import postgresql, studies
 from tests.conftest import PROJECT, TINY, place_in
 from tests.postgresql import Cluster
 from tests.studies import ABOUT, compute, journal, make_study, recorded, search_in
-from webapp.cli.tuning.studies import trial_of
+from webapp.cli.tuning.studies import check_overridden, trial_of
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda one: one.name)
@@ -481,6 +482,26 @@ def test_a_database_may_be_restarted_in_a_trial(database: str, cluster: Cluster)
     assert record.finished == 3 and record.count("failed") == 0
 
 
+def test_a_worker_that_waits_for_its_turn_outlives_its_connection(database: str) -> None:
+    store = Database(database, "some", heartbeat=1)
+    search, begun = search_in(store), list[Trial | None]()
+    with psycopg.connect(database) as other, psycopg.connect(database, autocommit=True) as watch:
+        other.execute("SELECT pg_advisory_xact_lock(%s, hashtext('some'))", [TURN])
+        waiting = threading.Thread(target=lambda: begun.append(search._next(Goal(3))[0]))
+        waiting.start()
+        ended = None
+        while ended is None:
+            ended = watch.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE wait_event_type = 'Lock' AND wait_event = 'advisory'"
+            ).fetchone()
+        assert not begun
+    waiting.join(timeout=30)
+    assert begun and begun[0] is not None
+    assert recorded(search).count("running") == 1
+    store.close()
+
+
 def test_a_database_that_goes_away_in_a_trial_ends_the_search_with_a_sentence(
     database: str, cluster: Cluster
 ) -> None:
@@ -686,6 +707,17 @@ def test_a_study_that_does_not_fit_a_training_is_refused(
     assert "no study called nothing here. Available: begun, other, photos, torn." in said
     assert "torn cannot be read" in refused("--from-study", "torn")
     assert "give --from-study too" in refused("--trial", "1")
+
+
+def test_an_option_does_not_override_what_a_study_found(tmp_path: Path) -> None:
+    tuned = make_study(tmp_path, trials=1).tuned(0)
+    recipe = dataclasses.replace(
+        TINY, tuned=dataclasses.replace(tuned, values={"batch_size": 32.0})
+    )
+    with pytest.raises(click.UsageError, match="--batch-size would override"):
+        check_overridden(recipe, {"batch_size": 64, "augmentation": None})
+    check_overridden(recipe, {"batch_size": None, "augmentation": "none"})
+    check_overridden(TINY, {"batch_size": 64, "augmentation": "none"})
 
 
 def test_a_training_goes_on_with_the_trial_that_it_began_with(

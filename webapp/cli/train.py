@@ -27,7 +27,13 @@ from webapp.cli.common.preparing import Minutes, recipe_called, say_what_is_resi
 from webapp.cli.common.results import print_outcome, print_recipes
 from webapp.cli.common.together import Together, together_options
 from webapp.cli.common.training import help_shown, train_shown
-from webapp.cli.tuning.studies import check_same_data, from_study_options, trial_of, tuned_recipe
+from webapp.cli.tuning.studies import (
+    check_overridden,
+    check_same_data,
+    from_study_options,
+    trial_of,
+    tuned_recipe,
+)
 
 if TYPE_CHECKING:
     from model_training.training.loop import Place
@@ -173,6 +179,7 @@ def train_command(
         if resume:
             options["trial"] = trial_of(state, study, options["trial"])
         recipe = tuned_recipe(recipe, study, options["trial"])
+        check_overridden(recipe, options)
         options["trial"] = recipe.tuned and recipe.tuned.trial
     asked = Options(**options)
     if together.helps:

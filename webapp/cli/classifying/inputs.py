@@ -25,6 +25,9 @@ def places_of(paths: Iterable[str]) -> list[Place]:
     for path in paths:
         if path == "-":
             listed += _read_list(sys.stdin.buffer.read())
+        elif not path:
+            # Such as an unset "$PHOTOS": the folder that one is in is `.`.
+            raise click.UsageError("A PATH is empty. Give the folder or file that is meant.")
         else:
             listed.append(path)
     return [Stored(path) if is_address(path) else Path(path) for path in listed]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,6 +64,22 @@ def check_study_name(name: str) -> str:
             param_hint="--study",
         )
     return name
+
+
+def check_overridden(recipe: Recipe, options: Mapping[str, Any]) -> None:
+    """Check that no option overrides a setting that a study found.
+
+    Raises:
+        click.UsageError: one does; the card would name a setting with which nothing was trained.
+    """
+    found = recipe.tuned.values if recipe.tuned is not None else {}
+    for name in ("batch_size", "augmentation"):
+        if name in found and options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{option} would override what the study found. Leave one of the two out: {option} "
+                "or --from-study."
+            )
 
 
 def tuned_recipe(recipe: Recipe, study: str | None, trial: int | None) -> Recipe:
