@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.crowd import photo
 from benchmarks.scaling import costs as measuring
 from benchmarks.scaling.costs import (
+    TIMES,
     Answering,
     Measured,
     as_slow,
@@ -42,7 +43,6 @@ LOADS = (0.3, 0.5, 0.7)
 """Of what the machine can answer, by the arithmetic."""
 MODELS = ("efficientnet-lite0", "custom-cnn")
 """One that answers each photo for itself, and one that answers them in batches."""
-TIMES = ("decode", "rest", "batch", "image", "client", "waking")
 BAR = 0.15
 TURNS = 4
 DRAWS = 20
@@ -110,7 +110,7 @@ def check(model: str, sent: bytes, seconds: float) -> tuple[Answering, float, fl
     for load in loads:
         simulated = [outcome for turn in load.turns for outcome in turn.simulated(busy, settings)]
         rows.append(compare(load.rate, [turn.real for turn in load.turns], simulated))
-        rows[-1] |= {"photo": round(load.photo, 4), "steady": round(load.steady, 3)}
+        rows[-1]["photo"] = round(load.photo, 4)
         print_row(rows[-1], load.others)
     return Answering(model, busy, rows), max(load.others for load in loads), start
 
@@ -159,13 +159,6 @@ class Load:
         """Return the processor seconds that the site spent on each photo."""
         spent = sum(turn.photo * len(turn.times) for turn in self.turns)
         return spent / sum(len(turn.times) for turn in self.turns)
-
-    @property
-    def steady(self) -> float:
-        """Return by how many times the slowest turn's photos took more of a processor than the
-        quickest one's."""
-        photos = [turn.photo for turn in self.turns]
-        return max(photos) / min(photos)
 
     @property
     def others(self) -> float:

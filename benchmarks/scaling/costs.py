@@ -27,6 +27,8 @@ MEASURED = Path(__file__).with_name("measured.json")
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 IDLE = 5.0  # seconds for which nobody asks
 SIZES = (1, 2, 4, 8, 16)
+TIMES = ("decode", "rest", "batch", "image", "client", "waking")
+"""Those of the `Costs` that are seconds."""
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,7 @@ def as_busy(costs: Costs, photo: float, crowding: float = 1.0) -> Costs:
 
 def as_slow(costs: Costs, times: float) -> Costs:
     """Return `costs` of the same machine while everything on it takes `times` as long."""
-    names = ("decode", "rest", "batch", "image", "client", "waking")
-    return replace(costs, **{name: times * getattr(costs, name) for name in names})
+    return replace(costs, **{name: times * getattr(costs, name) for name in TIMES})
 
 
 def measure_network(model: Path, rounds: int = 15) -> tuple[list[float], int, float, bool]:

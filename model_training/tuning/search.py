@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -24,6 +24,7 @@ from model_training.tuning.record import About, StudyError, differences
 from model_training.tuning.spaces import Bounded
 from model_training.tuning.storage import OWN, REASON, SECONDS, StorageLost, Store, fail
 
+T = TypeVar("T")
 Pruner = Literal["median", "hyperband", "none"]
 STARTUP = 6
 """Trials that are drawn by chance before there is anything to learn from."""
@@ -106,12 +107,7 @@ class Search:
     ) -> None:
         _be_quiet()
         self._store, self._about, self._bounds = store, about, bounds
-
-        def begin() -> optuna.Study:
-            with store.turn():
-                return self._open(name, pruner, own, seed)
-
-        self.study = store.surely(begin)
+        self.study = self._in_turn(lambda: self._open(name, pruner, own, seed))
 
     def run(
         self, goal: Goal, work: Work, watch: Watch, stop: Callable[[], bool] = lambda: False
@@ -182,13 +178,17 @@ class Search:
 
     def _next(self, goal: Goal) -> tuple[Trial | None, int]:
         """Return the next trial, if there is one to begin, and how many others are going on."""
+        return self._in_turn(lambda: self._decide(goal))
 
-        def decide() -> tuple[Trial | None, int]:
+    def _in_turn(self, action: Callable[[], T]) -> T:
+        """Return what `action` does while no other worker decides anything."""
+
+        def whole() -> T:
             with self._store.turn():
-                return self._decide(goal)
+                return action()
 
         # A turn ends with its connection, so that what is tried again takes a new one.
-        return self._store.surely(decide)
+        return self._store.surely(whole)
 
     def _decide(self, goal: Goal) -> tuple[Trial | None, int]:
         self._store.fail_lost(self.study)
