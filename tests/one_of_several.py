@@ -2,7 +2,7 @@
 
 Trains a small network on JAX for ten steps and writes its weights to FOLDER, for `test_together`.
 Words behind change what it does: `die` ends it in the seventh step, as a machine that goes dark
-does; `resume` goes on from the state in FOLDER; `other` gives it other images, `unable` none;
+does, and `slow` takes its time there, as one that still computes; `resume` goes on from the state in FOLDER; `other` gives it other images, `unable` none;
 `frozen` trains the last layer only, above frozen ones.
 """
 
@@ -53,6 +53,8 @@ def main(processes: int, rank: int, coordinator: str, folder: Path, words: list[
         steps += count
         if "die" in words and steps == 7:
             os._exit(9)
+        if "slow" in words and steps == 7:
+            time.sleep(30)
 
     phases = tuple(dataclasses.replace(one, epochs=2, batch_size=32) for one in TINY.phases)
     recipe = TINY

@@ -33,6 +33,18 @@ class Cluster:
     other: subprocess.Popen[bytes]
     folder: Path
 
+    def other_works(self) -> bool:
+        """Return whether a worker of the node that is not the head has pictures in its hands.
+
+        Ray calls a process after what it runs; one that loads its model, or waits, has another
+        title.
+        """
+        for one in _descendants(self.other.pid):
+            with contextlib.suppress(OSError):
+                if b"(Worker)).submit" in Path(f"/proc/{one}/cmdline").read_bytes():
+                    return True
+        return False
+
     def kill_other(self) -> None:
         """Let the node that is not the head die at once, with all that runs on it."""
         _kill(self.other)

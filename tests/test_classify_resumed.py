@@ -74,6 +74,22 @@ def begun(cli: FlaskCliRunner, stop: list[int], command: list[str], rows: int = 
     assert cli.invoke(args=command).exit_code == 130
 
 
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_run_that_goes_on_writes_what_one_without_a_break_does(
+    cli: FlaskCliRunner, folder: Path, tmp_path: Path, stop: list[int], form: str
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    (folder / "2.png").write_bytes(pictures.not_an_image())
+    at_once, in_two = tmp_path / f"at-once.{form}", tmp_path / f"in-two.{form}"
+    assert cli.invoke(args=of(folder, at_once)).exit_code == 0
+    begun(cli, stop, of(folder, in_two), rows=3)
+    assert not in_two.exists(), "nothing half-written is taken for whole"
+    done = cli.invoke(args=of(folder, in_two))
+    assert "3 pictures are done already" in done.output
+    assert in_two.read_bytes() == at_once.read_bytes()
+
+
 def test_rows_of_pictures_that_nobody_asks_for_any_more_are_not_written(
     cli: FlaskCliRunner, folder: Path, tmp_path: Path, stop: list[int]
 ) -> None:

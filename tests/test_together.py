@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -92,6 +93,43 @@ def test_a_process_that_dies_ends_all_and_any_number_goes_on(by_one: Path, tmp_p
 
 
 @pytest.mark.release
+def test_a_process_that_computes_when_rank_0_dies_ends_with_a_sentence(tmp_path: Path) -> None:
+    (dead, words), (ended, errors) = trained(tmp_path, ["die"], ["slow"])
+    assert dead == 9 and "Rank 0 of this training was killed" in words
+    assert ended == -signal.SIGABRT, "JAX ends it, and asks nobody"
+    assert "Rank 1 of this training was killed, or ended by JAX" in errors
+    assert errors.endswith("start all processes again with --resume, as many as you like.\n")
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "So be it.\n"),
+        ("os.abort()", "So be it.\n"),
+        ("sys.exit(3)", ""),
+        ("take_back(); os._exit(3)", ""),
+        ("os.kill(os.getpid(), signal.SIGINT)", "KeyboardInterrupt\n"),
+    ],
+)
+def test_a_process_has_last_words_only_where_it_cannot_say_any_itself(end: str, said: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from model_training.training.together.last_words import leave_last_words, take_back\n"
+        "leave_last_words('So be it.')\n"
+        f"{end}\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert ended.returncode != 0
+    assert ended.stderr.splitlines(keepends=True)[-1:] == ([said] if said else [])
+
+
+@pytest.mark.release
 def test_above_frozen_layers_two_processes_have_what_one_computes(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
@@ -120,6 +158,7 @@ def test_processes_with_other_images_do_not_begin(tmp_path: Path) -> None:
     for status, errors in trained(tmp_path, [], ["other"]):
         assert status == 1
         assert "Rank 1 has other images than rank 0" in errors
+        assert "was killed" not in errors
 
 
 @pytest.mark.release

@@ -7,8 +7,10 @@ import sys
 
 import keras
 
+from model_training.training.together.last_words import leave_last_words, take_back
 from model_training.training.together.meeting import meet
 from model_training.training.together.team import (
+    RESUME,
     Team,
     TeamError,
     first_line,
@@ -36,6 +38,7 @@ def join(team: Team, coordinator: str, seconds: float = WAIT_SECONDS) -> None:
     import jax
 
     meet(team, coordinator, seconds)
+    leave_last_words(_words(team))
     try:
         # Not by keras.distribution.initialize, which waits for five minutes and says nothing.
         jax.distributed.initialize(
@@ -51,6 +54,11 @@ def join(team: Team, coordinator: str, seconds: float = WAIT_SECONDS) -> None:
             "port."
         ) from error
     keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+
+
+def _words(team: Team) -> str:
+    or_else = "" if team.leads else ", or ended by JAX because rank 0 is gone: see what that says"
+    return f"Rank {team.rank} of this training was killed{or_else}. {RESUME}"
 
 
 def part(team: Team) -> None:
@@ -73,6 +81,7 @@ def part(team: Team) -> None:
 
 def leave_at_once(status: int) -> None:
     """End this process without waiting for others that will not come."""
+    take_back()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

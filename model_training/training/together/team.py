@@ -20,6 +20,10 @@ from numpy.typing import NDArray
 from model_training.networks.frozen.sharing import ending_together
 
 _FACT_BYTES = 16
+RESUME = (
+    "The state of the last epoch is kept: start all processes again with --resume, as many as you "
+    "like."
+)
 
 
 class TeamError(Exception):
@@ -144,8 +148,7 @@ def lost_processes_named() -> Iterator[None]:
             raise
         raise TeamError(
             "Another process of this training no longer answers, so it cannot go on "
-            f"({first_line(error)}). The state of the last epoch is kept: start all processes "
-            "again with --resume, as many as you like."
+            f"({first_line(error)}). {RESUME}"
         ) from error
 
 
