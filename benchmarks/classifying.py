@@ -1,8 +1,10 @@
 """`flask classify` beside the bare network: `python -m benchmarks.classifying [NAME] [--images N]`
 
-Test images as PNG files in a folder go the whole way: found, read, decoded, judged, and written to
-disk in batches.  Beside it stands the compiled function on the same images, in batches and decoded
-before: that of the network as it was saved, and as it answers here, its batch normalisation folded.
+Test images as PNG files in a folder go the whole way that the command takes: listed, then found,
+read, decoded, judged, written to disk in batches, and at last made a table; and the way without
+its list and its table.  Beside it stands the compiled function on the same images, in batches and
+decoded before: that of the network as it was saved, and as it answers here, its batch
+normalisation folded.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from model_training.bundles.reading import read_bundle
 from model_training.classifying.journal import Journal
 from model_training.classifying.pipeline import Limits, classify
 from model_training.classifying.sources import find_pictures
+from model_training.classifying.tables import write_table
 from model_training.datasets.catalog.cifar10 import NAME
 from model_training.datasets.pictures.sprites import read_test_images
 from model_training.judging.backend import Backend
 from model_training.networks.loading import load_network
+from webapp.cli.classifying.inputs import find_all
 from webapp.serving.classifier import Classifier
 from webapp.serving.tensorflow_backend import TensorFlowBackend
 
@@ -58,19 +62,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for number, image in enumerate(images):
             Image.fromarray(image).save(folder / f"{number:05}.png")
 
-        def whole() -> None:
-            with Journal(Path(temporary) / "rows.jsonl", {}, restart=True) as journal:
-                limits = Limits(20_000_000, MAX_PIXELS)
-                for rows in classify(find_pictures([folder]), judge, backend, limits):
-                    journal.add(rows)
-                assert len(journal.done) == len(images)
+        output = Path(temporary) / "rows.jsonl"
+        limits = Limits(20_000_000, MAX_PIXELS)
+
+        def all_of_it() -> None:
+            with Journal(output, {}, restart=True) as journal:
+                names, _own = find_all([folder], (output, journal.path), journal.done)
+                journal.keep(names)
+                make_rows(journal)
+                journal.sync()
+                write_table(output, journal.rows(names), judge.classes)
+                journal.remove()
+
+        def without_list_and_table() -> None:
+            with Journal(output, {}, restart=True) as journal:
+                make_rows(journal)
+
+        def make_rows(journal: Journal) -> None:
+            for rows in classify(find_pictures([folder]), judge, backend, limits):
+                journal.add(rows)
+            assert len(journal.done) == len(images)
 
         def bare(backend: Backend, together: int) -> None:
             for start in range(0, len(views), together):
                 backend.features(np.stack(views[start : start + together]))
 
         print(f"{len(images):,} PNG files of 32 pixels through {classifier.name}")
-        candidates: dict[str, Callable[[], object]] = {"flask classify": whole}
+        candidates: dict[str, Callable[[], object]] = {
+            "flask classify": all_of_it,
+            "without its list and its table": without_list_and_table,
+        }
         for together in TOGETHER:
             for which, asks in backends.items():
                 candidates[f"{which}, {together} at once"] = partial(bare, asks, together)

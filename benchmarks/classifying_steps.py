@@ -19,12 +19,15 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.photos import MAX_PIXELS, MODELS
 from model_training.bundles.reading import read_bundle
+from model_training.classifying.journal import Journal
 from model_training.classifying.pipeline import batch_of
 from model_training.classifying.rows import Row
 from model_training.classifying.sources import find_pictures
+from model_training.classifying.tables import write_table
 from model_training.datasets.catalog.cifar10 import NAME
 from model_training.datasets.pictures.opener import open_photo
 from model_training.datasets.pictures.sprites import read_test_images
+from webapp.cli.classifying.inputs import find_all
 
 IMAGES, ROUNDS = 2048, 5
 Result = TypeVar("Result")
@@ -54,10 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ],
         )
         judgements = [one for some in judged for one in some]
+        rows = [
+            Row.of(picture.name, one, judge.classes)
+            for picture, one in zip(pictures, judgements, strict=True)
+        ]
         _step(
             "rows, as JSON",
             lambda: [Row.of("a.png", one, judge.classes).to_json() for one in judgements],
         )
+        output = folder / "rows.jsonl"
+        with Journal(output, {}) as journal:
+            _step("listing, before", lambda: find_all([folder], (output, journal.path), ()))
+            journal.add(rows)
+            names = [row.file for row in rows]
+            _step(
+                "the table, after", lambda: write_table(output, journal.rows(names), judge.classes)
+            )
+            journal.remove()
 
 
 def _open(file: bytes) -> Image.Image:
