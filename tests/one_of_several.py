@@ -2,8 +2,9 @@
 
 Trains a small network on JAX for ten steps and writes its weights to FOLDER, for `test_together`.
 Words behind change what it does: `die` ends it in the seventh step, as a machine that goes dark
-does, and `slow` takes its time there, as one that still computes; `resume` goes on from the state in FOLDER; `other` gives it other images, `unable` none;
-`frozen` trains the last layer only, above frozen ones.
+does, and `slow` takes its time there, as one that still computes; `resume` goes on from the state
+in FOLDER; `other` gives it other images, `unable` none; `frozen` trains the last layer only, above
+frozen ones.
 """
 
 from __future__ import annotations
