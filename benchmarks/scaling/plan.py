@@ -18,7 +18,14 @@ from benchmarks.scaling.autoscaling import Rule, simulate_scaling
 from benchmarks.scaling.check import BAR, QUIET
 from benchmarks.scaling.costs import Measured
 from benchmarks.scaling.simulation import Costs, Settings, arrivals, simulate
-from benchmarks.scaling.training import TRAINED, Link, Network, networks_here
+from benchmarks.scaling.training import (
+    TRAINED,
+    Link,
+    Network,
+    card_of,
+    multiplications,
+    networks_here,
+)
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "scaling.md"
 IN_USE = 0.7
@@ -27,11 +34,16 @@ CORES_OF_A_LARGE_MACHINE = 64
 CORE_HOUR, GPU_HOUR = 0.04, 3.00  # dollars
 GPU_FLOPS = 50e12
 """That a GPU reaches on these networks, in mixed precision: an assumption."""
+ASKED_FLOPS = GPU_FLOPS / 10
+"""That a GPU reaches where it answers by a network of depthwise convolutions, which move more data
+than they compute: an assumption."""
 SHORTEST_STEP = 0.003  # seconds: some hundred kernels, each begun by a processor: an assumption
 INSIDE, BETWEEN = Link("inside a machine", 200e9), Link("between machines", 12.5e9)
 """NVLink of one direction that collectives reach, and 100 Gbit/s for each GPU: assumptions."""
 GPUS_OF_A_MACHINE = 8
 RATES = (10, 1_000, 100_000)
+PIXEL_BYTES = 3
+"""Of a pixel that a model server is sent, whose networks take whole numbers from 0 to 255."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -147,6 +159,34 @@ def rates(measured: Measured) -> str:
     return table(heads, rows)
 
 
+def engines(measured: Measured) -> str:
+    """Return what the same photos take where a model server runs the networks on GPUs."""
+    costs, card, rows = measured.costs, card_of(measured.sites[0].model), []
+    each = 2 * multiplications(card) * costs.views / ASKED_FLOPS
+    asked = costs.batch + costs.views * costs.image
+    for rate in (RATES[0], _worth_a_gpu(asked), *RATES[1:]):
+        cores = rate * (costs.photo - asked) / IN_USE
+        count = math.ceil(rate * each / IN_USE)
+        alone = CORE_HOUR * rate * costs.photo / IN_USE
+        rows.append(
+            [
+                f"{rate:,}",
+                f"${alone:,.2f}",
+                f"{rate:,} × {1000 * (costs.photo - asked):.0f} ms ÷ {IN_USE} = {_round(cores)}",
+                f"{rate:,} × {1000 * each:.2f} ms ÷ {IN_USE} = {count:,}",
+                _bits(rate * costs.views * card.input_size**2 * PIXEL_BYTES),
+                f"${CORE_HOUR * cores + GPU_HOUR * count:,.2f}",
+            ]
+        )
+    heads = ["photos a second", "an hour, processors alone", "cores", "GPUs", "pixels to the GPUs"]
+    return table([*heads, "an hour"], rows)
+
+
+def _worth_a_gpu(asked: float) -> int:
+    """Return the photos a second from which on one GPU is cheaper than the cores that it saves."""
+    return math.ceil(GPU_HOUR / (CORE_HOUR * asked / IN_USE))
+
+
 def surge(measured: Measured) -> str:
     """Return what happens when photos become ten times as many at once."""
     costs, settings = _alone(measured.costs), Settings(cores=measured.cores)
@@ -255,6 +295,7 @@ TABLES: dict[str, Callable[[Measured], str]] = {
     "conditions": conditions,
     "loads": loads,
     "rates": rates,
+    "engines": engines,
     "surge": surge,
     "million": million,
     "gpus": gpus,

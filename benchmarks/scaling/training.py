@@ -66,7 +66,7 @@ def networks_here(names: tuple[str, ...]) -> list[Network]:
     """Return the shipped networks `names`, with the training that their cards tell of."""
     found = []
     for name in names:
-        card = read_bundle(PROJECT / "instance" / "models" / name).card
+        card = card_of(name)
         facts = card.training
         found.append(
             Network(
@@ -81,6 +81,11 @@ def networks_here(names: tuple[str, ...]) -> list[Network]:
             )
         )
     return found
+
+
+def card_of(name: str) -> Card:
+    """Return the card of the shipped network `name`."""
+    return read_bundle(PROJECT / "instance" / "models" / name).card
 
 
 def multiplications(card: Card) -> float:
