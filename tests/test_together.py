@@ -304,6 +304,7 @@ def test_options_that_do_not_go_together_are_explained(
         ("--processes must be at least 1, not -3", "-3", "-5", "host:1"),
         ("Where do the processes meet? --coordinator", "2", "1", ""),
         ("--rank needs --processes", "", "1", ""),
+        ("--rank needs --processes", "", "0", ""),
     ],
 )
 def test_the_environment_is_checked_as_options_are(

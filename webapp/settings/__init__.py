@@ -38,7 +38,8 @@ SETTINGS = (
         "SECRET_KEY",
         None,
         "",
-        "Signs the session cookie. Unset, one is made at the first start and kept in "
+        "Signs the session cookie and the photos that a page carries: 16 characters at least, and "
+        "the same on all machines. Unset, one is made at the first start and kept in "
         "`instance/secret_key`, readable by its owner only.",
     ),
     Setting(
@@ -218,7 +219,9 @@ SETTINGS = (
         "Where the code of this site can be read, `https://…`. Every page links it; unset, none "
         "does.",
     ),
-    Setting("WTF_CSRF_TIME_LIMIT", 4 * 3600, "seconds", "How long an open page can be sent."),
+    Setting(
+        "WTF_CSRF_TIME_LIMIT", 4 * 3600, "seconds", "How long the form on an open page stays valid."
+    ),
     Setting("SESSION_COOKIE_SECURE", False, "", "Set it where the site is reached by HTTPS only."),
     Setting(
         "SESSION_COOKIE_SAMESITE",

@@ -69,7 +69,7 @@ class Together:
         if processes is None:
             if coordinator:
                 raise click.UsageError("--coordinator needs --processes: how many are there?")
-            if rank:
+            if rank is not None:
                 raise click.UsageError("--rank needs --processes: how many are there?")
             return cls()
         if processes < 1:
