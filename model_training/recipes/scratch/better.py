@@ -28,6 +28,9 @@ OUR_TRAINING = Phase(
 )
 WITHOUT_NORMALISATION = replace(OUR_TRAINING, optimizer=Optimizer("adam", 1e-3, weight_decay=5e-2))
 
+# The smallest network here: after ten epochs it was right on no more than 86 % of its own images.
+LONGER = replace(OUR_TRAINING, epochs=30)
+
 THEIRS = "the network is the source's, and how it was trained is ours"
 FOUND = f"{LAYERS}, and how it was trained is ours, too"
 
@@ -50,5 +53,5 @@ BETTER = (
     better(_PLAIN, WITHOUT_NORMALISATION),
     better(_AUGMENTED),
     better(_DEEP, differs=FOUND),
-    better(_MISH),
+    better(_MISH, LONGER),
 )
