@@ -166,7 +166,7 @@ def test_the_page_says_on_what_limits_were_set_and_how_often_each_verdict_is_rig
     rows = re.findall(r'<th scope="row">(\w+)</th>((?:<td class="n">[^<]+</td>)+)', page.html)
     cells = {name: re.findall(r">([^<]+)</td>", row) for name, row in rows}
     assert cells["familiar"] == ["91.0%", "98.0%", "4.0%"]
-    assert cells["unsure"] == ["5.0%", "84.0%", "3.0%"]
+    assert cells["borderline"] == ["5.0%", "84.0%", "3.0%"]
     assert cells["strange"] == ["4.0%", "–", "93.0%"]
 
 

@@ -529,7 +529,10 @@ def test_the_form_keeps_what_was_asked(client: PageClient) -> None:
     assert 'value="doubt" selected' in page.html
     assert re.search(r'name="suspect">.*?value="no" selected', page.html, re.S)
     assert re.search(r'name="copy">.*?value="yes" selected', page.html, re.S)
-    assert "with a label that is not suspected, with a near-copy among the training" in page.text
+    assert (
+        "with a label that is not suspected to be wrong, with a near-copy among the training"
+        in page.text
+    )
     links = re.findall(r'<li class="cell[^"]*">\s*<a href="([^"]+)"', page.html)
     assert links and all("suspect=no&amp;copy=yes&amp;sort=doubt" in link for link in links)
 

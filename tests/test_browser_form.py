@@ -151,7 +151,7 @@ def test_a_lost_connection_leaves_the_photo_chosen_and_says_what_to_do(
 ) -> None:
     network(home, OFFLINE)
     choose(home, photo)
-    assert "half red.png did not arrive: the connection broke." in text_of(home, "#problem")
+    assert "half red.png did not arrive: the connection was lost." in text_of(home, "#problem")
     assert "still chosen: try again" in text_of(home, ".drop-status")
     assert columns(home) == "all", "the photo is shown whole again"
     assert home.execute_script("return document.querySelector('#image').files[0].name") == (

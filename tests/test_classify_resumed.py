@@ -113,7 +113,7 @@ def test_a_file_that_changed_since_its_row_was_written_is_classified_anew(
     os.utime(folder / "2.png", ns=(about.st_atime_ns, about.st_mtime_ns))
     done = cli.invoke(args=of(folder, output))
     assert done.exit_code == 0, done.output
-    assert "1 pictures are done already" in done.output and "2 not opened" in done.output
+    assert "1 picture is done already" in done.output and "2 not opened" in done.output
     assert names_of(output) == [str(folder / name) for name in FILES[1:]], "in their order"
     assert [row.get("error") for row in rows_of(output)] == ["not-an-image"] * 2 + [None] * 2
 
@@ -141,7 +141,7 @@ def test_what_could_not_be_read_is_tried_again(
     begun(cli, stop, of(folder, output))
     (tmp_path / "later.png").write_bytes(pictures.png())
     done = cli.invoke(args=of(folder, output))
-    assert "1 pictures are done already" in done.output
+    assert "1 picture is done already" in done.output
     assert not any("error" in row for row in rows_of(output))
 
 

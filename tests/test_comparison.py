@@ -83,8 +83,8 @@ def test_the_report_and_its_twin_say_the_same(client: PageClient) -> None:
         assert figures in page.text
     cells = [int(n) for n in re.findall(r'<td class="is-[^"]+">(?:<a [^>]*>)?(\d+)<', page.html)]
     assert [cells[n : n + 10] for n in range(0, 100, 10)] == list(twin["confusion"].values())
-    assert f"off by {twin['calibration_error']:.1%}" in page.text
-    assert f"by {twin['calibrated_error']:.1%}" in page.text
+    assert f"off by {twin['calibration_error'] * 100:.1f} percentage points" in page.text
+    assert f"by {twin['calibrated_error'] * 100:.1f} percentage points" in page.text
     assert f"All {twin['wrong']:,} mistakes" in page.text
     assert twin["card"]["parameters"] == 346
     for one in twin["mistakes"]:
@@ -137,7 +137,7 @@ def test_every_bar_stands_in_numbers_too(client: PageClient) -> None:
 @pytest.mark.parametrize(
     ("points", "words"),
     [
-        (0, "Both are equally good"),
+        (0, "Both are right equally often here"),
         (0.1, "The difference may be due to chance"),
         (0.5, "Other network is slightly better"),
         (2, "Other network is better"),

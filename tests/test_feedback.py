@@ -156,7 +156,7 @@ def test_to_agree_with_the_network_is_the_first_choice(client: PageClient) -> No
     assert {name for name, _ in choices} == {*CLASSES, NONE_OF_THESE}
     assert text == f"{value.replace('-', ' ')}, as the network says"
     fields = form_of(page) | {"right": value, "consent": "yes"}
-    assert "and so did the network" in send(client, fields).text
+    assert "and so does the network" in send(client, fields).text
 
 
 INCOMPLETE = {
@@ -349,7 +349,7 @@ def test_a_locked_database_is_said_and_nothing_is_lost(
     other.execute("BEGIN EXCLUSIVE")
     page = send(client, fields)
     assert page.status == 503
-    assert "Others are sending theirs" in page.text
+    assert "The store of photos is busy at the moment" in page.text
     assert page.headers["Retry-After"] == "5"
     assert kept_form(page, fields)
     other.close()

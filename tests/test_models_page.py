@@ -297,8 +297,18 @@ def test_a_page_tells_what_training_alone_is_worth(
         monkeypatch.setitem(library.results, name, result)
     first, second = client.get("/models/cnn-deep"), client.get("/models/cnn-deep-better")
     for page, how, other, words in (
-        (first, "in our way", "Cnn deep better", "is right on 91.25%: 6.25 points more."),
-        (second, "as its source trained it", "Cnn deep", "is right on 85.00%: 6.25 points less."),
+        (
+            first,
+            "in our way",
+            "Cnn deep better",
+            "is right on 91.25%: 6.25 percentage points more.",
+        ),
+        (
+            second,
+            "as its source trained it",
+            "Cnn deep",
+            "is right on 85.00%: 6.25 percentage points less.",
+        ),
     ):
         assert f"The same network, trained {how}, {other}" in page.text and words in page.text
     assert "/models/compare?left=cnn-deep&amp;right=cnn-deep-better" in first.html

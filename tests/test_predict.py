@@ -21,10 +21,12 @@ from model_training.bundles.reading import read_bundle
 from model_training.bundles.writing import replace_judge
 from model_training.datasets.catalog.cifar10 import CLASSES
 from model_training.datasets.dataset import ImageSet
+from model_training.judging.parts.verdicts import Familiarity
 from tests import pictures
 from tests.conftest import make_site
 from tests.exports import like_a_photo
 from webapp.cli import predict
+from webapp.library import load_library
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,23 @@ def test_the_table_says_the_answer_its_probability_and_the_second(
             f"{shares[second]:.1%}",
         ]
         assert row.index(first, len(str(photo))) == head.index("answer")
+
+
+def test_what_the_site_would_call_perhaps_a_class_is_called_that_with_its_percentage(
+    cli: FlaskCliRunner, two: Flask, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = load_library(two).classifiers["tiny"]
+    threshold = classifier.judge.threshold.model_copy(
+        update={"novelty": 1e6, "unsure": -1e6, "familiarity": Familiarity(centre=0.0, slope=1e-9)}
+    )
+    unsure = dataclasses.replace(classifier.judge, threshold=threshold)
+    monkeypatch.setattr(classifier, "judge", unsure)
+    monkeypatch.setattr(predict, "default_classifier", lambda: classifier)
+    _status, (_head, row), _errors = run(cli, photos[0])
+    site = ask_the_site(two, photos[0], "tiny")
+    # As likely as not that the photo shows any of the classes.
+    share = site["probabilities"][site["label"]] / 2
+    assert f"perhaps {site['label']} {share:.1%}" in " ".join(row.split())
 
 
 def test_what_is_none_of_the_classes_is_called_that(

@@ -80,7 +80,7 @@ def test_bad_files_are_named_with_their_problem_and_the_good_ones_answered(
     )
     assert page.status == 200
     assert len(labels(page)) == 2
-    assert "2 photos answered, 2 could not be opened" in page.text
+    assert "2 photos answered, 2 could not be used" in page.text
     assert re.search(r"diary\.txt\s+That file is not a picture", page.text)
     assert re.search(r"half\.jpg\s+That picture is damaged", page.text)
 

@@ -27,7 +27,7 @@ from tests.report import check_report
 from webapp import create_app
 from webapp.charts.axes import round_ticks
 from webapp.charts.lines import line_chart
-from webapp.filters import ordinal
+from webapp.filters import moment, ordinal
 from webapp.library import load_library
 from webapp.security import HEADERS
 from webapp.settings import SETTINGS, SettingError
@@ -306,6 +306,18 @@ def test_places_are_counted_in_words(number: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("2026-11-23T07:42:34+00:00", "2026-11-23 07:42 UTC"),
+        ("2026-11-23 00:42:34+0200", "2026-11-22 22:42 UTC"),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_moments_are_told_to_the_minute_in_universal_time(text: str, words: str) -> None:
+    assert moment(text) == words
+
+
+@pytest.mark.parametrize(
     ("low", "high", "ticks"),
     [
         (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
@@ -436,7 +448,7 @@ def test_a_damaged_bundle_is_named_and_the_others_serve(
     (tmp_path / "models" / "broken" / "history.csv").unlink()
     client = PageClient(make_site(tmp_path, DEFAULT_MODEL="broken").test_client())
     assert "broken" in client.get("/models/").text
-    assert "damaged" in client.get("/models/broken").text
+    assert "left out because it cannot be used" in client.get("/models/broken").text
     assert client.get("/models/tiny").status == 200
     assert client.fetch("/readyz").get_json()["default_model"] == "tiny"
 

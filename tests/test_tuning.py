@@ -662,7 +662,7 @@ def test_trials_that_were_interrupted_are_not_counted_as_those_before(
     assert record.command == f"flask tune tiny --minutes 9 {' '.join(SHORT)}"
     untrained(0.5)
     said = words_of(runner, "tune", "tiny", "--trials", "1", *SHORT)
-    assert "The study tiny: 1 trials, each 1 epoch" in said
+    assert "The study tiny: 1 trial, each 1 epoch" in said
     assert "2 were interrupted, and their settings tried again" in said
 
 

@@ -335,7 +335,7 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
         "Ours is 3.0 points below the reported 86%: the source chose its epochs by the test "
         "images; this run had ZCA-whitened input; it stopped after 31 of 100 epochs and has the "
         "weights of epoch 21, on 45,000 images; it is right on 95.0% of the images that it learned "
-        "from, 12.0 points more than on those of the test, so that it has learned many by heart."
+        "from, 12.0 points more than on those of the test, so it has memorised many of them."
     )
     plain = dataclasses.replace(
         REACHED, test=0.858, train=0.86, best_epoch=None, epochs=2, planned=2
@@ -344,7 +344,7 @@ def test_why_a_figure_differs_is_said_from_what_was_measured() -> None:
     assert told == (
         "Ours agrees with the reported 86%: it was trained for 2 epochs, on 45,000 images; it is "
         "right on 86.0% of the images that it learned from, 0.2 points more than on those of the "
-        "test, so that it could learn more from more epochs."
+        "test, so it could probably learn more from more epochs."
     )
     better = dataclasses.replace(plain, test=0.88)
     told = why(dataclasses.replace(TINY, reported=Reported("S", 0.86)), better)
@@ -381,7 +381,7 @@ def test_a_run_on_some_images_of_each_class_says_so() -> None:
 def test_a_run_that_was_better_before_its_end_says_so() -> None:
     recipe = dataclasses.replace(TINY, reported=Reported("S", 0.78))
     past = dataclasses.replace(REACHED, best_epoch=None, validation=[0.8, 0.857, 0.84, 0.834])
-    told = "best after epoch 2 (85.7%, and 83.4% at the end), so that further epochs did not help"
+    told = "best after epoch 2 (85.7%, and 83.4% at the end), so further epochs did not help"
     assert told in (why(recipe, past) or "")
     # Where early stopping chose the epoch, nothing was lost; and a little is chance.
     little = dataclasses.replace(past, validation=[0.8, 0.84, 0.834])
@@ -401,7 +401,7 @@ def test_what_a_first_phase_reached_is_said_of_a_recipe_of_two() -> None:
 def test_a_loss_above_the_reported_one_is_not_passed_over() -> None:
     recipe = dataclasses.replace(TINY, reported=Reported("S", 0.78, 0.69))
     surer = dataclasses.replace(REACHED, loss=0.905)
-    told = "its loss is the higher one, 0.91 against 0.69, so that it is surer where it is wrong"
+    told = "its loss is the higher one, 0.91 against 0.69, so it is surer where it is wrong"
     assert told in (why(recipe, surer) or "")
     for test, loss in ((0.83, 0.70), (0.70, 0.905)):
         other = dataclasses.replace(surer, test=test, loss=loss)
@@ -413,7 +413,7 @@ def test_a_reported_figure_of_another_task_is_not_compared() -> None:
     told = why(dataclasses.replace(TINY, reported=other), REACHED)
     assert told is not None
     assert told.startswith(
-        "Ours cannot be held against the reported 55% of ten classes, another task: "
+        "Ours cannot be compared with the reported 55% of ten classes, another task: "
     )
     assert "above" not in told
 

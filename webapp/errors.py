@@ -149,7 +149,7 @@ def _without(parameters: Sequence[str]) -> str:
     return f"{path}?{urlencode(left)}" if left else path
 
 
-def form_problem(error: CSRFError, advice: str = "Please choose your photo again.") -> str:
+def form_problem(error: CSRFError, advice: str = "Please send your photo again.") -> str:
     """Explain to a visitor that the form was too old, or not ours, and what to do."""
     current_app.logger.warning("form refused: %s", error.description)
     if "expired" in (error.description or ""):

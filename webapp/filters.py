@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from flask import Flask
 
@@ -70,6 +71,15 @@ def file_size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
+def moment(text: str) -> str:
+    """Write a moment in ISO 8601 as `2026-11-23 07:42 UTC`; what is none stays as it is."""
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def listed(names: Sequence[str]) -> str:
     """Write three names as `apple, pear and plum`."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
@@ -104,5 +114,5 @@ def a(noun: str) -> str:
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
     numbers = (percent, published, points, count, in_words, ordinal, times, duration)
-    for function in (*numbers, megabytes, file_size, listed, capital, a):
+    for function in (*numbers, megabytes, file_size, moment, listed, capital, a):
         app.add_template_filter(function)

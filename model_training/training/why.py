@@ -77,7 +77,7 @@ def why(recipe: Recipe, reached: Reached) -> str | None:
     reported = f"{told.test_accuracy * 100:.4g}%"
     points = (reached.test - told.test_accuracy) * 100
     if told.task:
-        verdict = f"Ours cannot be held against the reported {reported} of {told.task}"
+        verdict = f"Ours cannot be compared with the reported {reported} of {told.task}"
     elif abs(points) < SAME * 100:
         verdict = f"Ours agrees with the reported {reported}"
     else:
@@ -89,7 +89,7 @@ def why(recipe: Recipe, reached: Reached) -> str | None:
     surer = told.test_loss is not None and (reached.loss or 0) > SURER * told.test_loss
     if surer and not told.task and points > -SAME * 100:
         facts.append(
-            f"its loss is the higher one, {reached.loss:.2f} against {told.test_loss:.2f}, so that "
+            f"its loss is the higher one, {reached.loss:.2f} against {told.test_loss:.2f}, so "
             "it is surer where it is wrong"
         )
     return f"{verdict}: {'; '.join(facts)}."
@@ -141,7 +141,7 @@ def _past(reached: Reached) -> str:
     epoch = list(reached.validation).index(best) + 1
     return (
         f"on the validation images it was best after epoch {epoch} ({best:.1%}, and {last:.1%} at "
-        "the end), so that further epochs did not help"
+        "the end), so further epochs did not help"
     )
 
 
@@ -156,9 +156,9 @@ def _fit(reached: Reached) -> str:
 
 def _reading(gap: float) -> str:
     if gap > 0.1:
-        return ", so that it has learned many by heart"
+        return ", so it has memorised many of them"
     if gap < 0.02:
-        return ", so that it could learn more from more epochs"
+        return ", so it could probably learn more from more epochs"
     return ""
 
 

@@ -6,13 +6,13 @@ const PATIENCE = 3; // failures in a row after which it ends
 
 const REFUSALS = {
   NotAllowedError: "The camera was not allowed. Allow it for this site in the browser’s address " +
-    "bar and press the button again, or choose a photo.",
+    "bar and press “Live camera” again, or choose a photo.",
   NotFoundError: "This device has no camera that the browser can find. Choose a photo instead.",
-  NotReadableError: "The camera is used by another program. Close that and press the button " +
+  NotReadableError: "Another program is using the camera. Close it and press “Live camera” " +
     "again, or choose a photo.",
 };
-const NO_CAMERA = "This browser gives a camera only to pages that come by HTTPS. Choose a photo " +
-  "instead.";
+const NO_CAMERA = "This browser allows the camera only on pages served over HTTPS. Choose a " +
+  "photo instead.";
 
 export class Camera {
   #video;
@@ -57,7 +57,7 @@ export class Camera {
     this.playing();
     const {signal} = this.#off;
     document.addEventListener("visibilitychange", () => {
-      if (document.hidden) this.stop("The camera was stopped, as this page was out of sight.");
+      if (document.hidden) this.stop("The camera was stopped because this page was out of sight.");
     }, {signal});
     addEventListener("pagehide", () => this.stop(""), {signal});
     this.#stream.getVideoTracks()[0].addEventListener("ended", () => {
@@ -92,7 +92,7 @@ export class Camera {
       } catch (error) {
         failures += 1;
         if (failures === PATIENCE) {
-          this.stop(error.said ?? "The connection broke. Press the button to go on.");
+          this.stop(error.said ?? "The connection was lost. Press “Live camera” to go on.");
         }
       }
       await next;
@@ -115,7 +115,7 @@ export class Camera {
   #show({label, known, verdict, familiarity, probabilities}) {
     if (this.#off.signal.aborted) return;
     const [name, share] = this.#seen.children;
-    const words = known ? (verdict === "unsure" ? "perhaps " : "") + label : "none of them";
+    const words = known ? (verdict === "unsure" ? "perhaps " : "") + label : "none of the classes";
     name.textContent = words;
     // As pages state it: of any picture, and not only of one that shows a class.
     const stated = probabilities[label] * (familiarity ?? 1);

@@ -186,7 +186,7 @@ async function send(part) {
   } catch (error) {
     page.upload = null;
     fail(...(error.message === "abort" ? [`Stopped. Nothing was kept.`]
-      : [CHOSEN, problem(`${named} did not arrive: the connection broke.`)]));
+      : [CHOSEN, problem(`${named} did not arrive: the connection was lost.`)]));
   }
 }
 
@@ -194,7 +194,9 @@ async function receive(request) {
   const {form} = page;
   if (!request.getResponseHeader("Content-Type")?.startsWith("text/html")) {
     page.upload = null;
-    fail(CHOSEN, problem(`That did not work (${request.status}). Please wait a moment.`));
+    fail(CHOSEN, problem(request.status >= 500
+      ? `The server could not answer (${request.status}). Wait a moment, then try again.`
+      : `The server refused the upload (${request.status}). Choose a smaller or another photo.`));
     return;
   }
   const next = parse(request.responseText);
@@ -227,7 +229,7 @@ async function watch() {
   canvas.hidden = true;
   form.classList.add("drop-watching");
   parts().watch.textContent = "Stop the camera";
-  say("The camera starts …");
+  say("Starting the camera …");
   const {Camera} = await import("./camera.js");
   page.camera = new Camera(form, say, {
     playing: () => offer("Classify this picture"),

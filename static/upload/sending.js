@@ -8,15 +8,15 @@ function megabytes(bytes, round) {
 // never read the same as the limit.
 export function problemOf(files, {maxBytes, maxTotal, maxPhotos}) {
   if (files.length > Number(maxPhotos)) {
-    return `You chose ${files.length} photos; ${maxPhotos} at a time is the most. Choose fewer.`;
+    return `You chose ${files.length} photos; ${maxPhotos} is the most at a time. Choose fewer.`;
   }
   const total = files.reduce((sum, file) => sum + file.size, 0);
   if (files.length === 1 && total > Number(maxBytes)) {
-    return `That file has ${megabytes(total, Math.ceil)}; ${megabytes(maxBytes, Math.round)} ` +
-      "is the most that is taken. Choose a smaller one.";
+    return `That file is ${megabytes(total, Math.ceil)}; ${megabytes(maxBytes, Math.round)} ` +
+      "is the most. Choose a smaller one.";
   }
   if (total > Number(maxTotal)) {
-    return `They have ${megabytes(total, Math.ceil)} together; ` +
+    return `Together they are ${megabytes(total, Math.ceil)}; ` +
       `${megabytes(maxTotal, Math.round)} is the most at a time. Choose fewer.`;
   }
   return "";

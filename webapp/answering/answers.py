@@ -183,12 +183,23 @@ class Prepared:
 
 def why_no_answer(library: Library) -> str:
     """Return the sentence for a visitor when `library` has no network."""
+    if library.loading:
+        return "The models are being loaded. Please try again in a moment."
     if library.problems:
         named = "; ".join(f"{name}: {problem}" for name, problem in library.problems.items())
-        return f"No model could be loaded, so photos cannot be classified now ({named})."
+        return (
+            f"No model could be loaded, so photos cannot be classified now ({named}). The site’s "
+            "operator can train one again with “flask train NAME --force”, then “flask models "
+            "reload”."
+        )
+    there_is = (
+        "Only results of models are here, and no network that could classify a photo."
+        if library.results
+        else "There is no model here yet, so photos cannot be classified."
+    )
     return (
-        "There is no model here yet, so photos cannot be classified. The site’s operator can train "
-        "one with `flask train custom-cnn`, then `flask models reload`."
+        f"{there_is} The site’s operator can train one with “flask train custom-cnn”, then “flask "
+        "models reload”."
     )
 
 
@@ -203,12 +214,17 @@ def choose_classifier(library: Library, name: str | None) -> Classifier:
     if name in library.loading:
         raise ModelLoading(f"The model “{name}” is being loaded. Please try again in a moment.")
     if library.default_model is None:
+        if library.loading:
+            raise ModelLoading(why_no_answer(library))
         raise NoModel(why_no_answer(library))
     name = name or library.default_model
     if name not in library.classifiers:
         choices = ", ".join(sorted(library.classifiers))
         if name in library.problems:
-            raise NoModel(f"The model “{name}” could not be loaded: {library.problems[name]}.")
+            raise NoModel(
+                f"The model “{name}” could not be loaded: {library.problems[name]}. Available: "
+                f"{choices}."
+            )
         if name in library.results:
             raise UnknownModel(
                 f"Of the model “{name}” only the results are here. Available: {choices}."

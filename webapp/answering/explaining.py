@@ -115,7 +115,8 @@ def worth(classifier: Classifier, method: str) -> str | None:
     says = "marks the evidence better than" if better else "is not reliably better than"
     return (
         f"On {measured.images:,} {measured.set_on}, this method {says} a blob in the middle of the "
-        f"picture: insertion minus deletion is {score:.2f}, against {blob:.2f} for the blob."
+        f"picture, which ignores what that shows. Scores, of which the higher is better: "
+        f"{score:.2f}, the blob {blob:.2f} (insertion minus deletion)."
     )
 
 

@@ -12,7 +12,11 @@ from webapp.filters import a, capital, in_words, percent
 
 FEW = 3
 """The classes whose bars are shown at once."""
-_SCALE: dict[VerdictName, str] = {"known": "familiar", "unsure": "unsure", "stranger": "strange"}
+_SCALE: dict[VerdictName, str] = {
+    "known": "familiar",
+    "unsure": "borderline",
+    "stranger": "strange",
+}
 
 
 class Headline(NamedTuple):
@@ -88,7 +92,7 @@ def remainder(shares: Sequence[tuple[str, float]], few: int = FEW) -> Remainder 
 def says(opinion: Opinion) -> str:
     """Return what `opinion` says in two or three words."""
     if opinion.verdict == "stranger":
-        return "none of them"
+        return "none of the classes"
     perhaps = "perhaps " if opinion.verdict == "unsure" else ""
     return perhaps + a(opinion.label)
 

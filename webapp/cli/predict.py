@@ -26,6 +26,7 @@ from webapp.serving.classifier import Classifier
 AT_A_TIME = 32
 """Photos that are answered as one batch: their views are kept till then, not they themselves."""
 NONE_OF_THESE = "none of these"
+PERHAPS = "perhaps "
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def predict_command(photos: tuple[Path, ...], name: str | None, as_json: bool) -
     classifier = named_classifier(name) if name else default_classifier()
     widths = (
         max(len(_shown(path)) for path in photos),
-        max(len(one) for one in (*classifier.classes, NONE_OF_THESE)),
+        max(len(PERHAPS) + len(name) for name in (*classifier.classes, NONE_OF_THESE)),
     )
     if not as_json:
         _row(widths, "photo", "answer", "probability", "second")
@@ -145,10 +146,13 @@ def _cells(outcome: Answer | Problem) -> tuple[str, ...]:
     """Return the cells of a row behind the name."""
     if isinstance(outcome, Problem):
         return (f"not answered: {outcome.detail}",)
-    first, second = (f"{label} {percent(share)}" for label, share in outcome.shares[:2])
     if not outcome.known:
-        return NONE_OF_THESE, "", first
-    return outcome.label, percent(outcome.share), second
+        label, share = outcome.shares[0]
+        return NONE_OF_THESE, "", f"{label} {percent(share)}"
+    # As the pages state them: of a picture of anything at all.
+    (label, stated), (second, less) = outcome.stated_shares[:2]
+    perhaps = PERHAPS if outcome.verdict == "unsure" else ""
+    return f"{perhaps}{label}", percent(stated), f"{second} {percent(less)}"
 
 
 def _row(widths: tuple[int, int], photo: str, *cells: str) -> None:

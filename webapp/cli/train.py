@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--limit",
     type=click.IntRange(1),
-    help=f"Quick trial run: train on this many images and test on only {QUICK_IMAGES}.",
+    help=f"Quick try: train on this many images and test on only {QUICK_IMAGES}.",
 )
 @click.option(
     "--weights",
@@ -118,8 +118,8 @@ if TYPE_CHECKING:
 @click.option(
     "--force",
     is_flag=True,
-    help="Replace an existing bundle. Without this, only a quick trial run is replaced, by another "
-    "of the same recipe.",
+    help="Replace an existing bundle. Without this, only a quick try is replaced, by another of "
+    "the same recipe.",
 )
 @together_options
 @click.option("--resume", is_flag=True, help="Resume an interrupted training run.")

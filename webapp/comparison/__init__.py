@@ -167,7 +167,10 @@ def _find(name: str) -> Result | tuple[Recipe, ServedDataSet]:
     """Return the result of the bundle called `name`, or else the recipe, with its data set."""
     library = get_library()
     if name in library.problems:
-        abort(404, f"The model “{name}” is damaged and left out: {library.problems[name]}.")
+        abort(
+            404,
+            f"The model “{name}” is left out because it cannot be used: {library.problems[name]}.",
+        )
     if name in library.results:
         return library.results[name]
     for recipe, data in recipes_here(library):

@@ -89,8 +89,8 @@ COLUMNS = (
     ),
     Column(
         "calibration",
-        "Calibration",
-        "Expected calibration error after temperature scaling: how far its percentages are off.",
+        "Calibration error",
+        "Expected calibration error after calibration: how far its percentages are off.",
         _percent,
     ),
     Column(

@@ -95,7 +95,7 @@ def _data(card: Card) -> str:
         text += f" For this model, the test images were read {filters.times(reads)}."
     if training.all_data:
         text += (
-            " Its validation figure and its temperature are another network's: that of "
+            " Its validation figure and its calibration are another network's: that of "
             f"“{training.calibrated_by}”, which had not learned from the validation images."
         )
     return text

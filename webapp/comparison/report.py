@@ -151,12 +151,12 @@ def make_report(result: Result, audit: Audit | None) -> Report:
             kept=bundle.card.training.best_epoch,
         ),
         uncalibrated=reliability_diagram(
-            "Before",
+            "Before calibration",
             calibration_bins(probabilities, labels),
             calibration_error(probabilities, labels),
         ),
         calibrated=reliability_diagram(
-            "After temperature scaling",
+            "After calibration",
             calibration_bins(result.probabilities, labels),
             result.calibrated_error,
         ),

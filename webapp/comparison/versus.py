@@ -69,7 +69,7 @@ class Versus:
         if self.left.name == self.right.name:
             return "A model against itself"
         if better is None:
-            return "Both are equally good"
+            return "Both are right equally often here"
         if not self.differ:
             return "The difference may be due to chance"
         size = next(words for most, words in SIZES if difference < most)

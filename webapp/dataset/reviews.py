@@ -13,6 +13,7 @@ from model_training.datasets.kept import REVIEW
 from model_training.files import DamagedFile
 from model_training.naming import is_slug
 from webapp.charts.bars import BarChart, bar_chart
+from webapp.library import get_library
 
 CHARTED = 40
 """With more classes than this, their chart is left out: the table has them all."""
@@ -48,19 +49,17 @@ def find_review(name: str) -> Review:
     """Return the review called `name`; answer the request with 404 where there is no whole one."""
     paths = _paths()
     if name not in paths:
-        there = ", ".join(sorted(paths)) or "none yet"
+        there = ", ".join(sorted({*paths, *get_library().data_sets})) or "none yet"
         abort(
             404,
-            f"No folder of photos was reviewed here as “{name}”. Available: {there}. "
-            "`flask data review FOLDER` makes one.",
+            f"There is no data set called “{name}” here, and no review of a folder by that name. "
+            f"Available: {there}. “flask data review FOLDER” reviews a folder.",
         )
     try:
         return read_review(paths[name])
     except (DamagedFile, OSError) as error:
         current_app.logger.error("the review %s cannot be read: %s", name, error)
-        abort(
-            404, f"The review “{name}” is damaged. `flask data review` on its folder makes it anew."
-        )
+        abort(404, f"The review “{name}” is damaged. Run “flask data review” on its folder again.")
 
 
 def _paths() -> dict[str, Path]:

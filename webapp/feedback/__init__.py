@@ -112,7 +112,7 @@ def flag() -> ResponseReturnValue:
     try:
         entry = _store().keep(form.ticket, form.entry())
     except photos.PhotoError as error:
-        problem = f"{error.message} So far, your photo was not kept."
+        problem = f"{error.message} Your photo has not been kept yet."
         return _form_again(form, problem, error.status, errors.retry_headers(error))
     except StoreError as error:
         current_app.logger.error("feedback was not kept: %s", error.reason)
@@ -165,7 +165,7 @@ def stale_form(error: CSRFError) -> ResponseReturnValue:
     if request.endpoint != "feedback.flag":
         again = "The form could not be checked. Here it is again: please send it once more."
         return _ask_for_ticket(TicketForm(formdata=request.form), again, 400)
-    return _flag_form_again(f"Nothing was stored yet. {problem}", 400)
+    return _flag_form_again(f"Nothing has been stored yet. {problem}", 400)
 
 
 @bp.errorhandler(Overloaded)
@@ -185,8 +185,9 @@ def too_many(_error: RateLimitExceeded) -> ResponseReturnValue:
     """Return the form, as it was filled in, to a visitor who has sent enough for now."""
     number = current_app.config["FEEDBACK_HOURLY_CLIENT"]
     problem = (
-        f"{number} photos came from your connection within the last hour, which is the most that "
-        "one may send, so this one was not kept. Please send it again in an hour."
+        f"{number} photo{'s' if number != 1 else ''} came from your connection within the last "
+        "hour, which is the most that one may send, so this one was not kept. Please send it again "
+        "in an hour."
     )
     return _flag_form_again(problem, 429)
 

@@ -52,7 +52,9 @@ def list_command() -> None:
         return
     entries = _store().entries()
     for entry in entries:
-        said = f"{entry.model} said {entry.said} ({entry.probabilities[entry.said]:.0%})"
+        nearest = f"{entry.said} ({entry.probabilities[entry.said]:.0%})"
+        none = "" if entry.known else "none of the classes, the nearest being "
+        said = f"{entry.model} said {none}{nearest}"
         click.echo(f"{entry.id:>6}  {entry.kept_on:%Y-%m-%d %H:%M}  {entry.right_class:<14} {said}")
     click.echo(f"{len(entries)} of at most {_store().limit}, kept for {_store().days} days each")
 

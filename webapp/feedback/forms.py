@@ -72,7 +72,7 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
     consent = Consent(
         validators=[
             DataRequired(
-                "Nothing was stored, because the box is not ticked: without your consent the "
+                "Nothing has been stored, because the box is not ticked: without your consent the "
                 "photo is not kept. Please tick it if you agree."
             )
         ]
@@ -92,9 +92,10 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
             (agreed, f"{names.pop(agreed)}, as the network says"),
             *names.items(),
         ]
+        days = current_app.config["FEEDBACK_DAYS"]
         self.consent.label.text = (
             "I agree to this photo being kept for up to "
-            f"{current_app.config['FEEDBACK_DAYS']} days, to find out what the network gets wrong "
+            f"{days} day{'s' if days != 1 else ''}, to find out what the network gets wrong "
             "and to improve it."
         )
 
@@ -110,7 +111,8 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
         """Refuse what is none of the choices, or no choice."""
         if not field.data or field.data not in dict(field.choices):
             raise ValidationError(
-                "Please choose what the photo shows, or “none of these”. Nothing was stored yet."
+                "Please choose what the photo shows, or “none of these”. Nothing has been stored "
+                "yet."
             )
 
     @property
@@ -159,7 +161,7 @@ class TicketForm(FlaskForm):  # type: ignore[misc]
         """Refuse what cannot be a ticket."""
         if not re.fullmatch(r"[\w-]{16,64}", self.code):
             raise ValidationError(
-                "This is not such a link. Please copy all of it, up to its very end."
+                "That is not a link to a kept photo. Please copy the whole link, to its very end."
             )
 
     @property

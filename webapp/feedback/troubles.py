@@ -43,7 +43,7 @@ class Busy(StoreError):
     """Somebody else has been writing for too long."""
 
     retry_after = 5
-    why = "Others are sending theirs at this moment"
+    why = "The store of photos is busy at the moment"
     advice = "Please try again in a moment."
 
 

@@ -244,8 +244,8 @@ def _tested(data_set: ServedDataSet, result: Result, whole: int) -> str:
     count = len(result.bundle.predictions.test_labels)
     if count < whole:
         return (
-            f"was tested on {count:,} of the {whole:,} test images of {data_set.title}, as a quick "
-            "try is, so it cannot be compared with others image by image."
+            f"was tested on {count:,} of the {whole:,} test images of {data_set.title}, in a quick "
+            "try, so it cannot be compared with others image by image."
         )
     return f"was tested on other images than those that are kept of {data_set.title}."
 

@@ -70,7 +70,7 @@ SETTINGS = (
         "TRAINING_FOLDER",
         "training",
         "",
-        "Where unfinished trainings are kept, relative to `instance/`.",
+        "Where unfinished training runs are kept, relative to `instance/`.",
     ),
     Setting(
         "STUDIES_FOLDER",

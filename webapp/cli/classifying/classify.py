@@ -156,7 +156,7 @@ def _find(
         raise click.ClickException("No files were found under the given paths.")
     journal.keep(names)
     if journal.done:
-        click.echo(f"{len(journal.done):,} pictures are done already.", err=True)
+        click.echo(f"{_pictures(len(journal.done), 'is', 'are')} done already.", err=True)
     return names.keys(), left_out
 
 
@@ -187,7 +187,7 @@ def _work(
             advance(len(rows))
     journal.sync()
     if lost := [name for name in names if name not in journal.done]:
-        raise ClusterError(f"{len(lost):,} pictures have no row, such as {lost[0]}.")
+        raise ClusterError(f"{_pictures(len(lost), 'has', 'have')} no row, such as {lost[0]}.")
     return pace
 
 
@@ -200,10 +200,14 @@ def _counted(rows: Iterable[Row], said: Counter[str]) -> Iterator[Row]:
 
 def _summarize(said: Counter[str], output: Path, pace: _Pace) -> None:
     parts = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(said.items()))
-    click.echo(f"{said.total():,} pictures: {parts}.")
+    click.echo(f"{_pictures(said.total())}: {parts}.")
     if pace.rows:
         click.echo(f"{pace.rows:,} of them now, {pace}.")
     click.echo(f"Written to {click.format_filename(output)}.")
+
+
+def _pictures(count: int, one: str = "", more: str = "") -> str:
+    return (f"{count:,} picture {one}" if count == 1 else f"{count:,} pictures {more}").rstrip()
 
 
 def _check_output(output: Path, force: bool) -> None:

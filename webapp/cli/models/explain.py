@@ -35,7 +35,7 @@ IMAGES = 40
 )
 @with_appcontext
 def explain_command(name: str, photos: Path | None, images: int) -> None:
-    """Measure how well maps mark the evidence of the model NAME, and choose by it.
+    """Measure how well heat maps explain the answers of the model NAME, and choose the best method.
 
     Each method is compared with a blob in the middle of the picture, which knows nothing of the
     network (insertion minus deletion; docs/explanations.md). The best is chosen on one half of the
@@ -97,7 +97,10 @@ def explain_command(name: str, photos: Path | None, images: int) -> None:
             f"{one:22}{score:8.3f}{f'{low:+.3f} to {high:+.3f}':>22}"
             + (f"{spent:8.0f}" if spent is not None else "")
         )
-    for said, one in (("Best", explanation.method), ("Best at once", explanation.quick)):
+    for said, one in (
+        ("Best of all", explanation.method),
+        ("Best of the quick ones", explanation.quick),
+    ):
         beats = "beats" if explanation.beats_blob(one) else "does not beat"
         click.echo(f"{said}: {METHODS[one].title}, which {beats} the blob beyond chance.")
     click.echo(f"Written to {bundle.path}. {TAKE_UP}")

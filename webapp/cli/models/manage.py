@@ -47,7 +47,7 @@ class Leftover:
 
 @models_commands.command("list")
 def list_command() -> None:
-    """Show every model, and what unfinished trainings have left behind."""
+    """Show every model, and what unfinished training runs have left behind."""
     bundles, damaged = read_bundles(_folder())
     for line in _table([_row(bundle) for bundle in bundles]):
         click.echo(line)
@@ -59,7 +59,7 @@ def list_command() -> None:
         )
     leftovers = _leftovers()
     if leftovers:
-        click.echo("\nLeft behind by trainings (`flask models clean` removes it):")
+        click.echo("\nLeft behind by training runs (`flask models clean` removes it):")
     for one in leftovers:
         click.echo(f"  {one.name}: {one.what}, {_megabytes(one.size)}")
 
@@ -190,9 +190,9 @@ def reload_command(wait: int) -> None:
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clean_command(names: tuple[str, ...], yes: bool) -> None:
-    """Remove what trainings have left behind: all of it, or NAME as `flask models list` shows it.
+    """Remove what training runs left behind: all of it, or NAME as `flask models list` shows it.
 
-    These are unfinished trainings, which --resume would go on with; features of frozen layers,
+    These are unfinished training runs, which --resume would go on with; features of frozen layers,
     which are computed again when they are needed; and models that were not written to the end.
     """
     found = {one.name: one for one in _leftovers()}

@@ -213,7 +213,8 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About, trials: int
         except (TrialStopped, KeyboardInterrupt) as error:
             done = record.finished if record else 0
             raise click.ClickException(
-                f"Stopped. {done} finished trials are kept: give the same command to go on."
+                f"Stopped. {_trials(done, 'finished ')} {'is' if done == 1 else 'are'} kept: "
+                "give the same command to go on."
             ) from error
     assert record is not None  # The search ends by telling of it.
     _print_outcome(record)
@@ -223,18 +224,27 @@ def _say_what_begins(recipe: Recipe, about: About, search: Search, trials: int |
     before = search.finished(search.trials())
     click.echo(
         f"The study {search.study.study_name}: "
-        f"{f'{trials} trials' if trials else 'as many trials as there is time for'}"
+        f"{_trials(trials) if trials else 'as many trials as there is time for'}"
         f"{f', {before} of them before' if before else ''}, each {epochs_of(about.epochs)} of "
         f"{recipe.title} on {about.images:,} images of {about.data_title}, judged on "
         f"{about.validation_images:,} others; searching {', '.join(about.bounds)}."
     )
 
 
+def _trials(count: int, kind: str = "") -> str:
+    return f"{count} {kind}trial{'s' if count != 1 else ''}"
+
+
 def _print_outcome(record: StudyRecord) -> None:
     pruned, failed = record.count("pruned"), record.count("failed")
+    again = (
+        "was interrupted, and its settings tried again"
+        if failed == 1
+        else "were interrupted, and their settings tried again"
+    )
     click.echo(
-        f"\nThe study {record.name}: {record.finished} trials finished, {pruned} of them early"
-        + (f"; {failed} were interrupted, and their settings tried again" if failed else "")
+        f"\nThe study {record.name}: {_trials(record.finished)} finished, {pruned} of them early"
+        + (f"; {failed} {again}" if failed else "")
     )
     if record.best is None:
         click.echo(
