@@ -97,8 +97,19 @@ def move_into_place(made: Path, path: Path) -> None:
     shutil.rmtree(replaced, ignore_errors=True)
 
 
+def put_back(path: Path) -> None:
+    """Undo a `move_into_place` of a folder that was killed between its two steps, if one was."""
+    name = re.compile(rf"\.{re.escape(path.name)}-[a-z0-9_]{{8}}-replaced")
+    if path.exists() or not path.parent.is_dir():
+        return
+    if left := [one for one in path.parent.iterdir() if name.fullmatch(one.name)]:
+        os.replace(max(left, key=lambda one: one.stat().st_mtime), path)
+
+
 def remove_leftovers(path: Path, older_than: float = 0.0) -> None:
     """Remove what a killed process left beside `path` while it was writing it.
+
+    What was at `path` before is put back where the process had moved it aside, and no more.
 
     Args:
         older_than: seconds since it was last written, where another process may be writing now.
@@ -108,6 +119,7 @@ def remove_leftovers(path: Path, older_than: float = 0.0) -> None:
     file = rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}{re.escape(path.suffix)}"
     folder = rf"\.{re.escape(path.name)}-[a-z0-9_]{{8}}(-replaced)?"
     temporary = re.compile(f"{file}|{folder}")
+    put_back(path)
     for other in path.parent.iterdir() if path.parent.is_dir() else ():
         if temporary.fullmatch(other.name):
             if time.time() - other.stat().st_mtime < older_than:

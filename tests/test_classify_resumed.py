@@ -225,6 +225,15 @@ def test_what_a_cluster_reads_comes_with_its_stamp(folder: Path) -> None:
     assert changed == [False, False, False, True, False]
 
 
+def test_a_part_of_a_cluster_s_work_knows_what_is_done_of_its_archive(tmp_path: Path) -> None:
+    for name in ("a.zip", "a.zip!", "b.zip"):
+        (tmp_path / name).write_bytes(b"")
+    a, b = str(tmp_path / "a.zip"), str(tmp_path / "b.zip")
+    done = {f"{a}!/1.png", f"{a}!/deep/2.png", f"{a}!x", f"{b}!/1.png", str(tmp_path / "0.png")}
+    found = {str(part.files[0]): part.done for part in divide([Path(a), Path(b)], done)}
+    assert found == {a: {f"{a}!/1.png", f"{a}!/deep/2.png"}, b: {f"{b}!/1.png"}}
+
+
 def test_nothing_is_left_of_a_run_that_did_nothing(cli: FlaskCliRunner, tmp_path: Path) -> None:
     (tmp_path / "half.zip").write_bytes(b"PK\x03\x04 and no more")
     done = cli.invoke(args=of(tmp_path / "half.zip", tmp_path / "rows.jsonl"))

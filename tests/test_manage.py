@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from model_training.bundles.manage import (
     size,
 )
 from model_training.bundles.reading import read_bundle
-from model_training.files import remove_leftovers
+from model_training.files import move_into_place, remove_leftovers
 
 
 @pytest.fixture
@@ -168,6 +169,30 @@ def test_what_a_killed_process_left_of_a_name_with_a_dot_is_cleared_away(tmp_pat
         folder.mkdir()
     remove_leftovers(tmp_path / "v1.2")
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+@pytest.mark.parametrize("found_by", [remove_leftovers, lambda path: half_written(path.parent)])
+def test_a_bundle_whose_successor_was_killed_between_two_steps_is_put_back(
+    found_by: Callable[[Path], object], bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = bundle.path.with_name(f".{bundle.path.name}-abcd1234")
+    made.mkdir()
+    replace, before = os.replace, digests(bundle.path)
+
+    def killed(source: Path, target: Path) -> None:
+        if target == bundle.path:
+            raise SystemExit
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(os, "replace", killed)
+        move_into_place(made, bundle.path)
+    aside = bundle.path.with_name(f"{made.name}-replaced")
+    assert aside.exists() and not bundle.path.exists()
+    later = time.time() + manage.STILL_WRITING + 1
+    monkeypatch.setattr(time, "time", lambda: later)
+    found_by(bundle.path)
+    assert digests(bundle.path) == before and not aside.exists()
 
 
 def test_a_size_is_that_of_all_files(bundle: Bundle) -> None:

@@ -137,6 +137,11 @@ def test_what_the_site_would_call_perhaps_a_class_is_called_that_with_its_percen
     assert f"perhaps {site['label']} {share:.1%}" in " ".join(row.split())
 
 
+def test_a_name_that_no_file_can_have_is_a_row(cli: FlaskCliRunner, photos: list[Path]) -> None:
+    status, (_head, first, _second), _errors = run(cli, "n" * 300, photos[0])
+    assert status == 1 and "not answered" in first and "File name too long" in first
+
+
 def test_what_is_none_of_the_classes_is_called_that(
     cli: FlaskCliRunner, two: Flask, photos: list[Path]
 ) -> None:

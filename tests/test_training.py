@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score
 
-from model_training.bundles.bundle import Bundle
+from model_training.bundles import writing
+from model_training.bundles.bundle import Bundle, BundleError
 from model_training.bundles.reading import read_bundle
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.registry import find_known
 from model_training.recipes import RECIPES, Optimizer, Recipe, UnknownRecipe, find_recipe
 from model_training.training import checkpoint, environment
 from model_training.training.checkpoint import CheckpointError
-from model_training.training.learning.learner import compile_network, epoch_order
+from model_training.training.learning.learner import Learner, compile_network, epoch_order
 from model_training.training.learning.optimizers import OneCycle
 from model_training.training.learning.outcome import Diverged, Interrupted
 from model_training.training.learning.watcher import Watcher
@@ -350,6 +351,37 @@ def test_a_training_that_diverges_is_stopped_and_said(few_data: DataSet, tmp_pat
         run(wild, few_data, Options(), tmp_path / "tiny", place_in(tmp_path))
     assert not (tmp_path / "tiny").exists()
     assert not checkpoint.exists(tmp_path / "state"), "there is nothing that could go on"
+
+
+def test_a_training_that_diverges_in_the_last_step_of_an_epoch_keeps_the_one_before(
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, losses = Learner.validate, iter([None, math.nan])
+
+    def validate(learner: Learner) -> tuple[float, float] | None:
+        measured = real(learner)
+        spoiled = next(losses)
+        return measured if spoiled is None else (spoiled, 0.1)
+
+    monkeypatch.setattr(Learner, "validate", validate)
+    with pytest.raises(Diverged, match="diverged in epoch 2"):
+        run(TINY, few_data, Options(epochs=2), tmp_path / "tiny", place_in(tmp_path))
+    assert len(checkpoint.read_state(tmp_path / "state").history) == 1
+
+
+def test_a_bundle_that_nobody_could_read_takes_no_place(
+    few_data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run(TINY, few_data, Options(epochs=1), tmp_path / "tiny", place_in(tmp_path))
+
+    def unreadable(folder: Path, name: str | None = None) -> Bundle:
+        raise BundleError("predictions.npz would unpack to more than it may")
+
+    monkeypatch.setattr(writing, "read_bundle", unreadable)
+    longer, place = Options(epochs=2), place_in(tmp_path)
+    with pytest.raises(BundleError):
+        run(TINY, few_data, longer, tmp_path / "tiny", place, replace=True)
+    assert read_bundle(tmp_path / "tiny").card == before.card
 
 
 def test_a_failed_write_leaves_the_bundle_before_whole_and_the_run_resumable(

@@ -759,6 +759,13 @@ def test_a_trial_says_that_it_waits_for_the_features_of_another_training(
     assert waited == ["once"]
 
 
+def test_a_study_whose_trials_could_not_learn_a_class_is_refused(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=r"Among 8 images there is none of 2 of the .* classes"):
+        ShortRuns.of(TINY, few_data, Options(epochs=1), 8, tmp_path / "kept", tmp_path / "run")
+
+
 def test_a_layer_that_drops_out_keeps_its_own_rate_when_a_training_is_over(
     few_data: DataSet, tmp_path: Path
 ) -> None:

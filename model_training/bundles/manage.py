@@ -15,12 +15,12 @@ from pathlib import Path
 
 from model_training.bundles.bundle import CARD, MODEL, SIGNATURE, Bundle, BundleError, is_bundle
 from model_training.bundles.reading import read_bundle
-from model_training.files import whole_folder
+from model_training.files import put_back, whole_folder
 from model_training.naming import SLUG
 
 STILL_WRITING = 600
 # As `whole_folder` calls them.
-_TEMPORARY = re.compile(r"\.[a-z0-9][a-z0-9.-]*-[a-z0-9_]{8}(-replaced)?")
+_TEMPORARY = re.compile(r"\.(?P<name>[a-z0-9][a-z0-9.-]*?)-[a-z0-9_]{8}(?P<replaced>-replaced)?")
 
 
 class BundleExists(Exception):
@@ -82,10 +82,15 @@ def half_written(folder: Path) -> list[Path]:
     What was touched within `STILL_WRITING` seconds may be in the making, and is left out.
     """
     latest = time.time() - STILL_WRITING
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    settled = bool(there) and folder.stat().st_mtime < latest  # Nobody is moving anything now.
+    for path in there if settled else ():
+        if (found := _TEMPORARY.fullmatch(path.name)) and found["replaced"]:
+            put_back(folder / found["name"])  # A whole one, whose name nothing else took.
     return [
         path
-        for path in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if path.is_dir() and _TEMPORARY.fullmatch(path.name) and path.stat().st_mtime < latest
+        for path in there
+        if _TEMPORARY.fullmatch(path.name) and path.is_dir() and path.stat().st_mtime < latest
     ]
 
 

@@ -59,6 +59,8 @@ def write_bundle(
             validation_labels=predictions.validation_labels,
         )
         write_card(folder, card, judge)
+        # Before it takes the place of the one that is there.
+        read_bundle(folder, path.name)
     return read_bundle(path)
 
 
@@ -86,10 +88,11 @@ def replace_explanation(bundle: Bundle, explanation: Explanation) -> Bundle:
     A signature is removed, for it is none of this card.
     """
     card = bundle.card.model_copy(update={"explanation": explanation})
-    # First, so that a reader meets an unsigned bundle rather than one that seems forged.
-    (bundle.path / SIGNATURE).unlink(missing_ok=True)
     with whole_file(bundle.path / CARD) as temporary:
         temporary.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        # Once the new card is on the disk, which may be full; and before it takes its place, so
+        # that a reader meets an unsigned bundle rather than one that seems forged.
+        (bundle.path / SIGNATURE).unlink(missing_ok=True)
     return read_bundle(bundle.path)
 
 

@@ -272,7 +272,9 @@ def unfinished(folder: Path) -> list[Unfinished]:
     """Return every unfinished training in `folder`, the folder of trainings, by name."""
     found = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not exists(path):
+        try:
+            file = (path / STATE_NAME).stat()
+        except OSError:  # There is none, or a training has ended meanwhile.
             continue
         state, problem = None, None
         try:
@@ -287,7 +289,6 @@ def unfinished(folder: Path) -> list[Unfinished]:
             is_running = True
         except OSError:  # It is somebody else's, and may only be looked at.
             pass
-        file = (path / STATE_NAME).stat()
         saved = datetime.fromtimestamp(file.st_mtime, UTC)
         found.append(Unfinished(path, state, problem, saved, file.st_size, is_running))
     return found

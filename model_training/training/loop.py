@@ -269,15 +269,15 @@ class _Run:
             watcher.on_step(1)
 
             epoch_ends = state.step % steps_per_epoch == 0
-            if not math.isfinite(state.epoch_loss):
+            measured = learner.validate() or (None, None) if epoch_ends else (None, None)
+            # The last step of an epoch may spoil what only the validation images show.
+            if not math.isfinite(state.epoch_loss + (measured[0] or 0)):
                 if self._team.leads and not state.history:
                     checkpoint.discard(self._place.state)  # Nothing was learned that could go on.
                 raise Diverged(
                     f"The training diverged in epoch {len(state.history) + 1}: its loss is no "
                     "longer a number. A smaller learning rate or another seed may help."
                 )
-            if epoch_ends:
-                measured = learner.validate() or (None, None)
             state.epoch_seconds += time.monotonic() - clock
             clock = time.monotonic()
             if epoch_ends:

@@ -210,7 +210,11 @@ def _until_the_end(
     team.check_same({"choice of --all-data": str(options.all_data)})
     if not options.all_data:
         return phases
-    best = json.dumps(earlier.card.training.best_epoch) if earlier is not None else ""
+    best = ""
+    if earlier is not None:
+        facts = earlier.card.training
+        # A final run before this one has no best epoch: it was as long as it was to be.
+        best = json.dumps(facts.epochs if facts.all_data else facts.best_epoch)
     return without_validation(phases, json.loads(team.told(best.encode())), options)
 
 

@@ -163,7 +163,7 @@ class Search:
         )
         trials = study.get_trials(deepcopy=False)
         # Workers that begin together, or a search that goes on, must not draw the same again.
-        chance = None if self._store.shared else seed + 1000 * len(trials)
+        chance = None if self._store.shared else (seed + 1000 * len(trials)) % 2**32
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=chance)
         told = study.user_attrs.get(_ABOUT)
         if told is None and not trials:

@@ -172,7 +172,7 @@ class Database:
                 "postgresql://user:password@host/name. Without it a study is kept in a file here."
             )
         self._name, self._patience = name, patience
-        self._where = rest.rpartition("@")[2]  # Without a password.
+        self._where = rest.rpartition("@")[2].partition("?")[0]  # Without a password.
         try:
             import psycopg
 

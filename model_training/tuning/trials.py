@@ -70,6 +70,11 @@ class ShortRuns:
         parts = Parts.of(data, options)
         assert parts.validation is not None  # Only `all_data` does without.
         fit = some(parts.fit, limit or MOST_IMAGES)
+        if lacking := len(set(parts.fit.labels.tolist())) - len(set(fit.labels.tolist())):
+            raise ValueError(
+                f"Among {len(fit):,} images there is none of {lacking:,} of the {data.title} "
+                "classes, so no trial could learn them. Give a larger --limit."
+            )
         # Where a trial is short, looking at many more images than it learns from is most of it.
         parts = replace(parts, fit=fit, validation=some(parts.validation, len(fit)))
         if options.epochs is None:

@@ -18,7 +18,7 @@ from model_training.datasets.dataset import DataError
 from model_training.judging.calibration import Calibrator, fit_calibrator
 from model_training.training.options import Parts
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
+from webapp.cli.common.bundles import TAKE_UP, find_bundle, kept_whole, say_unsigned
 from webapp.cli.common.data_sources import data_options, data_set_of, find_source
 from webapp.cli.common.photos import PhotoFiles, judged_features
 
@@ -113,7 +113,8 @@ def _set_on_photos(bundle: Bundle, folder: Path) -> None:
         raise click.ClickException(f"{error}.") from error
     said = Calibration.of(calibrator, *_tested(bundle))
     was_signed = bundle.is_signed
-    replace_judge(bundle, replace(judge, threshold=threshold), said)
+    with kept_whole(bundle.name):
+        replace_judge(bundle, replace(judge, threshold=threshold), said)
     click.echo(f"{bundle.name}: set on {threshold.set_on}.")
     counted = f"{rates.photos:,} photos of the classes, {rates.strangers:,} strangers"
     click.echo(f"Measured on {rates.measured_on}: {counted}.")
@@ -178,7 +179,8 @@ def _fit_again(
         except (DataError, ValueError) as error:
             raise click.ClickException(f"{name}: {str(error).rstrip('.')}.") from error
     was_signed = bundle.is_signed
-    bundle = replace_judge(bundle, judge, Calibration.of(calibrator, *_tested(bundle)))
+    with kept_whole(name):
+        bundle = replace_judge(bundle, judge, Calibration.of(calibrator, *_tested(bundle)))
     size = sum(file.stat().st_size for file in bundle.files.values())
     click.echo(
         f"{name} now calls pictures with a novelty above {judge.threshold.novelty:.2f} none of its "

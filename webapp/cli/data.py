@@ -140,7 +140,8 @@ def _table(path: Path | None) -> Iterator[Callable[[FileFacts], None]]:
         yield lambda _facts: None
         return
     with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        # With its own end of a line: a name with another in it would not be quoted.
+        writer = csv.writer(file)
         from model_training.datasets.folders.review import FileFacts
 
         writer.writerow(field.name for field in dataclasses.fields(FileFacts))

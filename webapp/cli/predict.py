@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def predict_command(photos: tuple[Path, ...], name: str | None, as_json: bool) -
     A file that cannot be read is reported next to its name, and the others are still classified;
     the exit status is then 1.
     """
-    if all(path.is_dir() for path in photos):
+    if all(os.path.isdir(path) for path in photos):  # False of what cannot be asked about.
         raise click.BadParameter(_folder(photos[0]), param_hint="PHOTO")
     classifier = named_classifier(name) if name else default_classifier()
     widths = (
@@ -123,7 +124,7 @@ def _read(path: Path) -> bytes:
         Unreadable: it is no file, or cannot be read.
         PhotoTooLarge: it is larger.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise Unreadable(_folder(path))
     most = limits().photo_bytes
     data = read_file(path, most + 1)

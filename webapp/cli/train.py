@@ -21,7 +21,7 @@ from model_training.recipes.variants import INPUT_CHANGES
 from model_training.training import checkpoint
 from model_training.training.beginning import UnusableLogs, check_beginning
 from model_training.training.options import QUICK_IMAGES, Options
-from webapp.cli.common.bundles import say_unsigned
+from webapp.cli.common.bundles import check_address, say_unsigned
 from webapp.cli.common.data_sources import check_kept, data_options, find_source, keep_data
 from webapp.cli.common.preparing import Minutes, recipe_called, say_what_is_resized, weights_for
 from webapp.cli.common.results import print_outcome, print_recipes
@@ -165,7 +165,8 @@ def train_command(
         data_path,
         data_name,
         default=recipe.data_set,
-        otherwise=output and Path(output).name,
+        # A study of images without a name of their own has called them as itself.
+        otherwise=(output and Path(output).name) or options["from_study"],
     )
     called = source.name if source.name != recipe.data_set else None
     usual = Options(**options).bundle_name(recipe.name, called)
@@ -220,6 +221,7 @@ def _bundle_path(output: str) -> Path:
             f"letter or digit; {path.name!r} has not.",
             param_hint="--output",
         )
+    check_address(path.name, "--output")
     if output == path.name:
         path = current_app.config["MODELS_FOLDER"] / path
     # The bundle takes the place of what is there, which had better be a bundle.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ def divide(places: Iterable[Place], done: Collection[str], most: int = PICTURES)
     seen: set[str] = set()
     local: list[Place] = []
     stored: list[Place] = []
+    ordered: list[str] | None = None  # Looked through once, however many archives there are.
     for file in find_files(places):
         name = str(file)
         if name in seen or name in done:
@@ -101,8 +103,11 @@ def divide(places: Iterable[Place], done: Collection[str], most: int = PICTURES)
             if local:
                 yield Part(tuple(local))
                 local = []
-            inside = f"{name}!/"
-            yield Part((file,), frozenset(one for one in done if one.startswith(inside)))
+            if ordered is None:
+                ordered = sorted(done)
+            # What begins with "NAME!/": in order, "0" follows the slash.
+            first, last = (bisect_left(ordered, f"{name}!{sign}") for sign in "/0")
+            yield Part((file,), frozenset(ordered[first:last]))
             continue
         group = stored if isinstance(file, Stored) else local
         group.append(file)

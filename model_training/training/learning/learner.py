@@ -153,9 +153,11 @@ class Learner:
         team = self._team
         mine = slice(team.rank, None, team.processes)
         inputs, targets = self._validation[mine], self._validation_targets[mine]
-        with by_itself():
-            self._own.set_weights(self.network.get_weights())
-            loss, accuracy = _evaluate(self._own, inputs, targets)
+        loss = accuracy = 0.0
+        if len(inputs):  # There may be more processes than images.
+            with by_itself():
+                self._own.set_weights(self.network.get_weights())
+                loss, accuracy = _evaluate(self._own, inputs, targets)
         found = team.gather(np.array([loss * len(inputs), accuracy * len(inputs), len(inputs)]))
         loss, accuracy, count = found.sum(axis=0)
         return float(loss / count), float(accuracy / count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -220,7 +221,7 @@ def _check_output(output: Path, force: bool) -> None:
         check_format(output)
     except NoParquet as error:
         raise click.ClickException(str(error)) from error
-    if output.exists() and not force:
+    if os.path.exists(output) and not force:
         raise click.BadParameter(
             f"{output} already exists. Choose another name, or overwrite it with --force.",
             param_hint="--output",

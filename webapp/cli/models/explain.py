@@ -14,7 +14,7 @@ from model_training.bundles.card import Explanation
 from model_training.bundles.writing import replace_explanation
 from model_training.datasets.kept import find_description, read_kept
 from webapp.cli.common.bars import Bars
-from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
+from webapp.cli.common.bundles import TAKE_UP, find_bundle, kept_whole, say_unsigned
 
 IMAGES = 40
 
@@ -88,7 +88,8 @@ def explain_command(name: str, photos: Path | None, images: int) -> None:
         command=command,
     )
     was_signed = bundle.is_signed
-    bundle = replace_explanation(bundle, explanation)
+    with kept_whole(bundle.name):
+        bundle = replace_explanation(bundle, explanation)
     click.echo(f"{'':22}{'score':>8}{'lead over the blob':>22}{'ms':>8}")
     for one, score in sorted(explanation.scores.items(), key=lambda item: -item[1]):
         low, high = explanation.margins[one]

@@ -27,7 +27,7 @@ from model_training.bundles.writing import make_report
 from model_training.networks.frozen.pieces import kept
 from model_training.training import checkpoint
 from model_training.training.checkpoint import CheckpointError, Unfinished
-from webapp.cli.common.bundles import TAKE_UP, find_bundle, say_unsigned
+from webapp.cli.common.bundles import TAKE_UP, check_address, find_bundle, say_unsigned
 from webapp.library import reloading
 
 FEATURES, TRIALS = "features", "tuning"
@@ -102,6 +102,7 @@ def rename_command(name: str, new_name: str) -> None:
     Its network stays as it is, byte for byte.
     """
     bundle = find_bundle(name)
+    check_address(new_name, "NEW-NAME")
     was_signed = bundle.is_signed
     with _explained(name):
         rename_bundle(bundle, new_name)
@@ -264,7 +265,7 @@ def _leftovers() -> list[Leftover]:
                 FEATURES if FEATURES not in {one.name for one in trainings} else f"{FEATURES}/",
                 f"features of frozen layers, in {len(files)} files",
                 sum(file.stat().st_size for file in files),
-                partial(_remove_features, files, [*trainings, *trials]),
+                partial(_remove_features, folder),
             )
         )
     for one in trials:
@@ -277,10 +278,12 @@ def _leftovers() -> list[Leftover]:
     return found
 
 
-def _remove_features(files: list[Path], trainings: list[Unfinished]) -> None:
+def _remove_features(folder: Path) -> None:
+    # Looked at now: one may have begun while a question waited for its answer.
+    trainings = [*checkpoint.unfinished(folder), *checkpoint.unfinished(folder / TRIALS)]
     if running := [one.name for one in trainings if one.is_running]:
         raise CheckpointError(f"A training may be reading it: {', '.join(running)} is running.")
-    for file in files:
+    for file in kept(folder / FEATURES):
         file.unlink(missing_ok=True)
 
 

@@ -18,6 +18,9 @@ from model_training.training import checkpoint
 from model_training.tuning.record import SUFFIX, StudyError, StudyRecord, find_record
 from model_training.tuning.settings import with_values
 
+JOURNAL = ".log"
+"""Behind the name of a study, that of the file in which its trials are kept."""
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -62,6 +65,10 @@ def check_study_name(name: str) -> str:
         raise click.BadParameter(
             f"a study's name does not end in {SUFFIX}, as the address of its record does.",
             param_hint="--study",
+        )
+    if name.endswith(JOURNAL):
+        raise click.BadParameter(
+            f"a study's name does not end in {JOURNAL}, as its file does.", param_hint="--study"
         )
     return name
 

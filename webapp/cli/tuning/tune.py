@@ -38,7 +38,7 @@ from webapp.cli.common.preparing import (
 )
 from webapp.cli.common.training import WAITS
 from webapp.cli.tuning.progress import TrialProgress, epochs_of
-from webapp.cli.tuning.studies import check_study_name, studies_folder
+from webapp.cli.tuning.studies import JOURNAL, check_study_name, studies_folder
 
 if TYPE_CHECKING:
     from model_training.tuning.search import Goal, Report, Search
@@ -271,7 +271,7 @@ def _opened(url: str | None, study: str, heartbeat: int) -> Iterator[Journal | D
     if url:
         store = Database(url, study, heartbeat)
     else:
-        store = Journal(studies_folder() / f"{study}.log")
+        store = Journal(studies_folder() / f"{study}{JOURNAL}")
     try:
         yield store
     finally:
