@@ -23,7 +23,7 @@ from model_training.recipes import RECIPES, Recipe
 from model_training.training import run
 from model_training.training.learning.outcome import Interrupted
 from tests.conftest import PROJECT, make_site
-from webapp.cli.common import training
+from webapp.cli.common import data_sources, training
 
 
 @pytest.fixture
@@ -206,6 +206,23 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert (other.card.training.seed, other.card.training.images) == (2, 800)
     assert other.card.training.calibrated_by == first.card.training.command
     assert read_bundle(instance / "models" / "tiny").card == again.card
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+def test_more_test_images_than_pages_show_are_refused_before_anything_is_learned(
+    runner: FlaskCliRunner, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_sources, "MOST_IMAGES", 100)
+    result = runner.invoke(args=["train", "tiny"])
+    assert result.exit_code == 1 and "pages show 100 at most" in " ".join(result.output.split())
+    assert not (instance / "models" / "tiny").exists()
+
+
+@pytest.mark.usefixtures("data_at_hand", "tiny_recipe")
+@pytest.mark.parametrize("name", ["compare", "mine.json"])
+def test_a_model_without_a_page_of_its_own_is_not_made(name: str, runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["train", "tiny", "--output", name])
+    assert result.exit_code == 2 and "are other pages" in " ".join(result.output.split())
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")

@@ -41,7 +41,7 @@ from model_training.training.learning.watcher import Watcher
 from model_training.training.loop import train
 from model_training.training.options import Options, Parts
 from model_training.tuning import trials as short_trainings
-from model_training.tuning.record import StudyError, find_record
+from model_training.tuning.record import StudyError, differences, find_record
 from model_training.tuning.recording import trial_record
 from model_training.tuning.search import Goal, Report, TrialStopped, TrialUnusable, Watch
 from model_training.tuning.settings import with_values
@@ -554,6 +554,21 @@ def test_a_trial_is_judged_on_validation_images_and_looks_at_no_test_image(
     with pytest.raises(TrialUnusable, match="diverged"):
         runs.train(own | {"learning_rate": 1e30}, lambda epoch, accuracy: None, lambda: False)
     assert list((tmp_path / "run").iterdir()) == [], "nothing is left of a trial"
+
+
+def test_trials_that_begin_with_other_weights_are_not_compared(
+    few_data: DataSet, tmp_path: Path
+) -> None:
+    abouts = []
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+        options = Options(epochs=1, weights=tmp_path / name)
+        runs = ShortRuns.of(TINY, few_data, options, 200, tmp_path / "kept", tmp_path / "run")
+        abouts.append(runs.about(runs.space()[0]))
+    one, other = abouts
+    assert not differences(one, one.model_copy()) and list(differences(one, other)) == [
+        "first weights"
+    ]
 
 
 def test_a_recipe_without_epochs_to_spare_keeps_them() -> None:

@@ -39,7 +39,8 @@ class About(_Part):
 
     `bounds` is its space as `spaces.write_bounds` writes it; a trial learns from `images` images
     for `epochs` epochs in all phases together, `last_epochs` of them in the last, and is judged on
-    `validation_images` others.
+    `validation_images` others.  `weights` is the SHA-256 of the file of first weights; empty where
+    there is none, or they are those that Keras downloads.
     """
 
     recipe: str
@@ -52,6 +53,7 @@ class About(_Part):
     epochs: Annotated[int, Field(gt=0)]
     last_epochs: Annotated[int, Field(gt=0)]
     seed: Count
+    weights: Sha256 | Literal[""] = ""
 
     @model_validator(mode="after")
     def _is_a_space(self) -> About:
@@ -268,6 +270,7 @@ def differences(one: About, other: About) -> dict[str, tuple[str, str]]:
             "epochs a trial": f"{about.epochs}",
             "epochs of the last phase": f"{about.last_epochs}",
             "seed": f"{about.seed}",
+            "first weights": about.weights[:8] or "none of a file",
         }
 
     first, second = told(one), told(other)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from model_training.bundles.history import Epoch
 from model_training.datasets.dataset import DataSet
+from model_training.files import file_digest
 from model_training.recipes import Recipe
 from model_training.training.options import (
     Options,
@@ -113,6 +114,7 @@ class ShortRuns:
             epochs=sum(one.epochs for one in self.recipe.phases[:-1]) + self.options.epochs,
             last_epochs=self.options.epochs,
             seed=self.options.seed,
+            weights=file_digest(self.options.weights) if self.options.weights is not None else "",
         )
 
     def train(

@@ -22,7 +22,7 @@ from model_training.datasets.folders.class_folders import Opener
 from model_training.datasets.folders.folder import FolderData, divide, read_folder
 from model_training.datasets.kept import CACHE, Kept, check_name, find_description, keep_once
 from model_training.datasets.pictures.opener import open_photo
-from model_training.datasets.pictures.sprites import LARGEST_SIDE
+from model_training.datasets.pictures.sprites import LARGEST_SIDE, MOST_IMAGES
 from model_training.datasets.registry import (
     DEFAULT_DATA_SET,
     KnownDataSet,
@@ -220,11 +220,16 @@ def data_set_of(bundle: Bundle, source: Source | None) -> DataSet:
 
 
 def check_kept(data: DataSet) -> None:
-    """Make sure that `data` can be kept under its name.
+    """Make sure that `data` can be kept under its name, before anything is done with it.
 
     Raises:
-        click.ClickException: another data set of that name is.
+        click.ClickException: another data set of that name is, or it has too many test images.
     """
+    if len(data.test) > MOST_IMAGES:
+        raise click.ClickException(
+            f"{data.title} has {len(data.test):,} test images, and pages show {MOST_IMAGES:,} at "
+            "most. Leave some of them out."
+        )
     with _plainly():
         check_name(kept_folder(data.name), data.name, data.digest)
 
