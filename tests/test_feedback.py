@@ -309,7 +309,7 @@ def test_what_is_no_link_is_said_to_be_none(client: PageClient) -> None:
         for address in ("/feedback/kept", "/feedback/take-back"):
             page = client.post(address, data={"ticket": text})
             assert page.status == 400
-            assert "Please copy all of it" in page.text
+            assert "Please copy the whole link" in page.text
 
 
 def test_what_is_deleted_is_gone_from_the_file_too(app: Flask, client: PageClient) -> None:

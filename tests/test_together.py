@@ -108,7 +108,7 @@ def test_a_process_that_computes_when_rank_0_dies_ends_with_a_sentence(tmp_path:
         ("os.abort()", "So be it.\n"),
         ("sys.exit(3)", ""),
         ("take_back(); os._exit(3)", ""),
-        ("os.kill(os.getpid(), signal.SIGINT)", "KeyboardInterrupt\n"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt\n"),
     ],
 )
 def test_a_process_has_last_words_only_where_it_cannot_say_any_itself(end: str, said: str) -> None:
