@@ -287,6 +287,20 @@ def test_the_site_answers_with_networks_only(client: PageClient) -> None:
     assert page.status == 200 and "Plain 3" not in page.text
 
 
+def test_the_page_of_a_network_that_is_not_trained_says_what_our_training_of_it_reached(
+    client: PageClient, shelf: Flask, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with shelf.app_context():
+        library = get_library()
+    better = Result(report_of(tiny_bundle, "cnn-deep-better", 0.0875))
+    monkeypatch.setitem(library.results, "cnn-deep-better", better)
+    page = client.get("/models/cnn-deep")
+    assert "Not trained here yet" in page.text
+    assert "The same network, trained in our way, Cnn deep better" in page.text
+    assert "is right on 91.25% of the test images." in page.text
+    assert "The same network" not in client.get("/models/cnn-scheduled").text
+
+
 def test_a_page_tells_what_training_alone_is_worth(
     client: PageClient, shelf: Flask, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,6 +114,7 @@ def model(name: str) -> ResponseReturnValue:
         data=data,
         epochs=sum(phase.epochs for phase in recipe.phases),
         query={"data": data.name} if data.name in library.data_sets else {},
+        siblings=siblings(recipe.name, library.comparable(data)),
     )
 
 
@@ -132,7 +133,9 @@ def _report_page(library: Library, result: Result) -> str:
         outdated=library.outdated.get(name),
         fits=MOST_THAT_FIT,
         why_unaudited=library.why_unaudited(result),
-        siblings=siblings(result, others) if name in others else [],
+        siblings=siblings(result.bundle.card.recipe, others, result.accuracy)
+        if name in others
+        else [],
         study=tuned.study
         if tuned and record_path(current_app.config["STUDIES_FOLDER"], tuned.study).is_file()
         else None,

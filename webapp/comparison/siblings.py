@@ -15,31 +15,33 @@ class Sibling:
 
     Args:
         accuracy: on the test images.
-        ahead: its accuracy minus that of the other.
+        ahead: its accuracy minus that of the other; None where that has not been trained.
         is_original: it was trained as the source of the network trained it.
     """
 
     name: str
     title: str
     accuracy: float
-    ahead: float
+    ahead: float | None
     is_original: bool
 
 
-def siblings(result: Result, others: Mapping[str, Result]) -> list[Sibling]:
-    """Return the models among `others` with the network of `result`, trained by other recipes.
+def siblings(
+    recipe: str, others: Mapping[str, Result], accuracy: float | None = None
+) -> list[Sibling]:
+    """Return the models among `others` with the network of `recipe`, trained by other recipes.
 
     Args:
         others: measured on the same test images, by name.
+        accuracy: that of `recipe` itself on them, where it has been trained.
     """
-    recipe = result.bundle.card.recipe
     network = _network(recipe)
     return [
         Sibling(
             name,
             other.bundle.card.title,
             other.accuracy,
-            other.accuracy - result.accuracy,
+            None if accuracy is None else other.accuracy - accuracy,
             other.bundle.card.recipe == network,
         )
         for name, other in others.items()
