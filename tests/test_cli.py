@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -19,10 +20,10 @@ from model_training.datasets.catalog import cifar10 as data
 from model_training.datasets.catalog import cifar10_sources
 from model_training.datasets.dataset import DataSet
 from model_training.datasets.sources import SourceError
-from model_training.recipes import RECIPES, Recipe
+from model_training.recipes import RECIPES, EarlyStopping, Recipe
 from model_training.training import run
 from model_training.training.learning.outcome import Interrupted
-from tests.conftest import PROJECT, make_site
+from tests.conftest import PROJECT, TINY, make_site
 from webapp.cli.common import data_sources, training
 
 
@@ -206,6 +207,22 @@ def test_a_final_run_on_all_data_keeps_the_calibration_of_the_run_before(
     assert (other.card.training.seed, other.card.training.images) == (2, 800)
     assert other.card.training.calibrated_by == first.card.training.command
     assert read_bundle(instance / "models" / "tiny").card == again.card
+
+
+@pytest.mark.usefixtures("data_at_hand")
+def test_a_final_run_after_a_final_run_is_as_long_as_that_where_the_first_stopped_early(
+    runner: FlaskCliRunner, instance: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (phase,) = TINY.phases
+    stopping = dataclasses.replace(phase, epochs=3, early_stopping=EarlyStopping(patience=2))
+    monkeypatch.setitem(RECIPES, "tiny", dataclasses.replace(TINY, phases=(stopping,)))
+    lengths = []
+    for more in ([], ["--all-data", "--force"], ["--all-data", "--seed", "1", "--force"]):
+        done = runner.invoke(args=["train", "tiny", *more])
+        assert done.exit_code == 0, done.output
+        training = read_bundle(instance / "models" / "tiny").card.training
+        lengths.append(training.epochs if training.all_data else training.best_epoch)
+    assert lengths[0] == lengths[1] == lengths[2]
 
 
 @pytest.mark.usefixtures("data_at_hand", "tiny_recipe")

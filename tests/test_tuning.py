@@ -330,6 +330,7 @@ def test_no_trial_begins_after_the_time_is_over(tmp_path: Path) -> None:
         ("sqlite:///some.sqlite", "takes the address of a PostgreSQL database"),
         ("somewhere", "takes the address of a PostgreSQL database"),
         ("postgresql://me:secret@127.0.0.1:1/none", "127.0.0.1:1/none does not answer"),
+        ("postgresql://127.0.0.1:1/none?user=me&password=secret", "1/none does not answer"),
     ],
 )
 def test_a_database_that_cannot_be_used_is_named_without_its_password(url: str, words: str) -> None:
@@ -692,6 +693,7 @@ def test_what_cannot_be_searched_is_said(
     assert "Which recipe?" in refused("tune")
     assert "a study's name has lower-case letters" in refused("tune", "tiny", "--study", "A b")
     assert "does not end in .json" in refused("tune", "tiny", "--study", "x.json")
+    assert "does not end in .log" in refused("tune", "tiny", "--study", "x.log")
     assert "nothing that is called width" in refused("tune", "tiny", "--only", "width")
     assert "address of a PostgreSQL database" in refused("tune", "tiny", "--storage", "a.db")
     assert "takes no --weights" in refused("tune", "tiny", "--weights", "x.h5")
