@@ -32,6 +32,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write `1 photo`, `2,000 photos`: a number of what `noun` names."""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 WORDS = "two three four five six seven eight nine ten eleven twelve".split()
 
 
@@ -113,6 +118,6 @@ def a(noun: str) -> str:
 
 def init_app(app: Flask) -> None:
     """Give `app`'s templates these filters."""
-    numbers = (percent, published, points, count, in_words, ordinal, times, duration)
+    numbers = (percent, published, points, count, counted, in_words, ordinal, times, duration)
     for function in (*numbers, megabytes, file_size, moment, listed, capital, a):
         app.add_template_filter(function)

@@ -29,6 +29,7 @@ from webapp.cli.common.data_sources import (
     keep_data,
     kept_folder,
 )
+from webapp.filters import counted
 
 if TYPE_CHECKING:
     from model_training.auditing.audit import Audit
@@ -182,9 +183,9 @@ def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
             raise click.ClickException(f"A file could not be read or written ({error}).") from error
     click.echo(
         f"{len(data.images):,} pictures of {len(data.classes)} classes: "
-        f"{_several(len(audit.copies), 'pair')} of near-copies, {len(audit.contradictions):,} of "
-        f"them with different labels; {_several(len(audit.suspects), 'label')} contradicted by "
-        f"what lies near; {_several(len(data.unreadable), 'file')} that cannot be opened."
+        f"{counted(len(audit.copies), 'pair')} of near-copies, {len(audit.contradictions):,} of "
+        f"them with different labels; {counted(len(audit.suspects), 'label')} contradicted by "
+        f"what lies near; {counted(len(data.unreadable), 'file')} that cannot be opened."
     )
     for number in audit.suspects[:5].tolist():
         click.echo(
@@ -192,10 +193,6 @@ def _audit_folder(data: FolderData, features_of: Bundle, report: Path) -> None:
             f"(doubt {audit.doubts.doubt[number]:.3f})"
         )
     click.echo(f"All {rows:,} findings are in {report}.")
-
-
-def _several(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' if count != 1 else ''}"
 
 
 def _print_audit(audit: Audit, data: DataSet, path: Path) -> None:

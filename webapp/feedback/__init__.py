@@ -37,6 +37,7 @@ from webapp.feedback.entry import Entry
 from webapp.feedback.forms import BrokenForm, FlagForm, TicketForm, read_form
 from webapp.feedback.store import HOUR, Store
 from webapp.feedback.troubles import StoreError
+from webapp.filters import counted
 from webapp.limits.admission import Overloaded
 from webapp.limits.by_client import limiter
 from webapp.operating.metrics import add_gauge
@@ -185,7 +186,7 @@ def too_many(_error: RateLimitExceeded) -> ResponseReturnValue:
     """Return the form, as it was filled in, to a visitor who has sent enough for now."""
     number = current_app.config["FEEDBACK_HOURLY_CLIENT"]
     problem = (
-        f"{number} photo{'s' if number != 1 else ''} came from your connection within the last "
+        f"{counted(number, 'photo')} came from your connection within the last "
         "hour, which is the most that one may send, so this one was not kept. Please send it again "
         "in an hour."
     )

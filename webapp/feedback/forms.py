@@ -28,6 +28,7 @@ from webapp.answering.carried.photo_seal import (
 )
 from webapp.errors import Refusal
 from webapp.feedback.entry import NONE_OF_THESE, Entry
+from webapp.filters import counted
 
 _SEAL = PhotoSeal("feedback")
 
@@ -92,11 +93,10 @@ class FlagForm(FlaskForm):  # type: ignore[misc]
             (agreed, f"{names.pop(agreed)}, as the network says"),
             *names.items(),
         ]
-        days = current_app.config["FEEDBACK_DAYS"]
         self.consent.label.text = (
             "I agree to this photo being kept for up to "
-            f"{days} day{'s' if days != 1 else ''}, to find out what the network gets wrong "
-            "and to improve it."
+            f"{counted(current_app.config['FEEDBACK_DAYS'], 'day')}, to find out what the "
+            "network gets wrong and to improve it."
         )
 
     def validate_seal(self, _field: Field) -> None:

@@ -23,6 +23,7 @@ from model_training.files import check_writable
 from webapp.cli.classifying.inputs import find_all, places_of
 from webapp.cli.classifying.work import Work, in_process, on_cluster
 from webapp.cli.common.bars import Bars
+from webapp.filters import counted
 
 LONG = 5.0
 """Seconds before the first row that are told apart from the rest."""
@@ -208,7 +209,7 @@ def _summarize(said: Counter[str], output: Path, pace: _Pace) -> None:
 
 
 def _pictures(count: int, one: str = "", more: str = "") -> str:
-    return (f"{count:,} picture {one}" if count == 1 else f"{count:,} pictures {more}").rstrip()
+    return f"{counted(count, 'picture')} {one if count == 1 else more}".rstrip()
 
 
 def _check_output(output: Path, force: bool) -> None:

@@ -39,6 +39,7 @@ from webapp.cli.common.preparing import (
 from webapp.cli.common.training import WAITS
 from webapp.cli.tuning.progress import TrialProgress, epochs_of
 from webapp.cli.tuning.studies import JOURNAL, check_study_name, studies_folder
+from webapp.filters import counted
 
 if TYPE_CHECKING:
     from model_training.tuning.search import Goal, Report, Search
@@ -213,7 +214,7 @@ def _tune(search: Search, goal: Goal, runs: ShortRuns, about: About, trials: int
         except (TrialStopped, KeyboardInterrupt) as error:
             done = record.finished if record else 0
             raise click.ClickException(
-                f"Stopped. {_trials(done, 'finished ')} {'is' if done == 1 else 'are'} kept: "
+                f"Stopped. {counted(done, 'finished trial')} {'is' if done == 1 else 'are'} kept: "
                 "give the same command to go on."
             ) from error
     assert record is not None  # The search ends by telling of it.
@@ -224,15 +225,11 @@ def _say_what_begins(recipe: Recipe, about: About, search: Search, trials: int |
     before = search.finished(search.trials())
     click.echo(
         f"The study {search.study.study_name}: "
-        f"{_trials(trials) if trials else 'as many trials as there is time for'}"
+        f"{counted(trials, 'trial') if trials else 'as many trials as there is time for'}"
         f"{f', {before} of them before' if before else ''}, each {epochs_of(about.epochs)} of "
         f"{recipe.title} on {about.images:,} images of {about.data_title}, judged on "
         f"{about.validation_images:,} others; searching {', '.join(about.bounds)}."
     )
-
-
-def _trials(count: int, kind: str = "") -> str:
-    return f"{count} {kind}trial{'s' if count != 1 else ''}"
 
 
 def _print_outcome(record: StudyRecord) -> None:
@@ -243,7 +240,8 @@ def _print_outcome(record: StudyRecord) -> None:
         else "were interrupted, and their settings tried again"
     )
     click.echo(
-        f"\nThe study {record.name}: {_trials(record.finished)} finished, {pruned} of them early"
+        f"\nThe study {record.name}: {counted(record.finished, 'trial')} finished, "
+        + f"{pruned} of them early"
         + (f"; {failed} {again}" if failed else "")
     )
     if record.best is None:
